@@ -1,0 +1,38 @@
+"""Stock: what is asked for, and what happens when there is not enough."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.errors import Refusal
+
+MAIN_LOCATION = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortage:
+    """A variant of which fewer units can be sold than were asked for."""
+
+    variant_id: UUID
+    sku: str
+    requested: int
+    available: int
+
+
+def out_of_stock(shortages: Iterable[Shortage]) -> Refusal:
+    """The refusal that names each short variant and how many units are left of it."""
+    items = [
+        {"variant_id": str(s.variant_id), "sku": s.sku, "requested": s.requested, "available": s.available}
+        for s in shortages
+    ]
+    return Refusal("out_of_stock", "Some items are not available in the quantity asked for.", items=items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockLevel:
+    on_hand: int
+    reserved: int
+
+    @property
+    def available(self) -> int:
+        return self.on_hand - self.reserved

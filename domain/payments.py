@@ -1,0 +1,108 @@
+"""What the shop asks of a payment provider, and what a provider can answer."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from domain.money import Money
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    VOIDED = "voided"
+    FAILED = "failed"
+
+
+class Answer(StrEnum):
+    """How a provider answered the wish to have an amount authorised."""
+
+    AUTHORIZED = "authorized"
+    REQUIRES_ACTION = "requires_action"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizePayment:
+    payment_id: UUID
+    order_id: UUID
+    order_number: str
+    method: str
+    """The provider's token for the customer's card; never card data."""
+    total: Money
+    key: str
+    """The provider's idempotency key: the same for every repetition of this wish."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentAuthorization:
+    answer: Answer
+    reference: str
+    """The provider's own id of the payment."""
+    amount_minor: int = 0
+    decline_code: str | None = None
+    redirect_url: str | None = None
+    """Where the customer must go when the answer is ``requires_action``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookUpPayment:
+    payment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowPayment:
+    """Follow a payment that one call did not settle: the customer must act, until a deadline."""
+
+    payment_id: UUID
+    order_id: UUID
+    order_number: str
+    authorization: PaymentAuthorization
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapturePayment:
+    payment_id: UUID
+    amount: Money
+    is_final: bool
+    """Nothing more will be captured; the provider frees the rest."""
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentCapture:
+    is_captured: bool
+    refusal: str | None = None
+    """Why the provider refuses for good, in its own code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveMoneyBack:
+    payment_id: UUID
+    key: str
+
+
+class MoneyBack(StrEnum):
+    NOTHING_TAKEN = "nothing_taken"
+    VOIDED = "voided"
+    REFUNDED = "refunded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentGivenBack:
+    how: MoneyBack
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderEvent:
+    """What a provider's webhook says, as far as the shop acts on it."""
+
+    event_id: str
+    type: str
+    payment_id: UUID | None
+    """Our id, which the provider carries in its metadata; ``None`` when the event is not about a payment of ours."""
+    reference: str | None

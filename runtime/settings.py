@@ -1,0 +1,154 @@
+"""Every setting of every process, from the environment (prefix ``APP_``, nested with ``__``).
+
+A wrong value refuses to start and says which variable is wrong. Inner code never sees this module: it receives
+the values it needs.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Database(Section):
+    url: SecretStr = SecretStr("postgresql+asyncpg://postgres:@127.0.0.1:54329/sutler")
+    """SQLAlchemy URL of the shop's Postgres; the driver is always asyncpg."""
+    shop_schema: str = "public"
+    """Postgres schema that holds this shop's tables."""
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    """Connections that one process keeps open."""
+    pool_wait_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How long a request waits for a free connection before it is answered 503."""
+
+
+class Cache(Section):
+    url: SecretStr = SecretStr("redis://127.0.0.1:63799/0")
+    """Valkey or Redis. All it holds may vanish at any moment."""
+    prefix: str = "sutler:"
+    """Put before every key, so that shops can share a server."""
+
+
+class Temporal(Section):
+    address: str = "127.0.0.1:7233"
+    """Host and port of the Temporal frontend."""
+    namespace: str = "default"
+    ui_url: str = "http://127.0.0.1:8233"
+    """Where people open the Web UI; printed in links, never called."""
+
+
+class Payments(Section):
+    provider: str = "stripe"
+    """Which provider takes cards; one of ``providers.payments.PROVIDERS``."""
+    stripe_api_base: str = "http://127.0.0.1:8090"
+    """Stripe's API, or the sandbox that stands in for it."""
+    stripe_api_key: SecretStr = SecretStr("sk_test_sutler")
+    stripe_webhook_secret: SecretStr = SecretStr("whsec_sutler")
+    timeout_seconds: Annotated[float, Field(gt=0, le=80)] = 10.0
+    """How long one call may take before its outcome counts as unknown."""
+
+
+class Mail(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8025
+    username: str | None = None
+    password: SecretStr | None = None
+    start_tls: bool = False
+    sender: str = "Sutler <shop@example.com>"
+
+
+class Auth(Section):
+    signing_key_file: Path = Path(".sutler/signing-key.pem")
+    """Ed25519 private key (PEM) that signs the tokens; made on first use outside production."""
+    issuer: str = "sutler"
+    access_token_seconds: Annotated[int, Field(ge=60)] = 900
+    refresh_token_seconds: Annotated[int, Field(ge=3600)] = 30 * 24 * 3600
+    verification_hours: Annotated[int, Field(ge=1)] = 72
+    """How long a new account may stay unverified before its e-mail and username are free again."""
+    reminder_hours: Annotated[int, Field(ge=1)] = 24
+
+
+class Shop(Section):
+    name: str = "Sutler"
+    currency: str = "USD"
+    public_url: str = "http://127.0.0.1:8080"
+    """Where customers reach the API; used in links that are mailed."""
+
+
+class Api(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    checkout_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """How long a checkout is waited for before the answer becomes 202."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+
+
+class Workers(Section):
+    sandboxed: bool = True
+    """Run workflow code in Temporal's determinism sandbox. Costs a quarter of a worker's CPU; CI always has it on."""
+    max_concurrent_activities: Annotated[int, Field(ge=1)] = 20
+    max_concurrent_workflow_tasks: Annotated[int, Field(ge=2)] = 10
+    graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
+
+
+class Sandbox(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8090
+    smtp_port: Port = 8025
+    database: Path = Path(".sutler/sandbox.sqlite3")
+    """Where the sandbox keeps its payments, mails and ledger."""
+    webhook_url: str = "http://127.0.0.1:8080/v1/webhooks/stripe"
+    """Where the sandbox sends its signed webhooks."""
+
+
+class Demo(Section):
+    password: SecretStr = SecretStr("sutler-demo-1")
+    """Password of the two demo accounts; none is made in production."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="APP_", env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid"
+    )
+
+    env: Environment = Environment.DEVELOPMENT
+    log_level: str = "INFO"
+    database: Database = Database()
+    cache: Cache = Cache()
+    temporal: Temporal = Temporal()
+    payments: Payments = Payments()
+    mail: Mail = Mail()
+    auth: Auth = Auth()
+    shop: Shop = Shop()
+    api: Api = Api()
+    workers: Workers = Workers()
+    sandbox: Sandbox = Sandbox()
+    demo: Demo = Demo()
+
+    @model_validator(mode="after")
+    def production_has_its_own_secrets(self) -> Self:
+        if self.env is not Environment.PRODUCTION:
+            return self
+        for name, secret in {
+            "APP_PAYMENTS__STRIPE_API_KEY": self.payments.stripe_api_key,
+            "APP_PAYMENTS__STRIPE_WEBHOOK_SECRET": self.payments.stripe_webhook_secret,
+        }.items():
+            if secret.get_secret_value() in DEVELOPMENT_SECRETS:
+                raise ValueError(f"{name} still has its development value; set your own before production")
+        return self
