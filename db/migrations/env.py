@@ -1,0 +1,35 @@
+"""How Alembic reaches the database: the asyncpg driver, one migrator at a time."""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db.tables import metadata
+
+ONE_MIGRATOR_AT_A_TIME = 7_305_112  # an advisory lock that nothing else in the shop takes
+
+
+def run(connection: Connection, shop_schema: str) -> None:
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_MIGRATOR_AT_A_TIME})
+    connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{shop_schema}"'))
+    connection.execute(text(f'SET search_path TO "{shop_schema}", public'))
+    connection.commit()
+    connection.dialect.default_schema_name = shop_schema
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main() -> None:
+    attributes = context.config.attributes
+    engine = create_async_engine(attributes["url"])
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run, attributes["shop_schema"])
+    finally:
+        await engine.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,70 @@
+"""Shipping: the ways an order can travel, and its parcels."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Id, Now, one_of
+from domain.inventory import MAIN_LOCATION
+from domain.shipping import FulfillmentStatus
+
+
+class ShippingMethod(Base):
+    __tablename__ = "shipping_methods"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    estimated_days: Mapped[int]
+    position: Mapped[int] = mapped_column(server_default=text("0"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class ShippingRate(Base):
+    """What a shipping method costs in one currency, in minor units."""
+
+    __tablename__ = "shipping_rates"
+
+    code: Mapped[str] = mapped_column(ForeignKey("shipping_methods.code", ondelete="CASCADE"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount_not_negative"),)
+
+
+class Fulfillment(Base):
+    """One parcel."""
+
+    __tablename__ = "fulfillments"
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    location: Mapped[str] = mapped_column(server_default=MAIN_LOCATION)
+    status: Mapped[str] = mapped_column(server_default=FulfillmentStatus.PENDING)
+    carrier: Mapped[str | None]
+    tracking_number: Mapped[str | None]
+    charge: Mapped[int | None] = mapped_column(BigInteger)
+    """What is captured for this parcel, in minor units; fixed when shipping begins, so that repeats agree."""
+    is_last: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[Now]
+    shipped_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(one_of("status", FulfillmentStatus), name="status"),
+        CheckConstraint("charge >= 0", name="charge_not_negative"),
+        CheckConstraint("status NOT IN ('shipped', 'delivered') OR shipped_at IS NOT NULL", name="shipped_has_time"),
+    )
+
+
+class FulfillmentItem(Base):
+    __tablename__ = "fulfillment_items"
+
+    fulfillment_id: Mapped[UUID] = mapped_column(
+        ForeignKey("fulfillments.id", ondelete="CASCADE"), primary_key=True
+    )
+    order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
+    quantity: Mapped[int]
+
+    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
