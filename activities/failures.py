@@ -1,0 +1,29 @@
+"""The one place where exceptions become final or retryable for the engine."""
+
+from typing import Any
+
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from domain.errors import Refusal
+
+
+class FailureTranslation(Interceptor):
+    """A business refusal is final and benign; everything else stays what it is and is retried."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 (the SDK's name)
+        return _Translating(next)
+
+
+class _Translating(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (the SDK's name)
+        try:
+            return await self.next.execute_activity(input)
+        except Refusal as refusal:
+            raise ApplicationError(
+                refusal.detail,
+                refusal.facts,
+                type=refusal.code,
+                non_retryable=True,
+                category=ApplicationErrorCategory.BENIGN,
+            ) from None

@@ -1,0 +1,52 @@
+"""The HTTP API, put together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+from api.errors import EXCEPTION_HANDLERS
+from api.routes import HANDLERS
+from api.tracing import tracing
+from runtime.resources import Resources, opened
+from runtime.settings import Settings
+
+
+async def provide_resources(state: State) -> Resources:
+    return state.resources  # type: ignore[no-any-return]
+
+
+def create_app(
+    settings: Settings, open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened
+) -> Litestar:
+    """The whole API; resources are opened when the server starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources:
+            app.state.resources = resources
+            yield
+
+    return Litestar(
+        route_handlers=HANDLERS,
+        lifespan=[lifespan],
+        dependencies={"resources": Provide(provide_resources)},
+        exception_handlers=EXCEPTION_HANDLERS,
+        middleware=[tracing],
+        request_max_body_size=settings.api.max_body_bytes,
+        openapi_config=openapi(settings),
+        debug=False,
+    )
+
+
+def openapi(settings: Settings) -> OpenAPIConfig:
+    return OpenAPIConfig(title=f"{settings.shop.name} API", version="1", render_plugins=[], path="/docs")
+
+
+def application() -> Any:
+    """What the server imports: the API with the settings of the environment."""
+    return create_app(Settings())

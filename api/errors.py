@@ -1,0 +1,231 @@
+"""Every refusal the API can give, as RFC 9457 problem details."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from temporalio.service import RPCError
+
+from api.tracing import trace_id_of
+from domain.errors import Refusal
+
+log = structlog.get_logger()
+
+PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    status: int
+    title: str
+
+
+PROBLEMS: dict[str, Problem] = {
+    # the request itself
+    "malformed_request": Problem(400, "The request cannot be read"),
+    "idempotency_key_required": Problem(400, "This request needs an Idempotency-Key header"),
+    "unauthenticated": Problem(401, "Sign in first"),
+    "forbidden": Problem(403, "Your role does not allow this"),
+    "not_found": Problem(404, "There is no such thing"),
+    "method_not_allowed": Problem(405, "This address does not take that method"),
+    "precondition_failed": Problem(412, "It was changed in the meantime"),
+    "body_too_large": Problem(413, "The body is too large"),
+    "unsupported_media_type": Problem(415, "Send JSON"),
+    "validation_failed": Problem(422, "Some fields are not acceptable"),
+    "idempotency_key_reused": Problem(422, "This Idempotency-Key came with another request before"),
+    "rate_limited": Problem(429, "Too many requests"),
+    "internal_error": Problem(500, "Something went wrong on our side"),
+    "unavailable": Problem(503, "Not available for a moment; try again"),
+    # identity
+    "email_taken": Problem(409, "There is an account with this e-mail address"),
+    "username_taken": Problem(409, "There is an account with this username"),
+    "invalid_credentials": Problem(401, "E-mail or password is wrong"),
+    "email_not_verified": Problem(403, "Confirm your e-mail address first"),
+    "token_expired": Problem(410, "This link is no longer valid"),
+    "refresh_token_invalid": Problem(401, "This refresh token is not valid"),
+    "refresh_token_reused": Problem(401, "This refresh token was used before; sign in again"),
+    # catalogue and stock
+    "sku_taken": Problem(409, "There is a variant with this SKU"),
+    "slug_taken": Problem(409, "There is something with this slug"),
+    "insufficient_stock": Problem(409, "There is not that much stock"),
+    # carts, checkout and orders
+    "cart_completed": Problem(409, "This cart has become an order"),
+    "cart_in_checkout": Problem(409, "This cart is being checked out"),
+    "cart_incomplete": Problem(422, "The cart lacks something that an order needs"),
+    "not_sold_in_currency": Problem(422, "This is not sold in the cart's currency"),
+    "payment_method_unavailable": Problem(422, "This payment method is not offered"),
+    "out_of_stock": Problem(409, "Not enough stock"),
+    "price_changed": Problem(409, "The total has changed"),
+    "payment_declined": Problem(402, "The payment was declined"),
+    "payment_unavailable": Problem(503, "The payment provider cannot be reached; nothing was charged"),
+    "checkout_cancelled": Problem(409, "The checkout was cancelled"),
+    "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
+    "order_transition_not_allowed": Problem(409, "The order cannot change like that"),
+    "units_not_available": Problem(409, "These units are not waiting to be shipped"),
+    "capture_refused": Problem(409, "The provider refuses to take the money"),
+}
+
+
+class FieldError(BaseModel):
+    pointer: str = Field(description="JSON pointer to the field", examples=["/items/0/quantity"])
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details. Decide by ``code``; the texts may change."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    trace_id: str
+    errors: list[FieldError] | None = None
+
+
+ANY_ROUTE = ("malformed_request", "body_too_large", "validation_failed", "rate_limited", "internal_error", "unavailable")
+
+
+def refuses(*codes: str) -> dict[int, ResponseSpec]:
+    """What a route can answer besides success, for its ``responses=``; the codes that every route can give included."""
+    by_status: defaultdict[int, list[str]] = defaultdict(list)
+    for code in (*codes, *ANY_ROUTE):
+        by_status[PROBLEMS[code].status].append(code)
+    return {
+        status: ResponseSpec(
+            data_container=ProblemDetails,
+            generate_examples=False,
+            media_type=PROBLEM_JSON,
+            description=f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in given)}",
+        )
+        for status, given in sorted(by_status.items())
+    }
+
+
+def problem(
+    request: Request[Any, Any, Any],
+    code: str,
+    detail: str,
+    *,
+    errors: Iterable[dict[str, str]] = (),
+    headers: dict[str, str] | None = None,
+    **facts: Any,
+) -> Response[dict[str, Any]]:
+    return Response(
+        problem_body(code, detail, instance=request.url.path, trace_id=trace_id_of(request.scope), errors=errors, **facts),
+        status_code=PROBLEMS[code].status,
+        media_type=PROBLEM_JSON,
+        headers=headers,
+    )
+
+
+def problem_body(
+    code: str, detail: str, *, instance: str, trace_id: str, errors: Iterable[dict[str, str]] = (), **facts: Any
+) -> dict[str, Any]:
+    known = PROBLEMS[code]
+    body: dict[str, Any] = {
+        "type": f"urn:sutler:problem:{code}",
+        "title": known.title,
+        "status": known.status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "trace_id": trace_id,
+        **facts,
+    }
+    if field_errors := list(errors):
+        body["errors"] = field_errors
+    return body
+
+
+def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, Any]]:
+    if refusal.code not in PROBLEMS:  # a code without an entry is our mistake, not the client's
+        return on_bug(request, refusal)
+    return problem(request, refusal.code, refusal.detail, **refusal.facts)
+
+
+def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[dict[str, Any]]:
+    found = error.extra if isinstance(error.extra, list) else []
+    errors = [{"pointer": _pointer(item), "detail": str(item.get("message", ""))} for item in found]
+    if not errors and error.__cause__ is not None and "JSON" in str(error.__cause__):
+        return problem(request, "malformed_request", "The body is not valid JSON.")
+    return problem(request, "validation_failed", "Some fields are not acceptable.", errors=errors)
+
+
+def _pointer(item: dict[str, Any]) -> str:
+    key = str(item.get("key", "") or "")
+    return "".join(f"/{part}" for part in key.replace("[", ".").replace("]", "").split(".") if part) or "/"
+
+
+CODE_OF_STATUS = {
+    400: "malformed_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    code = CODE_OF_STATUS.get(error.status_code)
+    if code is None:
+        return on_bug(request, error)
+    detail = {
+        "not_found": f"Nothing is at {request.url.path}.",
+        "method_not_allowed": f"{request.method} is not possible at {request.url.path}.",
+        "malformed_request": "The body is not valid JSON.",
+    }.get(code, error.detail)
+    headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in {"allow", "retry-after", "www-authenticate"}}
+    if code == "unauthenticated":
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return problem(request, code, detail, headers=headers)
+
+
+def on_outage(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """A part we depend on is away; what was asked may be asked again."""
+    log.warning("dependency_unavailable", error=type(error).__name__)
+    return problem(
+        request, "unavailable", "A part of the shop is not reachable for a moment.", headers={"Retry-After": "1"}
+    )
+
+
+def on_database_error(request: Request[Any, Any, Any], error: DBAPIError) -> Response[dict[str, Any]]:
+    if error.connection_invalidated:
+        return on_outage(request, error)
+    return on_bug(request, error)
+
+
+def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """Nothing of the error reaches the client: its text may hold anything."""
+    log.error("unhandled_error", path=request.url.path, exc_info=error)
+    return problem(request, "internal_error", "The error was recorded under this trace id.")
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    Refusal: on_refusal,
+    ValidationException: on_validation,
+    HTTPException: on_http,
+    DBAPIError: on_database_error,
+    OperationalError: on_outage,
+    InterfaceError: on_outage,
+    PoolTimeout: on_outage,
+    ConnectionError: on_outage,
+    RPCError: on_outage,
+    Exception: on_bug,
+}

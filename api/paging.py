@@ -1,0 +1,32 @@
+"""Keyset pages: stable while rows come and go, and as fast on the last page as on the first."""
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any
+
+from litestar.params import Parameter
+
+from domain.errors import Refusal
+
+Limit = Annotated[int, Parameter(query="limit", ge=1, le=100, default=20, description="Rows on one page")]
+Cursor = Annotated[
+    str | None, Parameter(query="cursor", max_length=512, default=None, description="`next_cursor` of the page before")
+]
+
+
+def encode_cursor(position: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
+    """The position a cursor stands for, ``None`` for the first page; refuses ``malformed_request`` for a forged one."""
+    if cursor is None:
+        return None
+    try:
+        position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error):
+        position = None
+    if not isinstance(position, list) or len(position) != length:
+        raise Refusal("malformed_request", "This cursor was not made by this list.")
+    return position

@@ -1,0 +1,5 @@
+"""All controllers of the API."""
+
+from typing import Any
+
+HANDLERS: list[Any] = []

@@ -1,0 +1,42 @@
+"""Shapes that several resources share."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.money import Money
+
+
+class Input(BaseModel):
+    """What clients send: a field we do not know is refused, so that a typo is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Output(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["USD"])]
+
+
+class Amount(BaseModel):
+    """Money: a decimal string with exactly the minor-unit digits of its ISO 4217 currency."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    amount: str = Field(examples=["19.99"], max_length=32)
+    currency: CurrencyCode
+
+    @model_validator(mode="after")
+    def has_the_currencys_digits(self) -> Self:
+        self.as_money()
+        return self
+
+    def as_money(self) -> Money:
+        return Money.parse(self.amount, self.currency)
+
+
+def amount(minor: int, currency: str) -> dict[str, Any]:
+    """How money is written in every answer."""
+    return {"amount": Money(minor, currency).amount, "currency": currency}
