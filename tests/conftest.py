@@ -1,0 +1,103 @@
+"""The real stack, once per test session: Postgres, Valkey, Temporal, the sandbox, the workers and the API.
+
+Tests share one database and never empty it; each makes the products, carts and people that it needs.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from db import migrations
+from deploy import embedded
+from runtime.resources import Resources, opened
+from runtime.settings import Settings
+from tests.support.processes import answers, free_port, process
+from workers.run import serving
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[embedded.Running]:
+    with embedded.stack() as running:
+        migrations.upgrade(running.database_url)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environment(stack: embedded.Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The APP_ variables of every process of this session."""
+    directory = tmp_path_factory.mktemp("shop")
+    api, sandbox, smtp = free_port(), free_port(), free_port()
+    return {
+        **stack.environment,
+        "APP_ENV": "test",
+        "APP_LOG_LEVEL": "WARNING",
+        "APP_AUTH__SIGNING_KEY_FILE": str(directory / "signing-key.pem"),
+        "APP_API__PORT": str(api),
+        "APP_SHOP__PUBLIC_URL": f"http://127.0.0.1:{api}",
+        "APP_SANDBOX__PORT": str(sandbox),
+        "APP_SANDBOX__SMTP_PORT": str(smtp),
+        "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
+        "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api}/v1/webhooks/stripe",
+        "APP_PAYMENTS__STRIPE_API_BASE": f"http://127.0.0.1:{sandbox}",
+        "APP_MAIL__PORT": str(smtp),
+    }
+
+
+@pytest.fixture(scope="session")
+def settings(environment: dict[str, str]) -> Iterator[Settings]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield Settings()
+
+
+@pytest.fixture(scope="session")
+def sandbox_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox process: payments, mail, ledger and faults."""
+    url = f"http://127.0.0.1:{environment['APP_SANDBOX__PORT']}"
+    log = tmp_path_factory.mktemp("sandbox") / "sandbox.log"
+    with process("sandbox", environment=environment, ready=answers(f"{url}/health"), log=log):
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def sandbox(sandbox_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the sandbox: its mails, its ledger, its faults."""
+    async with httpx.AsyncClient(base_url=sandbox_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
+    async with opened(settings) as opened_resources:
+        yield opened_resources
+
+
+@pytest.fixture(scope="session")
+async def workers(resources: Resources, sandbox_url: str) -> AsyncIterator[None]:
+    """All task queues, served by the test process itself."""
+    async with serving(resources):
+        yield
+
+
+@pytest.fixture(scope="session")
+def api_url(settings: Settings, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API as it runs in production: its own process behind its real server."""
+    log = tmp_path_factory.mktemp("api") / "api.log"
+    url = f"http://127.0.0.1:{settings.api.port}"
+    with process("cli", "api", environment=environment, ready=answers(f"{url}/health"), log=log):
+        yield url
+
+
+@pytest.fixture
+async def api(api_url: str, workers: None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a session of its own: pass headers to be somebody."""
+    async with httpx.AsyncClient(base_url=api_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    return tmp_path / "process.log"

@@ -1,0 +1,62 @@
+"""Real processes of the shop, started for tests and always stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A readiness probe: does the address answer 200?"""
+
+    def probe() -> bool:
+        try:
+            with urlopen(url, timeout=1) as response:  # noqa: S310 (a loopback address that the test chose)
+                return bool(response.status == 200)
+        except (URLError, ConnectionError, TimeoutError):
+            return False
+
+    return probe
+
+
+@contextmanager
+def process(
+    *argv: str, environment: Mapping[str, str], ready: Callable[[], bool], log: Path, within: float = 30.0
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """``python -m …`` with the given settings, ready when yielded; the log is shown when it does not get ready."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *argv],
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + within
+        while not ready():
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{' '.join(argv)} did not get ready:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.02)
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait(10)

@@ -1,0 +1,61 @@
+"""Serve task queues until told to stop."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.failures import FailureTranslation
+from runtime.resources import Resources
+from workers import checkout, fulfillment, payments, registration
+from workers.duty import Duty
+from workflows.names import Queue
+
+DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
+    Queue.REGISTRATION: registration.build,
+    Queue.CHECKOUT: checkout.build,
+    Queue.PAYMENTS: payments.build,
+    Queue.FULFILLMENT: fulfillment.build,
+}
+
+PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions")
+"""Modules the sandbox need not load anew for every workflow: they hold rules and types, and no state."""
+
+
+def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
+    if not sandboxed:
+        return UnsandboxedWorkflowRunner()
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def worker_for(queue: Queue, resources: Resources) -> Worker:
+    duty = DUTIES[queue](resources)
+    limits = resources.settings.workers
+    return Worker(
+        resources.temporal,
+        task_queue=queue,
+        workflows=duty.workflows,
+        activities=duty.activities,
+        interceptors=[FailureTranslation()],
+        workflow_runner=workflow_runner(sandboxed=limits.sandboxed),
+        max_concurrent_workflow_tasks=limits.max_concurrent_workflow_tasks,
+        max_concurrent_activities=limits.max_concurrent_activities,
+        max_concurrent_local_activities=limits.max_concurrent_activities,
+        # How long orders wait for the cache of a worker that was killed.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
+        graceful_shutdown_timeout=timedelta(seconds=limits.graceful_stop_seconds),
+    )
+
+
+@asynccontextmanager
+async def serving(resources: Resources, queues: Iterable[Queue] = Queue) -> AsyncIterator[None]:
+    """The queues are polled inside the block; leaving it lets running activities finish."""
+    async with AsyncExitStack() as stack:
+        for queue in queues:
+            await stack.enter_async_context(worker_for(queue, resources))
+        yield
+
+
