@@ -1,0 +1,289 @@
+"""Stripe's REST API over ``Payments``: who may call, which operation is meant, and what is answered."""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any, TypeVar
+
+import msgspec
+
+from sandbox import clock, forms, params, search
+from sandbox.errors import StripeError, no_such, something_broke
+from sandbox.faults import Faults, Mishap, OperationName
+from sandbox.idempotency import Idempotency
+from sandbox.objects import Charge, Event, PaymentIntent, Refund, new_id
+from sandbox.payments import Cause, Payments
+from sandbox.shelves import Shelf, Shelves
+from sandbox.store import Store
+from sandbox.wire import Answer, Call, ConnectionCut
+
+log = logging.getLogger("sandbox.stripe")
+
+T = TypeVar("T", PaymentIntent, Charge, Refund, Event)
+Run = Callable[[str, Any, Cause], object]
+
+NOUNS = {"payment_intents": "payment_intent", "charges": "charge", "refunds": "refund", "events": "event"}
+EXPANDABLE = {"latest_charge": "charges", "charge": "charges", "payment_intent": "intents"}
+HANG_CHECK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    name: OperationName
+    params: type[params.Params]
+    run: Run
+
+
+class StripeApi:
+    def __init__(
+        self,
+        store: Store,
+        shelves: Shelves,
+        payments: Payments,
+        idempotency: Idempotency,
+        faults: Faults,
+        secret_key: str,
+    ) -> None:
+        self._store = store
+        self._shelves = shelves
+        self._payments = payments
+        self._idempotency = idempotency
+        self._faults = faults
+        self._secret_key = secret_key.encode()
+        self._operations = self._all_operations()
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer Stripe would give, with the faults that were asked for."""
+        request_id = new_id("req")
+        try:
+            answer = await self._answer(call, request_id)
+        except StripeError as error:
+            answer = Answer(error.status, error.body)
+        answer.headers["Request-Id"] = request_id
+        return answer
+
+    async def _answer(self, call: Call, request_id: str) -> Answer:
+        self._authenticate(call.headers)
+        endpoint, object_id, operation = self._route(call.method, call.path)
+        key = call.headers.get("Idempotency-Key") if call.method == "POST" else None
+        cause = Cause(request_id, key)
+        with self._idempotency.only_one(key):
+            pairs = call.form if call.method == "POST" else call.query
+            mishap = self._faults.for_payment(operation.name)
+            await _suffer_before(mishap, call)
+            if key is not None and (first := self._idempotency.first_answer(key, endpoint, pairs)):
+                answer = Answer(*first, headers={"Idempotent-Replayed": "true"})
+            else:
+                wish = forms.read(pairs, operation.params)
+                answer = self._perform(operation, object_id, wish, cause, endpoint, pairs, mishap)
+        if key is not None:
+            answer.headers["Idempotency-Key"] = key
+        if mishap.drops_answer:
+            raise ConnectionCut
+        return answer
+
+    def _authenticate(self, headers: Any) -> None:
+        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                credentials = base64.b64decode(credentials).decode().partition(":")[0]
+            except (binascii.Error, UnicodeDecodeError):
+                credentials = ""
+        if not credentials:
+            raise StripeError(
+                401,
+                "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+                "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+            )
+        if not compare_digest(credentials.encode(), self._secret_key):
+            raise StripeError(401, f"Invalid API Key provided: {credentials[:8]}***")
+
+    def _route(self, method: str, path: str) -> tuple[str, str, Operation]:
+        operation = self._operations.get(f"{method} {path}")
+        if operation:
+            return path, "", operation
+        parts = path.split("/")
+        if len(parts) >= 4:
+            object_id, parts[3] = parts[3], "{id}"
+            operation = self._operations.get(f"{method} {'/'.join(parts)}")
+            if operation:
+                return path, object_id, operation
+        raise StripeError(
+            404,
+            f"Unrecognized request URL ({method}: {path}). The sandbox knows PaymentIntents, Charges, Refunds and "
+            "Events; see GET /.",
+        )
+
+    def _perform(
+        self,
+        operation: Operation,
+        object_id: str,
+        wish: params.Params,
+        cause: Cause,
+        endpoint: str,
+        pairs: forms.Pairs,
+        mishap: Mishap,
+    ) -> Answer:
+        """Does the work and remembers its answer in one transaction; a refusal is remembered too."""
+        if cause.idempotency_key is None and operation.name in ("retrieve", "list", "search"):
+            return self._shown(operation.run(object_id, wish, cause), wish)
+        try:
+            with self._store.transaction():
+                answer = self._shown(operation.run(object_id, wish, cause), wish)
+                if mishap.breaks:
+                    answer = Answer(500, something_broke().body)
+                self._remember(cause, endpoint, pairs, answer)
+            return answer
+        except StripeError as error:
+            answer = Answer(error.status, error.body)
+        except Exception:  # whatever it was, a caller must get Stripe's 500 and no half of the work
+            log.exception("%s failed", operation.name)
+            answer = Answer(500, something_broke().body)
+        with self._store.transaction():
+            self._remember(cause, endpoint, pairs, answer)
+        return answer
+
+    def _remember(self, cause: Cause, endpoint: str, pairs: forms.Pairs, answer: Answer) -> None:
+        if cause.idempotency_key is not None:
+            self._idempotency.remember(cause.idempotency_key, endpoint, pairs, answer.status, answer.body)
+
+    def _shown(self, result: object, wish: params.Params) -> Answer:
+        if wish.expand:
+            result = self._expanded(result, wish.expand)
+        if isinstance(result, Declined):
+            error = msgspec.to_builtins(result.intent.last_payment_error)
+            return Answer(402, msgspec.json.encode({"error": error | {"payment_intent": result.intent}}))
+        return Answer(200, msgspec.json.encode(result))
+
+    def _expanded(self, result: object, paths: list[str]) -> object:
+        if isinstance(result, Declined):
+            return result
+        shown: dict[str, Any] = msgspec.to_builtins(result)
+        for path in paths:
+            name = path.removeprefix("data.")
+            places = shown["data"] if path.startswith("data.") and "data" in shown else [shown]
+            for place in places:
+                if name not in EXPANDABLE or name not in place:
+                    raise StripeError(400, f"This property cannot be expanded ({path}).", param="expand")
+                if isinstance(place[name], str):
+                    place[name] = self._shelf(EXPANDABLE[name]).find(place[name])
+        return shown
+
+    def _shelf(self, name: str) -> Shelf[Any]:
+        shelf: Shelf[Any] = getattr(self._shelves, name)
+        return shelf
+
+    # --- what can be asked ---------------------------------------------------------------------------------------
+
+    def _all_operations(self) -> dict[str, Operation]:
+        shelves, payments = self._shelves, self._payments
+        intents, an_intent = "/v1/payment_intents", "/v1/payment_intents/{id}"
+        return {
+            f"POST {intents}": Operation("create", params.CreateIntent, self._create),
+            f"GET {intents}": Operation("list", params.ListIntents, self._list_intents),
+            f"GET {intents}/search": Operation("search", params.SearchIntents, self._search),
+            f"GET {an_intent}": Operation("retrieve", params.Retrieve, lambda i, *_: self._intent(i)),
+            f"POST {an_intent}": Operation(
+                "update", params.UpdateIntent, lambda i, wish, _: payments.update(self._intent(i), wish)
+            ),
+            f"POST {an_intent}/confirm": Operation("confirm", params.ConfirmIntent, self._confirm),
+            f"POST {an_intent}/capture": Operation(
+                "capture", params.CaptureIntent, lambda i, *how: payments.capture(self._intent(i), *how)
+            ),
+            f"POST {an_intent}/cancel": Operation(
+                "cancel", params.CancelIntent, lambda i, *how: payments.cancel(self._intent(i), *how)
+            ),
+            "GET /v1/charges": Operation("list", params.ListCharges, self._list_charges),
+            "GET /v1/charges/{id}": Operation(
+                "retrieve", params.Retrieve, lambda i, *_: _found(shelves.charges, "charge", i)
+            ),
+            "POST /v1/refunds": Operation("refund", params.CreateRefund, lambda _, *how: payments.refund(*how)),
+            "GET /v1/refunds": Operation("list", params.ListRefunds, self._list_refunds),
+            "GET /v1/refunds/{id}": Operation(
+                "retrieve", params.Retrieve, lambda i, *_: _found(shelves.refunds, "refund", i)
+            ),
+            "POST /v1/refunds/{id}": Operation(
+                "update",
+                params.UpdateRefund,
+                lambda i, *how: payments.update_refund(_found(shelves.refunds, "refund", i), *how),
+            ),
+            "GET /v1/events": Operation("list", params.ListEvents, self._list_events),
+            "GET /v1/events/{id}": Operation(
+                "retrieve", params.Retrieve, lambda i, *_: _found(shelves.events, "event", i)
+            ),
+        }
+
+    def _intent(self, intent_id: str) -> PaymentIntent:
+        return _found(self._shelves.intents, "payment_intent", intent_id)
+
+    def _create(self, _: str, wish: params.CreateIntent, cause: Cause) -> object:
+        return _accepted(self._payments.create(wish, cause))
+
+    def _confirm(self, intent_id: str, wish: params.ConfirmIntent, cause: Cause) -> object:
+        return _accepted(self._payments.confirm(self._intent(intent_id), wish, cause))
+
+    def _search(self, _: str, wish: params.SearchIntents, __: Cause) -> object:
+        condition = search.parse(wish.query)
+        if wish.page:
+            condition.add("seq < (SELECT seq FROM payment_intents WHERE id = ?)", wish.page)
+        found = self._shelves.intents.where(condition.sql, condition.values, wish.limit + 1)
+        page, has_more = found[: wish.limit], len(found) > wish.limit
+        return {
+            "object": "search_result",
+            "url": "/v1/payment_intents/search",
+            "has_more": has_more,
+            "next_page": page[-1].id if has_more else None,
+            "data": page,
+        }
+
+    def _list_intents(self, _: str, wish: params.ListIntents, __: Cause) -> object:
+        return _listed("payment_intents", self._shelves.intents.page(wish, customer=wish.customer))
+
+    def _list_charges(self, _: str, wish: params.ListCharges, __: Cause) -> object:
+        return _listed("charges", self._shelves.charges.page(wish, payment_intent=wish.payment_intent))
+
+    def _list_refunds(self, _: str, wish: params.ListRefunds, __: Cause) -> object:
+        page = self._shelves.refunds.page(wish, payment_intent=wish.payment_intent, charge=wish.charge)
+        return _listed("refunds", page)
+
+    def _list_events(self, _: str, wish: params.ListEvents, __: Cause) -> object:
+        return _listed("events", self._shelves.events.page(wish, type=wish.type))
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The card was tried and refused: an answer, not an accident."""
+
+    intent: PaymentIntent
+
+
+def _accepted(intent: PaymentIntent) -> PaymentIntent | Declined:
+    return Declined(intent) if intent.last_payment_error else intent
+
+
+def _found(shelf: Shelf[T], what: str, object_id: str) -> T:
+    found = shelf.find(object_id)
+    if found is None:
+        raise no_such(what, object_id, param="intent" if what == "payment_intent" else "id", status=404)
+    return found
+
+
+def _listed(noun: str, page: tuple[list[Any], bool]) -> dict[str, object]:
+    return {"object": "list", "url": f"/v1/{noun}", "has_more": page[1], "data": page[0]}
+
+
+async def _suffer_before(mishap: Mishap, call: Call) -> None:
+    """Whatever goes wrong before any work is done."""
+    if mishap.hangs:
+        until = clock.now() + mishap.latency_ms / 1000
+        while clock.now() < until and not call.caller_is_gone():  # noqa: ASYNC110  a transport cannot be awaited
+            await asyncio.sleep(HANG_CHECK_SECONDS)
+        raise ConnectionCut
+    if mishap.latency_ms:
+        await asyncio.sleep(mishap.latency_ms / 1000)
+    if mishap.refuses:
+        raise something_broke()

@@ -1,0 +1,151 @@
+"""What happened, told to the shop: signed, at least once, and again until it is heard."""
+
+import asyncio
+import heapq
+import hmac
+import logging
+
+import aiohttp
+import msgspec
+
+from sandbox import clock
+from sandbox.faults import Faults, hits
+from sandbox.objects import Charge, Event, EventData, EventRequest, PaymentIntent, Refund, new_id
+from sandbox.shelves import Shelf
+from sandbox.store import Store
+
+# A shop that restarts is back within seconds; one that is broken should not be hammered.
+PAUSES = (0.2, 0.5, 1, 2, 5, 15, 60, 300, 900, 3600)
+GIVEN_UP_AFTER = 3 * 24 * 3600
+AT_A_TIME = 8
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+log = logging.getLogger("sandbox.webhooks")
+
+
+class Outbox:
+    """Events that have happened and the deliveries still owed for them; a heap knows which is due next."""
+
+    def __init__(self, store: Store, events: Shelf[Event], faults: Faults) -> None:
+        self._store = store
+        self._events = events
+        self._faults = faults
+        self._due: list[tuple[float, int]] = []
+        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.recall()
+
+    def recall(self) -> None:
+        """Takes up what was still owed when the process ended."""
+        self._due = self._store.all("SELECT next_at, id FROM deliveries")
+        heapq.heapify(self._due)
+
+    def record(self, kind: str, about: PaymentIntent | Charge | Refund, request: EventRequest) -> None:
+        """Writes down that something happened and that the shop must hear of it; part of the caller's transaction."""
+        event = Event(
+            id=new_id("evt"),
+            created=int(clock.now()),
+            data=EventData(msgspec.to_builtins(about)),
+            request=request,
+            type=kind,
+        )
+        self._events.put(event)
+        self._owe(event)
+        if hits(self._faults.plan.payments.duplicate_webhook_rate):
+            self._owe(event)
+
+    def _owe(self, event: Event) -> None:
+        now = clock.now()
+        at = now + self._faults.plan.payments.webhook_delay_ms / 1000
+        delivery = self._store.write(
+            "INSERT INTO deliveries (event, attempts, first_at, next_at) VALUES (?, 0, ?, ?)", event.id, now, at
+        )
+        self._schedule(at, delivery)
+
+    def _schedule(self, at: float, delivery: int) -> None:
+        heapq.heappush(self._due, (at, delivery))
+        self._news.set()
+
+    async def next_due(self) -> int:
+        """Waits until a delivery is due and hands it out."""
+        async with self._turn:  # one waits for news, or every event would wake all who are idle
+            while not self._due or self._due[0][0] > clock.now():
+                self._news.clear()
+                patience = self._due[0][0] - clock.now() if self._due else None
+                try:
+                    await asyncio.wait_for(self._news.wait(), patience)
+                except TimeoutError:
+                    continue
+            return heapq.heappop(self._due)[1]
+
+    def body(self, delivery: int) -> bytes | None:
+        row = self._store.one(
+            "SELECT body FROM events JOIN deliveries ON event = events.id WHERE deliveries.id = ?", delivery
+        )
+        return row[0] if row else None
+
+    def settle(self, delivery: int) -> None:
+        """Strikes out what the shop has acknowledged."""
+        self._store.write("DELETE FROM deliveries WHERE id = ?", delivery)
+
+    def try_later(self, delivery: int) -> None:
+        """Puts a delivery back with a longer pause, or gives it up after three days."""
+        row = self._store.one("SELECT attempts, first_at FROM deliveries WHERE id = ?", delivery)
+        if row is None:
+            return
+        attempts, first_at = row
+        at = clock.now() + PAUSES[min(attempts, len(PAUSES) - 1)]
+        if at > first_at + GIVEN_UP_AFTER:
+            self.settle(delivery)
+            return
+        self._store.write("UPDATE deliveries SET attempts = ?, next_at = ? WHERE id = ?", attempts + 1, at, delivery)
+        self._schedule(at, delivery)
+
+
+class Postman:
+    """Carries the outbox to one URL, a few deliveries at a time over kept-alive connections."""
+
+    def __init__(self, outbox: Outbox, url: str, secret: str) -> None:
+        self._outbox = outbox
+        self._url = url
+        self._secret = secret.encode()
+
+    async def run(self) -> None:
+        """Delivers until cancelled."""
+        connector = aiohttp.TCPConnector(limit=AT_A_TIME, keepalive_timeout=60)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False) as session,
+            asyncio.TaskGroup() as rounds,
+        ):
+            for _ in range(AT_A_TIME):
+                rounds.create_task(self._walk(session))
+
+    async def _walk(self, session: aiohttp.ClientSession) -> None:
+        while True:
+            delivery = await self._outbox.next_due()
+            body = self._outbox.body(delivery)
+            if body is None:
+                continue
+            if await self._is_heard(session, body):
+                self._outbox.settle(delivery)
+            else:
+                self._outbox.try_later(delivery)
+
+    async def _is_heard(self, session: aiohttp.ClientSession, body: bytes) -> bool:
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(body, self._secret, int(clock.now())),
+            "User-Agent": "Stripe/1.0 (sandbox)",
+        }
+        try:
+            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                await answer.read()
+                return 200 <= answer.status < 300
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.debug("webhook not delivered: %s", type(error).__name__)
+            return False
+
+
+def signature(body: bytes, secret: bytes, at: int) -> str:
+    digest = hmac.digest(secret, b"%d." % at + body, "sha256").hex()
+    return f"t={at},v1={digest}"

@@ -1,0 +1,57 @@
+"""What comes in and what goes out over HTTP, free of any server."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sandbox.forms import Pairs
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(slots=True)
+class Call:
+    method: str
+    path: str
+    query_string: str
+    headers: Mapping[str, str]
+    body: bytes
+    caller_is_gone: Callable[[], bool]
+
+    @property
+    def query(self) -> Pairs:
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    @property
+    def form(self) -> Pairs:
+        return parse_qsl(self.body.decode(), keep_blank_values=True)
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class ConnectionCut(Exception):  # noqa: N818  it is no error: somebody asked for it
+    """The caller gets no answer at all."""
+
+
+def json(content: object, status: int = 200) -> Answer:
+    return Answer(status, msgspec.json.encode(content))
+
+
+def problem(status: int, detail: str) -> Answer:
+    """An RFC 9457 problem document."""
+    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return Answer(status, msgspec.json.encode(content), "application/problem+json")
+
+
+def see_other(location: str) -> Answer:
+    return Answer(303, headers={"Location": location})
