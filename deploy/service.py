@@ -10,24 +10,41 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    """One long-running process of the stack."""
+class Program:
+    """A command and how it is run."""
 
     name: str
     argv: Sequence[str]
-    ready: Callable[[], bool]
-    """Answers quickly, and never raises, whether the process can serve now."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of the supervisor."""
-    address: str = ""
-    """Where people find it; shown in the table."""
     user: str | None = None
     """The system user it runs as, when not ours."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    """Asks the process to finish what it does and leave."""
+    stop_within: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service(Program):
+    """A process that runs as long as the stack does."""
+
+    ready: Callable[[], bool]
+    """Answers quickly, and never raises, whether the process can serve now."""
+    address: str = ""
+    """Where people find it; shown in the table."""
     prepare: Callable[[], None] = nothing
     """Runs before every start, also before a restart."""
     settle: Callable[[], None] = nothing
     """Runs after every start, as soon as the process is ready."""
-    stop_signal: signal.Signals = signal.SIGTERM
-    """Asks the process to finish what it does and leave."""
     start_within: float = 60.0
-    stop_within: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chore(Program):
+    """A command that runs once while the stack comes up, and has to succeed."""
+
+    within: float = 300.0
+
+
+Stage = Sequence[Service] | Chore
+"""What comes up together: services beside each other, or one chore alone. Stages stop in reverse order."""

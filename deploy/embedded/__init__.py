@@ -16,11 +16,11 @@ yours; ``stack(ui=True)`` adds the Web UI.
 """
 
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import probes
@@ -28,7 +28,7 @@ from deploy.embedded.postgres import database_url, postgres
 from deploy.embedded.temporal import temporal
 from deploy.embedded.valkey import cache_url, valkey
 from deploy.ports import free_ports
-from deploy.processes import spawn, stop_all
+from deploy.processes import Child, spawn, stop_all
 from deploy.service import Service
 from workflows.names import SEARCH_ATTRIBUTES
 
@@ -84,28 +84,31 @@ def stack(directory: Path | None = None, *, ui: bool = False) -> Iterator[Runnin
         )
         # Postgres last: its first start makes the cluster, while the other two come up beside it.
         services = [
-            temporal(
-                None,
-                running.temporal_port,
-                http_port=running.temporal_http_port,
-                ui_port=running.temporal_ui_port,
-                attributes=SEARCH_ATTRIBUTES,
+            replace(
+                temporal(
+                    None,
+                    running.temporal_port,
+                    http_port=running.temporal_http_port,
+                    ui_port=running.temporal_ui_port,
+                    attributes=SEARCH_ATTRIBUTES,
+                ),
+                stop_signal=signal.SIGKILL,  # it would take a second to leave politely and has nothing to save
             ),
             valkey(directory / "valkey", running.valkey_port, hasty=True),
             postgres(directory / "postgres", running.postgres_port, hasty=True),
         ]
         logs = [directory / f"{service.name}.log" for service in services]
-        started: list[tuple[Service, subprocess.Popen[bytes]]] = []
-        at_the_end.callback(stop_all, started)
+        children: list[Child] = []
+        at_the_end.callback(stop_all, children)
         for service, log in zip(services, logs, strict=True):
             service.prepare()
-            started.append((service, spawn(service, log)))
-        for (service, process), log in zip(started, logs, strict=True):
-            _await_ready(service, process, log)
+            children.append(spawn(service, log))
+        for service, child, log in zip(services, children, logs, strict=True):
+            _await_ready(service, child, log)
         yield running
 
 
-def _await_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
-    if not probes.awaited(service.ready, service.start_within, give_up=lambda: process.poll() is not None):
+def _await_ready(service: Service, child: Child, log: Path) -> None:
+    if not probes.awaited(service.ready, service.start_within, give_up=lambda: not child.is_alive):
         raise RuntimeError(f"{service.name} did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
     service.settle()

@@ -1,0 +1,97 @@
+"""Where the development stack keeps its data and where it listens.
+
+``sutler up`` has one scheme: ``APP_UP__DATA_DIR`` and one ``APP_UP__…_PORT`` per port, below. From these it derives
+every other ``APP_`` variable that tells the processes where to find each other (``APP_DATABASE__URL``,
+``APP_API__PORT``, …) and overrides them; all others, such as ``APP_LOG_LEVEL``, reach the processes unchanged.
+Everything listens on 127.0.0.1 only.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deploy.embedded.postgres import database_url
+from deploy.embedded.valkey import cache_url
+
+HOST = "127.0.0.1"
+PREFIX = "APP_UP__"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class UpSettings(BaseSettings):
+    """Read from the environment, prefix ``APP_UP__``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".sutler")
+    """Everything that the stack keeps, logs included."""
+    api_port: Port = 8080
+    sandbox_port: Port = 8090
+    smtp_port: Port = 8025
+    """The sandbox takes mail here."""
+    temporal_port: Port = 7233
+    temporal_http_port: Port = 7243
+    web_ui_port: Port = 8233
+    postgres_port: Port = 54329
+    valkey_port: Port = 63799
+
+    @property
+    def directory(self) -> Path:
+        """The data directory as an absolute path."""
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://{HOST}:{self.sandbox_port}"
+
+    @property
+    def web_ui_url(self) -> str:
+        return f"http://{HOST}:{self.web_ui_port}"
+
+    @property
+    def temporal_address(self) -> str:
+        return f"{HOST}:{self.temporal_port}"
+
+    def ports(self) -> dict[str, tuple[int, str]]:
+        """Each port with what it is for, by the variable that sets it."""
+        return {
+            f"{PREFIX}{name.upper()}": (port, purpose)
+            for name, port, purpose in (
+                ("api_port", self.api_port, "the API"),
+                ("sandbox_port", self.sandbox_port, "the sandbox"),
+                ("smtp_port", self.smtp_port, "the sandbox's mail server"),
+                ("temporal_port", self.temporal_port, "Temporal"),
+                ("temporal_http_port", self.temporal_http_port, "Temporal's HTTP API"),
+                ("web_ui_port", self.web_ui_port, "Temporal's Web UI"),
+                ("postgres_port", self.postgres_port, "PostgreSQL"),
+                ("valkey_port", self.valkey_port, "Valkey"),
+            )
+        }
+
+    def environment(self) -> dict[str, str]:
+        """What every process of the stack needs in order to find the others."""
+        return {
+            "APP_DATABASE__URL": database_url(self.postgres_port),
+            "APP_CACHE__URL": cache_url(self.valkey_port),
+            "APP_TEMPORAL__ADDRESS": self.temporal_address,
+            "APP_TEMPORAL__UI_URL": self.web_ui_url,
+            "APP_PAYMENTS__STRIPE_API_BASE": self.sandbox_url,
+            "APP_MAIL__HOST": HOST,
+            "APP_MAIL__PORT": str(self.smtp_port),
+            "APP_AUTH__SIGNING_KEY_FILE": str(self.directory / "signing-key.pem"),
+            "APP_SHOP__PUBLIC_URL": self.api_url,
+            "APP_API__HOST": HOST,
+            "APP_API__PORT": str(self.api_port),
+            "APP_SANDBOX__HOST": HOST,
+            "APP_SANDBOX__PORT": str(self.sandbox_port),
+            "APP_SANDBOX__SMTP_PORT": str(self.smtp_port),
+            "APP_SANDBOX__DATABASE": str(self.directory / "sandbox.sqlite3"),
+            "APP_SANDBOX__WEBHOOK_URL": f"{self.api_url}/v1/webhooks/stripe",
+        }
