@@ -65,7 +65,7 @@ def end_leftovers(directory: Path) -> list[str]:
     for name, entry in recorded.items():
         if survivors := _survivors(entry["pid"], entry["birth"], str(directory.resolve())):
             found[name] = survivors
-    end([process for survivors in found.values() for process in survivors], signal.SIGTERM, patience=10)
+    end([process for survivors in found.values() for process in survivors], signal.SIGTERM, patience=5)
     (directory / RECORD).unlink()
     return list(found)
 

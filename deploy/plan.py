@@ -20,7 +20,7 @@ def the_stack(settings: UpSettings) -> list[Stage]:
     environment = {**settings.environment(), "PYTHONUNBUFFERED": "1"}
     return [
         servers(settings),
-        Chore(name="migrations", argv=_python("db.migrations", "upgrade"), env=environment),
+        Chore(name="migrations", argv=_python("cli", "migrate"), env=environment),
         Chore(name="catalogue", argv=_python("cli", "catalog", "demo", "--if-empty"), env=environment),
         Chore(name="demo accounts", argv=_python("cli", "accounts", "demo"), env=environment),
         [_sandbox(settings, environment)],

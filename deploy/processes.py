@@ -108,10 +108,13 @@ def session_members(leader: int) -> list[psutil.Process]:
 
 
 def birth(pid: int) -> str | None:
-    """What tells a process from any other that ever had its pid, also after a reboot or a change of the clock."""
+    """What tells a live process from any other that ever had its pid, also after a reboot or a change of the clock."""
     try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         if sys.platform != "linux":
-            return str(psutil.Process(pid).create_time())
+            return str(process.create_time())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return f"{boot}/{after_the_name[19]}"

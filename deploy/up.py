@@ -78,7 +78,6 @@ def reset(settings: UpSettings | None = None, *, yes: bool = False, ask: Callabl
         return OK
     try:
         with claimed(directory):
-            made = [path for pattern in MADE_BY_UP for path in sorted(directory.glob(pattern))]
             if not yes and ask(f"Delete all data of the stack in {directory}? [y/N] ").strip().lower() not in {
                 "y",
                 "yes",
@@ -86,8 +85,9 @@ def reset(settings: UpSettings | None = None, *, yes: bool = False, ask: Callabl
                 print("Nothing was deleted.")
                 return FAILED
             end_leftovers(directory)
-            for path in made:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for pattern in MADE_BY_UP:
+                for path in list(directory.glob(pattern)):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
     except AlreadyRunningError as refusal:
         print(refusal)
         return FAILED

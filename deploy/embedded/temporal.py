@@ -36,7 +36,7 @@ def temporal(
     attributes: Attributes,
 ) -> Service:
     """A Temporal server that keeps its state in the database file, or in memory, and knows the search attributes."""
-    argv = [_program(), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"]
+    argv = [cli(), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"]
     argv += ["--port", str(port), "--http-port", str(http_port)]
     argv += ["--ui-port", str(ui_port), "--ui-disable-news-fetch"] if ui_port else ["--headless"]
     for name, value in TUNING.items():
@@ -57,7 +57,8 @@ def temporal(
     )
 
 
-def _program() -> str:
+def cli() -> str:
+    """The ``temporal`` program of our virtual environment."""
     return str(Path(sysconfig.get_path("scripts")) / "temporal")
 
 
@@ -80,7 +81,7 @@ def _register_missing(port: int, http_port: int, attributes: Attributes) -> None
     missing = {name: kind for name, kind in _kinds(attributes).items() if name not in _registered_attributes(http_port)}
     if not missing:
         return
-    command = [_program(), "operator", "search-attribute", "create", "--address", f"127.0.0.1:{port}"]
+    command = [cli(), "operator", "search-attribute", "create", "--address", f"127.0.0.1:{port}"]
     for name, kind in missing.items():
         command += ["--name", name, "--type", kind]
     subprocess.run(command, check=True, capture_output=True)
