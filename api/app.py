@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
+from api.auth import provide_caller
 from api.errors import EXCEPTION_HANDLERS
 from api.routes import HANDLERS
 from api.tracing import tracing
@@ -29,12 +30,14 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_resources(settings) as resources:
             app.state.resources = resources
+            app.state.tokens = resources.tokens
+            app.state.deny_list = resources.deny_list
             yield
 
     return Litestar(
         route_handlers=HANDLERS,
         lifespan=[lifespan],
-        dependencies={"resources": Provide(provide_resources)},
+        dependencies={"resources": Provide(provide_resources), "caller": Provide(provide_caller)},
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[tracing],
         request_max_body_size=settings.api.max_body_bytes,

@@ -95,7 +95,14 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = None
 
 
-ANY_ROUTE = ("malformed_request", "body_too_large", "validation_failed", "rate_limited", "internal_error", "unavailable")
+ANY_ROUTE = (
+    "malformed_request",
+    "body_too_large",
+    "validation_failed",
+    "rate_limited",
+    "internal_error",
+    "unavailable",
+)
 
 
 def refuses(*codes: str) -> dict[int, ResponseSpec]:
@@ -124,7 +131,9 @@ def problem(
     **facts: Any,
 ) -> Response[dict[str, Any]]:
     return Response(
-        problem_body(code, detail, instance=request.url.path, trace_id=trace_id_of(request.scope), errors=errors, **facts),
+        problem_body(
+            code, detail, instance=request.url.path, trace_id=trace_id_of(request.scope), errors=errors, **facts
+        ),
         status_code=PROBLEMS[code].status,
         media_type=PROBLEM_JSON,
         headers=headers,
@@ -153,7 +162,8 @@ def problem_body(
 def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, Any]]:
     if refusal.code not in PROBLEMS:  # a code without an entry is our mistake, not the client's
         return on_bug(request, refusal)
-    return problem(request, refusal.code, refusal.detail, **refusal.facts)
+    headers = {"WWW-Authenticate": "Bearer"} if PROBLEMS[refusal.code].status == HTTPStatus.UNAUTHORIZED else None
+    return problem(request, refusal.code, refusal.detail, headers=headers, **refusal.facts)
 
 
 def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[dict[str, Any]]:
@@ -191,7 +201,9 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[d
         "method_not_allowed": f"{request.method} is not possible at {request.url.path}.",
         "malformed_request": "The body is not valid JSON.",
     }.get(code, error.detail)
-    headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in {"allow", "retry-after", "www-authenticate"}}
+    headers = {
+        k: v for k, v in (error.headers or {}).items() if k.lower() in {"allow", "retry-after", "www-authenticate"}
+    }
     if code == "unauthenticated":
         headers.setdefault("WWW-Authenticate", "Bearer")
     return problem(request, code, detail, headers=headers)

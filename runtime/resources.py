@@ -3,16 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from db.deny_list import DenyList
 from db.engine import Sessions, connect, sessions_of
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
-from runtime.settings import Settings
+from runtime.keys import signing_key
+from runtime.passwords import Passwords
+from runtime.settings import Environment, Settings
+from runtime.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,19 @@ class Resources:
     temporal: Client
     payments: PaymentProvider
     mailer: SmtpMailer
+    passwords: Passwords
+    deny_list: DenyList
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Raises ``SigningKeyError`` in production when there is no key; elsewhere the first process makes one."""
+        auth = self.settings.auth
+        return Tokens(
+            key=signing_key(auth.signing_key_file, may_be_made=self.settings.env is not Environment.PRODUCTION),
+            issuer=auth.issuer,
+            access_seconds=auth.access_token_seconds,
+            verification_hours=auth.verification_hours,
+        )
 
 
 @asynccontextmanager
@@ -39,7 +59,14 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
                 pool_wait_seconds=database.pool_wait_seconds,
             )
         )
-        redis = Redis.from_url(settings.cache.url.get_secret_value(), socket_timeout=1.0, socket_connect_timeout=1.0)
+        redis = Redis.from_url(
+            settings.cache.url.get_secret_value(),
+            socket_timeout=1.0,
+            socket_connect_timeout=1.0,
+            # One more try meets a connection that went stale. The client's own ten would keep requests waiting that
+            # can be answered without Valkey.
+            retry=Retry(NoBackoff(), 1),
+        )
         stack.push_async_callback(redis.aclose)
         provider = await stack.enter_async_context(
             open_provider(
@@ -47,14 +74,22 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
                 api_base=settings.payments.stripe_api_base,
                 api_key=settings.payments.stripe_api_key.get_secret_value(),
                 webhook_secret=settings.payments.stripe_webhook_secret.get_secret_value(),
+                return_url=settings.shop.public_url,
                 timeout_seconds=settings.payments.timeout_seconds,
             )
         )
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        sessions = sessions_of(engine)
         yield Resources(
             settings=settings,
             engine=engine,
-            sessions=sessions_of(engine),
+            sessions=sessions,
             redis=redis,
+            passwords=passwords,
+            deny_list=DenyList(
+                redis, sessions, prefix=settings.cache.prefix, access_seconds=settings.auth.access_token_seconds
+            ),
             temporal=await temporal.connect(settings.temporal.address, settings.temporal.namespace),
             payments=provider,
             mailer=SmtpMailer(

@@ -1,0 +1,28 @@
+"""What the shop writes to people."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Occasion(StrEnum):
+    """Why a mail is written; each has its own letter."""
+
+    VERIFICATION = "verification"
+    REMINDER = "reminder"
+    ORDER_CONFIRMED = "order_confirmed"
+
+
+def mail_key(occasion: Occasion, subject: UUID) -> str:
+    """Names one mail for ever: it is sent under this key, or it was sent already."""
+    return f"{occasion}:{subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    key: str
+    """Names the occasion; a repetition carries the same key, and so the same Message-ID."""
+    to: str
+    subject: str
+    text: str
+    html: str

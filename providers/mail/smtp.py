@@ -1,0 +1,60 @@
+"""Mail by SMTP, one connection per mail."""
+
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+
+import aiosmtplib
+
+from domain.notifications import Mail
+
+
+class SmtpMailer:
+    """Hands mails to one SMTP server, over TLS when the server offers it or ``start_tls`` demands it."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        sender: str,
+        username: str | None = None,
+        password: str | None = None,
+        start_tls: bool = False,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._sender = sender
+        self._username = username
+        self._password = password
+        self._start_tls = start_tls
+        self._timeout_seconds = timeout_seconds
+
+    async def send(self, mail: Mail) -> None:
+        await aiosmtplib.send(
+            self._message(mail),
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            start_tls=True if self._start_tls else None,
+            timeout=self._timeout_seconds,
+        )
+
+    def _message(self, mail: Mail) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._sender
+        message["To"] = mail.to
+        message["Subject"] = mail.subject
+        message["Date"] = format_datetime(datetime.now(UTC))
+        # The same for every repetition, so that a mail that was sent twice can be recognised as one.
+        message["Message-ID"] = f"<{mail.key.replace(':', '.')}@{self._domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # no out-of-office replies, please
+        message.set_content(mail.text)
+        message.add_alternative(mail.html, subtype="html")
+        return message
+
+    @property
+    def _domain(self) -> str:
+        return parseaddr(self._sender)[1].rpartition("@")[2]

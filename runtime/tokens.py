@@ -1,0 +1,83 @@
+"""The tokens that the shop signs: who somebody is, and that a mail was read."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+from domain.customers import Role
+from domain.errors import Refusal
+from runtime.keys import SigningKey
+
+ACCESS = "access"
+VERIFY_EMAIL = "verify-email"
+
+
+class ForgedTokenError(Exception):
+    """We have not made this token, or not for this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessClaims:
+    user_id: UUID
+    role: Role
+    session_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Makes and reads tokens. Each has an audience, so that one kind can never pass for another."""
+
+    key: SigningKey
+    issuer: str
+    access_seconds: int
+    verification_hours: int
+
+    def access(self, claims: AccessClaims, *, token_id: UUID, now: datetime) -> str:
+        return self.key.sign(
+            {
+                "iss": self.issuer,
+                "aud": ACCESS,
+                "sub": str(claims.user_id),
+                "role": str(claims.role),
+                "sid": str(claims.session_id),
+                "jti": str(token_id),
+                "iat": int(now.timestamp()),
+                "exp": int(now.timestamp()) + self.access_seconds,
+            }
+        )
+
+    def read_access(self, token: str) -> AccessClaims:
+        """Whose token it is; refuses ``unauthenticated`` for one that is not ours or no longer valid."""
+        try:
+            claims = self.key.read(token, issuer=self.issuer, audience=ACCESS, require=["sid", "role"])
+            return AccessClaims(user_id=UUID(claims["sub"]), role=Role(claims["role"]), session_id=UUID(claims["sid"]))
+        except jwt.ExpiredSignatureError:
+            raise Refusal("unauthenticated", "This access token has expired.") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise Refusal("unauthenticated", "This access token is not valid.") from None
+
+    def verification(self, user_id: UUID, created_at: datetime) -> str:
+        """The same for the same account, however often it is made: it need not be kept anywhere."""
+        return self.key.sign(
+            {
+                "iss": self.issuer,
+                "aud": VERIFY_EMAIL,
+                "sub": str(user_id),
+                "exp": int(self.verifiable_until(created_at).timestamp()),
+            }
+        )
+
+    def verifiable_until(self, created_at: datetime) -> datetime:
+        return created_at.astimezone(UTC) + timedelta(hours=self.verification_hours)
+
+    def read_verification(self, token: str) -> UUID:
+        """Whose e-mail is verified; refuses ``token_expired``, raises ``ForgedTokenError`` for one that is not ours."""
+        try:
+            claims = self.key.read(token, issuer=self.issuer, audience=VERIFY_EMAIL, require=[])
+            return UUID(claims["sub"])
+        except jwt.ExpiredSignatureError:
+            raise Refusal("token_expired", "The time to confirm this e-mail address is over; register again.") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise ForgedTokenError from None
