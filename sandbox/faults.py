@@ -21,7 +21,14 @@ class NextFault(Struct, forbid_unknown_fields=True):
 
     operation: OperationName
     fault: Literal["error", "error_after", "drop_response", "latency", "hang", "none"]
-    ms: Milliseconds = 1_000
+    ms: Milliseconds | None = None
+    """How long a latency or a hang lasts; without it, a second or a minute."""
+
+    @property
+    def lasts(self) -> int:
+        if self.ms is not None:
+            return self.ms
+        return {"latency": 1_000, "hang": 60_000}.get(self.fault, 0)
 
 
 class PaymentFaults(Struct, forbid_unknown_fields=True):
@@ -87,7 +94,7 @@ class Faults:
                 latency_ms=rates.latency_ms, refuses=hits(rates.error_rate), drops_answer=hits(rates.drop_response_rate)
             )
         return Mishap(
-            latency_ms=planned.ms if planned.fault in ("latency", "hang") else rates.latency_ms,
+            latency_ms=planned.lasts if planned.fault in ("latency", "hang") else rates.latency_ms,
             hangs=planned.fault == "hang",
             refuses=planned.fault == "error",
             breaks=planned.fault == "error_after",

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from sandbox.objects import AutomaticPaymentMethods, CancellationReason, CaptureMethod, RefundReason
 
-Amount = Annotated[int, Meta(ge=1)]
+Amount = Annotated[int, Meta(ge=1, le=99_999_999)]
 Currency = Annotated[str, Meta(pattern="^[A-Za-z]{3}$")]
 Metadata = dict[str, str] | Literal[""]
 """An empty value unsets its key; an empty string unsets them all."""
@@ -54,7 +54,7 @@ class ConfirmIntent(Params, kw_only=True):
 
 
 class CaptureIntent(Params, kw_only=True):
-    amount_to_capture: Annotated[int, Meta(ge=0)] | None = None
+    amount_to_capture: Annotated[int, Meta(ge=0, le=99_999_999)] | None = None
     final_capture: bool = True
     metadata: Metadata = {}
     statement_descriptor: str | None = None

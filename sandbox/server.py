@@ -49,13 +49,16 @@ async def serve(settings: Settings) -> None:
     ]
     delivering = asyncio.create_task(postman.run())
     log.info("sandbox on http://%s:%s, SMTP on port %s", sandbox.host, sandbox.port, sandbox.smtp_port)
-    await stop.wait()
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((stopping, delivering), return_when=asyncio.FIRST_COMPLETED)
     for listener in listeners:
         listener.close()
+    http.pre_shutdown()  # or idle connections would be waited for
     await http.shutdown(GRACE_SECONDS)
+    stopping.cancel()
     delivering.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await delivering
+        await delivering  # a postman that died of a bug takes the process with it and says why
     store.close()
 
 

@@ -28,6 +28,7 @@ Run = Callable[[str, Any, Cause], object]
 
 NOUNS = {"payment_intents": "payment_intent", "charges": "charge", "refunds": "refund", "events": "event"}
 EXPANDABLE = {"latest_charge": "charges", "charge": "charges", "payment_intent": "intents"}
+READS = frozenset({"retrieve", "list", "search"})
 HANG_CHECK_SECONDS = 0.05
 
 
@@ -129,9 +130,9 @@ class StripeApi:
         mishap: Mishap,
     ) -> Answer:
         """Does the work and remembers its answer in one transaction; a refusal is remembered too."""
-        if cause.idempotency_key is None and operation.name in ("retrieve", "list", "search"):
-            return self._shown(operation.run(object_id, wish, cause), wish)
         try:
+            if operation.name in READS:
+                return self._shown(operation.run(object_id, wish, cause), wish)
             with self._store.transaction():
                 answer = self._shown(operation.run(object_id, wish, cause), wish)
                 if mishap.breaks:

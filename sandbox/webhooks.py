@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import hmac
 import logging
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -23,6 +24,13 @@ TIMEOUT = aiohttp.ClientTimeout(total=10)
 log = logging.getLogger("sandbox.webhooks")
 
 
+class Due(NamedTuple):
+    """When a delivery is to be tried. Both name it: an id alone may be used again after a rollback."""
+
+    at: float
+    delivery: int
+
+
 class Outbox:
     """Events that have happened and the deliveries still owed for them; a heap knows which is due next."""
 
@@ -30,14 +38,14 @@ class Outbox:
         self._store = store
         self._events = events
         self._faults = faults
-        self._due: list[tuple[float, int]] = []
+        self._due: list[Due] = []
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
         self.recall()
 
     def recall(self) -> None:
         """Takes up what was still owed when the process ended."""
-        self._due = self._store.all("SELECT next_at, id FROM deliveries")
+        self._due = [Due(*row) for row in self._store.all("SELECT next_at, id FROM deliveries")]
         heapq.heapify(self._due)
 
     def record(self, kind: str, about: PaymentIntent | Charge | Refund, request: EventRequest) -> None:
@@ -60,46 +68,53 @@ class Outbox:
         delivery = self._store.write(
             "INSERT INTO deliveries (event, attempts, first_at, next_at) VALUES (?, 0, ?, ?)", event.id, now, at
         )
-        self._schedule(at, delivery)
+        self._schedule(Due(at, delivery))
 
-    def _schedule(self, at: float, delivery: int) -> None:
-        heapq.heappush(self._due, (at, delivery))
+    def _schedule(self, due: Due) -> None:
+        heapq.heappush(self._due, due)
         self._news.set()
 
-    async def next_due(self) -> int:
+    async def next_due(self) -> Due:
         """Waits until a delivery is due and hands it out."""
         async with self._turn:  # one waits for news, or every event would wake all who are idle
-            while not self._due or self._due[0][0] > clock.now():
+            while not self._due or self._due[0].at > clock.now():
                 self._news.clear()
-                patience = self._due[0][0] - clock.now() if self._due else None
+                patience = self._due[0].at - clock.now() if self._due else None
                 try:
                     await asyncio.wait_for(self._news.wait(), patience)
                 except TimeoutError:
                     continue
-            return heapq.heappop(self._due)[1]
+            return heapq.heappop(self._due)
 
-    def body(self, delivery: int) -> bytes | None:
+    def body(self, due: Due) -> bytes | None:
+        """What is to be delivered; nothing when the delivery was rolled back or forgotten."""
         row = self._store.one(
-            "SELECT body FROM events JOIN deliveries ON event = events.id WHERE deliveries.id = ?", delivery
+            "SELECT body FROM events JOIN deliveries ON event = events.id WHERE deliveries.id = ? AND next_at = ?",
+            due.delivery,
+            due.at,
         )
         return row[0] if row else None
 
-    def settle(self, delivery: int) -> None:
+    def settle(self, due: Due) -> None:
         """Strikes out what the shop has acknowledged."""
-        self._store.write("DELETE FROM deliveries WHERE id = ?", delivery)
+        self._store.write("DELETE FROM deliveries WHERE id = ? AND next_at = ?", due.delivery, due.at)
 
-    def try_later(self, delivery: int) -> None:
+    def try_later(self, due: Due) -> None:
         """Puts a delivery back with a longer pause, or gives it up after three days."""
-        row = self._store.one("SELECT attempts, first_at FROM deliveries WHERE id = ?", delivery)
+        row = self._store.one(
+            "SELECT attempts, first_at FROM deliveries WHERE id = ? AND next_at = ?", due.delivery, due.at
+        )
         if row is None:
             return
         attempts, first_at = row
         at = clock.now() + PAUSES[min(attempts, len(PAUSES) - 1)]
         if at > first_at + GIVEN_UP_AFTER:
-            self.settle(delivery)
+            self.settle(due)
             return
-        self._store.write("UPDATE deliveries SET attempts = ?, next_at = ? WHERE id = ?", attempts + 1, at, delivery)
-        self._schedule(at, delivery)
+        self._store.write(
+            "UPDATE deliveries SET attempts = ?, next_at = ? WHERE id = ?", attempts + 1, at, due.delivery
+        )
+        self._schedule(Due(at, due.delivery))
 
 
 class Postman:
@@ -122,14 +137,14 @@ class Postman:
 
     async def _walk(self, session: aiohttp.ClientSession) -> None:
         while True:
-            delivery = await self._outbox.next_due()
-            body = self._outbox.body(delivery)
+            due = await self._outbox.next_due()
+            body = self._outbox.body(due)
             if body is None:
                 continue
             if await self._is_heard(session, body):
-                self._outbox.settle(delivery)
+                self._outbox.settle(due)
             else:
-                self._outbox.try_later(delivery)
+                self._outbox.try_later(due)
 
     async def _is_heard(self, session: aiohttp.ClientSession, body: bytes) -> bool:
         headers = {

@@ -28,7 +28,7 @@ class Call:
 
     @property
     def form(self) -> Pairs:
-        return parse_qsl(self.body.decode(), keep_blank_values=True)
+        return parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True)
 
 
 @dataclass(slots=True)
