@@ -4,11 +4,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, delete, func, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now
+from db.base import Base, Id, Now, new_id
+from domain.errors import Refusal
+
+LARGEST_QUANTITY = 999
+"""Units of one variant in one cart."""
 
 
 class Cart(Base):
@@ -46,4 +51,101 @@ class CartItem(Base):
     __table_args__ = (
         UniqueConstraint("cart_id", "variant_id", name="uq_cart_items_cart_id_variant_id"),
         CheckConstraint("quantity BETWEEN 1 AND 999", name="quantity_range"),
+    )
+
+
+async def create(session: AsyncSession, *, user_id: UUID | None, currency: str) -> UUID:
+    cart = Cart(user_id=user_id, currency=currency)
+    session.add(cart)
+    await session.flush()
+    return cart.id
+
+
+async def editable(session: AsyncSession, cart_id: UUID) -> Cart:
+    """The cart, locked for a change; refuses ``not_found``, ``cart_completed`` or ``cart_in_checkout``."""
+    cart = await session.get(Cart, cart_id, with_for_update=True)
+    if cart is None:
+        raise Refusal("not_found", "There is no such cart.")
+    if cart.completed_at is not None:
+        raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
+    if cart.order_id is not None:
+        raise Refusal("cart_in_checkout", "This cart is being checked out.", order_id=str(cart.order_id))
+    cart.version += 1
+    cart.updated_at = func.now()
+    return cart
+
+
+async def add_item(session: AsyncSession, cart: Cart, variant_id: UUID, quantity: int) -> None:
+    """Add units of a variant that is sold in the cart's currency; units of the same variant add up, to 999 at most."""
+    if not await session.scalar(IS_SOLD, {"variant_id": variant_id, "currency": cart.currency}):
+        raise _unacceptable("/variant_id", f"is not sold in {cart.currency}")
+    added = insert(CartItem).values(id=new_id(), cart_id=cart.id, variant_id=variant_id, quantity=quantity)
+    total = await session.scalar(
+        added.on_conflict_do_update(
+            constraint="uq_cart_items_cart_id_variant_id",
+            set_={"quantity": CartItem.quantity + added.excluded.quantity},
+            where=CartItem.quantity + added.excluded.quantity <= LARGEST_QUANTITY,
+        ).returning(CartItem.quantity)
+    )
+    if total is None:
+        raise _unacceptable("/quantity", f"adds up to more than {LARGEST_QUANTITY}")
+
+
+IS_SOLD = text(
+    """
+    SELECT true FROM variants
+    JOIN products ON products.id = variants.product_id
+    JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
+    WHERE variants.id = :variant_id AND products.is_active AND products.archived_at IS NULL
+    """
+)
+
+
+async def set_quantity(session: AsyncSession, cart: Cart, item_id: UUID, quantity: int) -> None:
+    changed = await session.scalar(
+        update(CartItem)
+        .where(CartItem.cart_id == cart.id, CartItem.id == item_id)
+        .values(quantity=quantity)
+        .returning(CartItem.id)
+    )
+    if changed is None:
+        raise Refusal("not_found", "There is no such item in this cart.")
+
+
+async def remove_item(session: AsyncSession, cart: Cart, item_id: UUID) -> None:
+    removed = await session.scalar(
+        delete(CartItem).where(CartItem.cart_id == cart.id, CartItem.id == item_id).returning(CartItem.id)
+    )
+    if removed is None:
+        raise Refusal("not_found", "There is no such item in this cart.")
+
+
+async def choose_shipping(session: AsyncSession, cart: Cart, code: str) -> None:
+    """Refuses ``validation_failed`` for a method that is not offered to this cart."""
+    offered = await session.scalar(IS_OFFERED, {"code": code, "currency": cart.currency})
+    if not offered:
+        raise _unacceptable("/code", "is not a shipping method that this cart may choose")
+    cart.shipping_method = code
+
+
+IS_OFFERED = text(
+    """
+    SELECT true FROM shipping_methods JOIN shipping_rates USING (code)
+    WHERE code = :code AND currency = :currency AND is_active
+    """
+)
+
+
+async def reopen(session: AsyncSession, cart_id: UUID, order_id: UUID) -> None:
+    """Give the cart back to its customer after the checkout of this order came to nothing."""
+    await session.execute(
+        update(Cart)
+        .where(Cart.id == cart_id, Cart.order_id == order_id, Cart.completed_at.is_(None))
+        .values(order_id=None, version=Cart.version + 1, updated_at=func.now())
+    )
+
+
+def _unacceptable(pointer: str, detail: str) -> Refusal:
+    return Refusal(
+        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
     )

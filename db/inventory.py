@@ -1,13 +1,16 @@
 """Stock: how much there is, who holds it, and every movement that made it so."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Now
-from domain.inventory import MAIN_LOCATION
+from domain.inventory import MAIN_LOCATION, Shortage, out_of_stock
 
 
 class Location(Base):
@@ -76,3 +79,149 @@ class StockMovement(Base):
         Index("ix_stock_movements_variant_id_id", "variant_id", "id"),
         Index("ix_stock_movements_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Units of one variant that an order needs, summed over all of its lines."""
+
+    variant_id: UUID
+    sku: str
+    quantity: int
+
+
+async def reserve(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], expires_at: datetime) -> None:
+    """Reserve all of the demand for the order; refuses ``out_of_stock`` and reserves nothing when any of it is short.
+
+    Rows are locked in the order of their keys, so two orders for the same goods cannot deadlock. The refusal is
+    decided on locked rows; the conditional update that follows states the rule once more where it counts.
+    """
+    variants = [demand.variant_id for demand in demands]
+    available = {row.variant_id: row.available for row in await session.execute(LOCK_STOCK, {"variants": variants})}
+    shortages = [
+        Shortage(variant_id=demand.variant_id, sku=demand.sku, requested=demand.quantity, available=left)
+        for demand in demands
+        if (left := available.get(demand.variant_id, 0)) < demand.quantity
+    ]
+    if shortages:
+        raise out_of_stock(shortages)
+    taken = await session.execute(
+        TAKE_STOCK,
+        {
+            "order_id": order_id,
+            "variants": variants,
+            "quantities": [demand.quantity for demand in demands],
+            "expires_at": expires_at,
+        },
+    )
+    if taken.scalar_one() != len(demands):
+        raise AssertionError("stock changed under its lock")
+
+
+LOCK_STOCK = text(
+    """
+    SELECT variant_id, on_hand - reserved AS available FROM stock
+    WHERE variant_id = ANY(:variants) AND location = 'main'
+    ORDER BY variant_id
+    FOR UPDATE
+    """
+)
+
+TAKE_STOCK = text(
+    """
+    WITH demand AS (
+        SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS demand (variant_id, quantity)
+    ), taken AS (
+        UPDATE stock SET reserved = stock.reserved + demand.quantity
+        FROM demand
+        WHERE stock.variant_id = demand.variant_id AND stock.location = 'main'
+          AND stock.on_hand - stock.reserved >= demand.quantity
+        RETURNING stock.variant_id, demand.quantity
+    ), held AS (
+        INSERT INTO stock_holds (order_id, variant_id, location, quantity, expires_at)
+        SELECT :order_id, variant_id, 'main', quantity, :expires_at FROM taken
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id)
+        SELECT variant_id, 'main', 0, quantity, 'reserved', :order_id FROM taken
+    )
+    SELECT count(*) FROM taken
+    """
+)
+
+
+async def release(session: AsyncSession, order_id: UUID, *, reason: str) -> None:
+    """Give back all that the order still holds; what was given back or shipped before is left alone."""
+    await session.execute(RELEASE_STOCK, {"order_id": order_id, "reason": reason})
+
+
+RELEASE_STOCK = text(
+    """
+    WITH held AS (
+        SELECT variant_id, location, quantity - shipped - released AS quantity
+        FROM stock_holds
+        WHERE order_id = :order_id AND shipped + released < quantity
+        ORDER BY variant_id
+        FOR UPDATE
+    ), locked AS (
+        SELECT stock.variant_id, stock.location, held.quantity
+        FROM stock JOIN held ON stock.variant_id = held.variant_id AND stock.location = held.location
+        ORDER BY stock.variant_id
+        FOR UPDATE OF stock
+    ), given_back AS (
+        UPDATE stock_holds SET released = stock_holds.released + held.quantity
+        FROM held
+        WHERE stock_holds.order_id = :order_id
+          AND stock_holds.variant_id = held.variant_id AND stock_holds.location = held.location
+    ), freed AS (
+        UPDATE stock SET reserved = stock.reserved - locked.quantity
+        FROM locked
+        WHERE stock.variant_id = locked.variant_id AND stock.location = locked.location
+    )
+    INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id)
+    SELECT variant_id, location, 0, -quantity, :reason, :order_id FROM held
+    """
+)
+
+
+async def ship(session: AsyncSession, order_id: UUID, parcel: Mapping[UUID, int], *, actor: str) -> None:
+    """Take the parcel's units, which the order holds, out of the stock."""
+    shipped = await session.execute(
+        SHIP_STOCK,
+        {
+            "order_id": order_id,
+            "variants": list(parcel),
+            "quantities": list(parcel.values()),
+            "actor": actor,
+        },
+    )
+    if shipped.scalar_one() != len(parcel):
+        raise AssertionError(f"order {order_id} ships units that it does not hold")
+
+
+SHIP_STOCK = text(
+    """
+    WITH parcel AS (
+        SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS parcel (variant_id, quantity)
+        ORDER BY variant_id
+    ), used AS (
+        UPDATE stock_holds SET shipped = stock_holds.shipped + parcel.quantity
+        FROM parcel
+        WHERE stock_holds.order_id = :order_id AND stock_holds.variant_id = parcel.variant_id
+          AND stock_holds.quantity - stock_holds.shipped - stock_holds.released >= parcel.quantity
+        RETURNING stock_holds.variant_id, stock_holds.location, parcel.quantity
+    ), locked AS (
+        SELECT stock.variant_id, stock.location, used.quantity
+        FROM stock JOIN used ON stock.variant_id = used.variant_id AND stock.location = used.location
+        ORDER BY stock.variant_id
+        FOR UPDATE OF stock
+    ), gone AS (
+        UPDATE stock SET on_hand = stock.on_hand - locked.quantity, reserved = stock.reserved - locked.quantity
+        FROM locked
+        WHERE stock.variant_id = locked.variant_id AND stock.location = locked.location
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
+        SELECT variant_id, location, -quantity, -quantity, 'shipped', :order_id, :actor FROM used
+    )
+    SELECT count(*) FROM used
+    """
+)

@@ -1,57 +1,21 @@
-"""Orders: the checkouts that lead to them, their lines, and the timeline of all that happened to them."""
+"""Orders: their lines, their status, and the timeline of all that happened to them."""
 
-from datetime import datetime
+import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Sequence, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now, one_of
-from domain.orders import OrderStatus
+from db import carts, checkouts, inventory, payments, shipping
+from db.base import Base, Id, Now, new_id, one_of
+from domain.errors import Refusal
+from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, OrderStatus, check_move
 from domain.payments import PaymentStatus
 from domain.shipping import OrderFulfillmentStatus
-
-order_numbers = Sequence("order_numbers", metadata=Base.metadata, start=1001)
-
-
-class Checkout(Base):
-    """The intake: a customer's wish to order a cart, written down before anything is started.
-
-    A cart has at most one checkout that was not refused, so twins meet here and share one order id.
-    """
-
-    __tablename__ = "checkouts"
-
-    order_id: Mapped[Id]
-    order_number: Mapped[int] = mapped_column(BigInteger)
-    payment_id: Mapped[UUID]
-    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"))
-    payment_method: Mapped[str]
-    expected_total: Mapped[int | None] = mapped_column(BigInteger)
-    is_refused: Mapped[bool] = mapped_column(server_default=text("false"))
-    answer_status: Mapped[int | None]
-    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    """What the customer was told first; a repeated request gets it again."""
-    created_at: Mapped[Now]
-
-    __table_args__ = (
-        Index("uq_checkouts_cart_id", "cart_id", unique=True, postgresql_where=text("NOT is_refused")),
-    )
-
-
-class IdempotencyKey(Base):
-    """Which order a caller's ``Idempotency-Key`` stands for, and the fingerprint of the request it came with."""
-
-    __tablename__ = "idempotency_keys"
-
-    caller: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    request_hash: Mapped[bytes]
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.order_id"))
-    created_at: Mapped[Now]
-
 
 class Order(Base):
     """Amounts are minor units of the order's one currency."""
@@ -125,3 +89,160 @@ class OrderEvent(Base):
     actor: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     at: Mapped[Now]
+
+
+async def record(
+    session: AsyncSession,
+    order_id: UUID,
+    happened: str,
+    *,
+    actor: str = "system",
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Add to the order's timeline and to the outbox, in the transaction that made it true.
+
+    The caller holds the lock of the order's row, which keeps the sequence gapless. ``data`` goes out to other
+    systems: ids and amounts, nobody's name or address.
+    """
+    await session.execute(
+        RECORD,
+        {
+            "order_id": order_id,
+            "type": happened,
+            "actor": actor,
+            "data": json.dumps(data or {}, default=str),
+            "event_id": new_id(),
+        },
+    )
+
+
+RECORD = text(
+    """
+    WITH event AS (
+        INSERT INTO order_events (order_id, sequence, type, actor, data)
+        SELECT :order_id, coalesce(max(sequence), 0) + 1, :type, :actor, CAST(:data AS jsonb)
+        FROM order_events WHERE order_id = :order_id
+        RETURNING order_id, sequence, type, data, at
+    )
+    INSERT INTO outbox (event_id, type, key, payload)
+    SELECT :event_id, type, CAST(order_id AS text),
+           jsonb_build_object('order_id', order_id, 'sequence', sequence, 'at', at) || data
+    FROM event
+    """
+)
+
+
+async def locked(session: AsyncSession, order_id: UUID) -> Order | None:
+    """The order, with its row locked until the transaction ends."""
+    found = await session.scalars(
+        select(Order).where(Order.id == order_id).with_for_update().execution_options(populate_existing=True)
+    )
+    return found.one_or_none()
+
+
+async def await_customer(session: AsyncSession, request: AwaitCustomer) -> OrderState:
+    """The payer must act: note where, once."""
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.PENDING and order.payment_status == PaymentStatus.PENDING:
+        authorization = request.authorization
+        await payments.requires_action(
+            session, request.payment_id, authorization.reference, redirect_url=authorization.redirect_url
+        )
+        order.payment_status = PaymentStatus.REQUIRES_ACTION
+        order.updated_at = func.now()
+        await session.flush()
+        await record(session, order.id, "order.payment_requires_action")
+    return state_of(order)
+
+
+async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
+    """The order is paid for and its reserved stock is its own; content when it is confirmed already.
+
+    Refuses ``order_transition_not_allowed`` for an order that is not pending, and ``amount_mismatch`` when the
+    provider holds less than the order's total.
+    """
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.CONFIRMED:
+        return state_of(order)
+    check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
+    authorization = request.authorization
+    if authorization.amount_minor < order.total:
+        raise Refusal("amount_mismatch", "The provider holds another amount than the order's total.")
+    await session.execute(
+        CONFIRM,
+        {
+            "order_id": order.id,
+            "cart_id": order.cart_id,
+            "payment_id": request.payment_id,
+            "reference": authorization.reference,
+            "authorized": authorization.amount_minor,
+        },
+    )
+    order.status, order.payment_status = OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
+    order.updated_at = func.now()
+    await session.flush()
+    await record(session, order.id, "order.confirmed", data={"total": order.total, "currency": order.currency})
+    return state_of(order)
+
+
+CONFIRM = text(
+    """
+    WITH paid AS (
+        UPDATE payments SET status = 'authorized', authorized = :authorized, provider_reference = :reference,
+               redirect_url = NULL, updated_at = now()
+        WHERE id = :payment_id
+    ), bought AS (
+        UPDATE carts SET completed_at = now(), updated_at = now(), version = version + 1 WHERE id = :cart_id
+    )
+    UPDATE stock_holds SET expires_at = NULL WHERE order_id = :order_id
+    """
+)
+
+
+async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
+    """Stock back, order cancelled, and the cart of an order that was never paid is open again.
+
+    Content when there is no such order, when it was never placed, or when it is cancelled already. Refuses
+    ``order_transition_not_allowed`` once anything has shipped.
+    """
+    order = await locked(session, request.order_id)
+    if order is None:
+        await checkouts.refuse(session, request.order_id)
+        return OrderState(
+            order_id=request.order_id, status=OrderStatus.CANCELLED, payment_status=PaymentStatus.PENDING
+        )
+    if order.status == OrderStatus.CANCELLED:
+        return state_of(order)
+    check_move(OrderStatus(order.status), OrderStatus.CANCELLED)
+    if order.status == OrderStatus.PENDING:
+        await checkouts.refuse(session, order.id)
+        await carts.reopen(session, order.cart_id, order.id)
+    await inventory.release(session, order.id, reason="cancelled")
+    await shipping.cancel_pending(session, order.id)
+    order.payment_status = await payments.close(session, order.id, request.money, request.declined)
+    order.status, order.cancel_reason = OrderStatus.CANCELLED, request.reason
+    order.fulfillment_status = OrderFulfillmentStatus.CANCELLED
+    order.attention = None
+    order.updated_at = func.now()
+    await session.flush()
+    await record(
+        session,
+        order.id,
+        "order.cancelled",
+        actor=request.actor,
+        data={"reason": request.reason, "money": request.money},
+    )
+    return state_of(order)
+
+
+async def _existing(session: AsyncSession, order_id: UUID) -> Order:
+    order = await locked(session, order_id)
+    if order is None:
+        raise Refusal("not_found", "There is no such order.")
+    return order
+
+
+def state_of(order: Order) -> OrderState:
+    return OrderState(
+        order_id=order.id, status=OrderStatus(order.status), payment_status=PaymentStatus(order.payment_status)
+    )

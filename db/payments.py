@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
-from domain.payments import PaymentStatus
+from domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus, ProviderEvent
 
 
 class Payment(Base):
@@ -55,4 +56,93 @@ class WebhookEvent(Base):
 
     __table_args__ = (
         Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
+    )
+
+
+async def requires_action(
+    session: AsyncSession, payment_id: UUID, reference: str | None, *, redirect_url: str | None
+) -> None:
+    await session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id, Payment.status == PaymentStatus.PENDING)
+        .values(
+            status=PaymentStatus.REQUIRES_ACTION,
+            provider_reference=reference,
+            redirect_url=redirect_url,
+            updated_at=func.now(),
+        )
+    )
+
+
+async def captured(session: AsyncSession, order_id: UUID, amount: int) -> PaymentStatus:
+    """Count what a parcel's capture took. ``authorized`` remains as the status while more can be captured."""
+    payment = await _of(session, order_id)
+    payment.captured += amount
+    if payment.captured == payment.amount:
+        payment.status = PaymentStatus.CAPTURED
+    payment.updated_at = func.now()
+    await session.flush()
+    return PaymentStatus(payment.status)
+
+
+async def close(
+    session: AsyncSession, order_id: UUID, money: MoneyBack, declined: PaymentAuthorization | None
+) -> PaymentStatus:
+    """How the payment of a cancelled order ended, as the provider said."""
+    payment = await _of(session, order_id)
+    match money:
+        case MoneyBack.REFUNDED:
+            payment.authorized = payment.captured = payment.refunded = payment.amount
+            payment.status = PaymentStatus.REFUNDED
+        case MoneyBack.VOIDED:
+            payment.status = PaymentStatus.VOIDED
+        case MoneyBack.NOTHING_TAKEN:
+            payment.status = PaymentStatus.FAILED if declined else PaymentStatus.VOIDED
+    if declined:
+        payment.decline_code = declined.decline_code
+        payment.provider_reference = declined.reference or payment.provider_reference
+    payment.redirect_url = None
+    payment.updated_at = func.now()
+    await session.flush()
+    return PaymentStatus(payment.status)
+
+
+async def known_reference(session: AsyncSession, payment_id: UUID) -> str | None:
+    """The provider's id of the payment, as far as it was ever noted."""
+    return await session.scalar(select(Payment.provider_reference).where(Payment.id == payment_id))
+
+
+async def _of(session: AsyncSession, order_id: UUID) -> Payment:
+    found = await session.scalars(select(Payment).where(Payment.order_id == order_id).with_for_update())
+    return found.one()
+
+
+async def receive(session: AsyncSession, provider: str, event: ProviderEvent) -> bool:
+    """Put a webhook's event into the inbox; false when it was there and has been handled."""
+    await session.execute(
+        insert(WebhookEvent)
+        .values(
+            provider=provider,
+            event_id=event.event_id,
+            type=event.type,
+            payload={
+                "payment_id": str(event.payment_id) if event.payment_id else None,
+                "reference": event.reference,
+            },
+        )
+        .on_conflict_do_nothing()
+    )
+    handled_at = await session.scalar(
+        select(WebhookEvent.handled_at).where(
+            WebhookEvent.provider == provider, WebhookEvent.event_id == event.event_id
+        )
+    )
+    return handled_at is None
+
+
+async def handled(session: AsyncSession, provider: str, event_id: str) -> None:
+    await session.execute(
+        update(WebhookEvent)
+        .where(WebhookEvent.provider == provider, WebhookEvent.event_id == event_id)
+        .values(handled_at=func.now())
     )

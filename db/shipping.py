@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
@@ -68,3 +69,12 @@ class FulfillmentItem(Base):
     quantity: Mapped[int]
 
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
+
+
+async def cancel_pending(session: AsyncSession, order_id: UUID) -> None:
+    """Parcels that have not left are cancelled with their order."""
+    await session.execute(
+        update(Fulfillment)
+        .where(Fulfillment.order_id == order_id, Fulfillment.status == FulfillmentStatus.PENDING)
+        .values(status=FulfillmentStatus.CANCELLED)
+    )

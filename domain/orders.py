@@ -76,6 +76,8 @@ class StartCheckout:
     cart_id: UUID
     payment_id: UUID
     payment_method: str
+    customer: str
+    """Whose order it is, for operators who search: a user id, or ``guest``."""
     expected_total_minor: int | None = None
 
 

@@ -41,8 +41,8 @@ class AuthorizePayment:
 @dataclass(frozen=True, kw_only=True)
 class PaymentAuthorization:
     answer: Answer
-    reference: str
-    """The provider's own id of the payment."""
+    reference: str | None
+    """The provider's own id of the payment; ``None`` when it refused to make one."""
     amount_minor: int = 0
     decline_code: str | None = None
     redirect_url: str | None = None
@@ -82,8 +82,14 @@ class PaymentCapture:
 
 @dataclass(frozen=True, kw_only=True)
 class GiveMoneyBack:
+    """Undo an authorisation whatever became of it: asked for and unanswered, held, or already captured."""
+
     payment_id: UUID
-    key: str
+    order_id: UUID
+    total: Money
+    authorize_key: str
+    """The key that the authorisation was asked for with, so that a late one can be found or prevented."""
+    reference: str | None = None
 
 
 class MoneyBack(StrEnum):

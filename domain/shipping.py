@@ -33,6 +33,8 @@ class FulfillOrder:
     payment_id: UUID
     total: Money
     units: int
+    authorize_key: str
+    """The key that the payment was asked for with; what takes it back needs it."""
 
 
 @dataclass(frozen=True, kw_only=True)

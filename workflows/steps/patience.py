@@ -21,8 +21,10 @@ class Patience:
     is_local: bool = False
     """Run inside the workflow's own worker: cheap, but repeated blindly after a crash. Never for money."""
 
-    def options(self) -> ActivityConfig:
+    def options(self, queue: str | None, summary: str | None) -> ActivityConfig:
         return ActivityConfig(
+            task_queue=queue,
+            summary=summary,
             start_to_close_timeout=self.attempt,
             schedule_to_close_timeout=self.budget,
             retry_policy=self._retries(),
@@ -30,8 +32,9 @@ class Patience:
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
-    def local_options(self) -> LocalActivityConfig:
+    def local_options(self, summary: str | None) -> LocalActivityConfig:
         return LocalActivityConfig(
+            summary=summary,
             start_to_close_timeout=self.attempt,
             schedule_to_close_timeout=self.budget,
             retry_policy=self._retries(),

@@ -31,22 +31,16 @@ class Step(Generic[Request, Result]):
     async def __call__(self, request: Request, *, summary: str | None = None) -> Result:
         """Perform the step durably; raises ``ActivityError`` when it fails for good or patience ends."""
         if self.patience.is_local:
-            answer = await workflow.execute_local_activity(
-                self.name, request, result_type=self.gives, summary=summary, **self.patience.local_options()
-            )
+            local = self.patience.local_options(summary)
+            answer = await workflow.execute_local_activity(self.name, request, result_type=self.gives, **local)
         else:
-            answer = await workflow.execute_activity(
-                self.name,
-                request,
-                result_type=self.gives,
-                task_queue=self.queue,
-                summary=summary,
-                **self.patience.options(),
-            )
+            options = self.patience.options(self.queue, summary)
+            answer = await workflow.execute_activity(self.name, request, result_type=self.gives, **options)
         return cast(Result, answer)
 
     def performed_by(
         self, method: Callable[[Performer, Request], Awaitable[Result]]
     ) -> Callable[[Performer, Request], Awaitable[Result]]:
         """Register an activity method as the one that performs this step."""
-        return cast(Any, activity.defn(name=self.name)(method))
+        activity.defn(name=self.name)(method)
+        return method

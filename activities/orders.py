@@ -1,0 +1,38 @@
+"""Order steps: each is one transaction, safe to repeat."""
+
+from db import checkouts, orders, placement
+from db.engine import Sessions
+from domain.errors import Refusal
+from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, Placement, PlaceOrder, Refused
+from workflows.steps import orders as steps
+
+
+class OrderActivities:
+    def __init__(self, sessions: Sessions, *, provider: str) -> None:
+        self._sessions = sessions
+        self._provider = provider
+
+    @steps.place.performed_by
+    async def place(self, request: PlaceOrder) -> Placement:
+        try:
+            async with self._sessions.begin() as session:
+                return Placement(order=await placement.place(session, request, provider=self._provider))
+        except Refusal as refusal:
+            async with self._sessions.begin() as session:
+                await checkouts.refuse(session, request.order_id)
+            return Placement(refused=Refused.because(refusal))
+
+    @steps.await_customer.performed_by
+    async def await_customer(self, request: AwaitCustomer) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.await_customer(session, request)
+
+    @steps.confirm.performed_by
+    async def confirm(self, request: ConfirmOrder) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.confirm(session, request)
+
+    @steps.cancel.performed_by
+    async def cancel(self, request: CancelOrder) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.cancel(session, request)

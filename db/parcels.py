@@ -1,0 +1,282 @@
+"""What happens to an order's parcels, and to the order with them. Each function is one step of one transaction."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import inventory, payments
+from db.orders import Order, locked, record
+from db.shipping import Fulfillment, FulfillmentItem
+from domain.errors import Refusal
+from domain.money import Money
+from domain.orders import OrderStatus, check_move
+from domain.shipping import (
+    FulfillmentStatus,
+    MoveParcel,
+    OrderFulfillmentStatus,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentCharge,
+    ShipmentState,
+    ShipParcel,
+    amount_to_capture,
+)
+
+
+async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
+    """Put units that are in no parcel yet into a new one; the same parcel again when it was planned before.
+
+    Refuses ``units_not_available`` for units that are not there to be sent, ``order_transition_not_allowed`` for an
+    order that is not confirmed.
+    """
+    order = await _open_order(session, request.order_id)
+    if known := await session.get(Fulfillment, request.fulfillment_id):
+        return PlannedShipment(fulfillment_id=known.id, units=sum((await _contents(session, known.id)).values()))
+    check_move(OrderStatus(order.status), OrderStatus.SHIPPED)
+    waiting = await waiting_units(session, order.id)
+    wanted = waiting if request.items is None else {unit.order_line_id: unit.quantity for unit in request.items}
+    if not wanted or any(quantity > waiting.get(line, 0) for line, quantity in wanted.items()):
+        raise Refusal(
+            "units_not_available",
+            "These units are not waiting to be shipped.",
+            items=[{"order_item_id": str(line), "available": quantity} for line, quantity in waiting.items()],
+        )
+    session.add(Fulfillment(id=request.fulfillment_id, order_id=order.id))
+    await session.flush()
+    await session.execute(
+        insert(FulfillmentItem).values(
+            [
+                {"fulfillment_id": request.fulfillment_id, "order_line_id": line, "quantity": quantity}
+                for line, quantity in wanted.items()
+            ]
+        )
+    )
+    units = sum(wanted.values())
+    await record(
+        session,
+        order.id,
+        "fulfillment.created",
+        actor=request.actor,
+        data={"fulfillment_id": request.fulfillment_id, "units": units},
+    )
+    return PlannedShipment(fulfillment_id=request.fulfillment_id, units=units)
+
+
+async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
+    """What must be captured before this parcel may leave, decided once; refuses a parcel that is not pending."""
+    order = await _open_order(session, request.order_id)
+    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    if parcel.status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED):
+        return ShipmentCharge(
+            amount=Money(parcel.charge or 0, order.currency), is_final=parcel.is_last, is_shipped=True
+        )
+    _check_parcel(parcel, FulfillmentStatus.PENDING)
+    if parcel.charge is None:
+        contents = await _contents(session, parcel.id)
+        parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
+        parcel.charge = amount_to_capture(
+            goods=Money(await _value_of(session, contents), order.currency),
+            shipping_costs=Money(order.shipping + order.tax - order.discount, order.currency),
+            total=Money(order.total, order.currency),
+            captured=Money(await _charged(session, order.id), order.currency),
+            is_last=parcel.is_last,
+        ).minor
+        await session.flush()
+    return ShipmentCharge(amount=Money(parcel.charge, order.currency), is_final=parcel.is_last, is_shipped=False)
+
+
+async def ship(session: AsyncSession, request: ShipParcel) -> ShipmentState:
+    """The parcel left and its money is captured: goods leave the stock, the order follows. Repeats change nothing."""
+    order = await _open_order(session, request.order_id)
+    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    if parcel.status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED):
+        return await _state(session, order, parcel)
+    _check_parcel(parcel, FulfillmentStatus.PENDING)
+    parcel.status, parcel.shipped_at = FulfillmentStatus.SHIPPED, func.now()
+    parcel.carrier, parcel.tracking_number = request.carrier, request.tracking_number
+    await inventory.ship(session, order.id, await _variants(session, parcel.id), actor=request.actor)
+    order.payment_status = await payments.captured(session, order.id, parcel.charge or 0)
+    await session.flush()
+    await _follow_the_parcels(session, order, request.actor, "fulfillment.shipped", parcel)
+    return await _state(session, order, parcel)
+
+
+async def deliver(session: AsyncSession, request: MoveParcel) -> ShipmentState:
+    order = await _open_order(session, request.order_id)
+    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    if parcel.status == FulfillmentStatus.DELIVERED:
+        return await _state(session, order, parcel)
+    _check_parcel(parcel, FulfillmentStatus.SHIPPED)
+    parcel.status, parcel.delivered_at = FulfillmentStatus.DELIVERED, func.now()
+    await session.flush()
+    await _follow_the_parcels(session, order, request.actor, "fulfillment.delivered", parcel)
+    return await _state(session, order, parcel)
+
+
+async def cancel(session: AsyncSession, request: MoveParcel) -> ShipmentState:
+    """The parcel will not leave; its units stay reserved and wait for another one."""
+    order = await _open_order(session, request.order_id)
+    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    if parcel.status == FulfillmentStatus.CANCELLED:
+        return await _state(session, order, parcel)
+    _check_parcel(parcel, FulfillmentStatus.PENDING)
+    parcel.status = FulfillmentStatus.CANCELLED
+    await session.flush()
+    await record(
+        session, order.id, "fulfillment.cancelled", actor=request.actor, data={"fulfillment_id": parcel.id}
+    )
+    return await _state(session, order, parcel)
+
+
+async def waiting_units(session: AsyncSession, order_id: UUID) -> dict[UUID, int]:
+    """Units of each order line that no parcel carries yet."""
+    rows = await session.execute(WAITING_UNITS, {"order_id": order_id})
+    return {row.id: row.waiting for row in rows}
+
+
+WAITING_UNITS = text(
+    """
+    SELECT order_lines.id, order_lines.quantity - coalesce(sum(packed.quantity), 0)::int AS waiting
+    FROM order_lines LEFT JOIN (
+        SELECT fulfillment_items.order_line_id, fulfillment_items.quantity
+        FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
+        WHERE fulfillments.order_id = :order_id AND fulfillments.status <> 'cancelled'
+    ) AS packed ON packed.order_line_id = order_lines.id
+    WHERE order_lines.order_id = :order_id
+    GROUP BY order_lines.id
+    HAVING order_lines.quantity > coalesce(sum(packed.quantity), 0)
+    ORDER BY order_lines.position
+    """
+)
+
+
+async def _follow_the_parcels(
+    session: AsyncSession, order: Order, actor: str, happened: str, parcel: Fulfillment
+) -> None:
+    """Move the order as far as its parcels are, and write both into the timeline."""
+    await record(
+        session,
+        order.id,
+        happened,
+        actor=actor,
+        data={"fulfillment_id": parcel.id, "carrier": parcel.carrier, "tracking_number": parcel.tracking_number},
+    )
+    progress = (await session.execute(PROGRESS, {"order_id": order.id})).one()
+    before = OrderStatus(order.status)
+    if progress.delivered == progress.ordered:
+        order.fulfillment_status, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
+    elif progress.shipped == progress.ordered:
+        after = OrderStatus.SHIPPED
+        order.fulfillment_status = (
+            OrderFulfillmentStatus.PARTIALLY_DELIVERED if progress.delivered else OrderFulfillmentStatus.SHIPPED
+        )
+    else:
+        order.fulfillment_status, after = OrderFulfillmentStatus.PARTIALLY_SHIPPED, before
+    order.updated_at = func.now()
+    if after != before:
+        check_move(before, after)
+        order.status = after
+    await session.flush()
+    if after != before:
+        await record(session, order.id, f"order.{after}", actor=actor)
+
+
+PROGRESS = text(
+    """
+    SELECT (SELECT sum(quantity) FROM order_lines WHERE order_id = :order_id) AS ordered,
+           coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status IN ('shipped', 'delivered')), 0)
+               AS shipped,
+           coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status = 'delivered'), 0) AS delivered
+    FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+    WHERE fulfillments.order_id = :order_id
+    """
+)
+
+
+async def _open_order(session: AsyncSession, order_id: UUID) -> Order:
+    order = await locked(session, order_id)
+    if order is None:
+        raise Refusal("not_found", "There is no such order.")
+    return order
+
+
+async def _parcel(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> Fulfillment:
+    parcel = await session.get(Fulfillment, fulfillment_id, populate_existing=True)
+    if parcel is None or parcel.order_id != order_id:
+        raise Refusal("not_found", "There is no such fulfillment.")
+    return parcel
+
+
+def _check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
+    if parcel.status != expected:
+        raise Refusal(
+            "order_transition_not_allowed",
+            f"The fulfillment is {parcel.status}; this is possible only while it is {expected}.",
+            status=parcel.status,
+        )
+
+
+async def _contents(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, int]:
+    rows = await session.execute(
+        select(FulfillmentItem.order_line_id, FulfillmentItem.quantity).where(
+            FulfillmentItem.fulfillment_id == fulfillment_id
+        )
+    )
+    return {line: quantity for line, quantity in rows.tuples()}
+
+
+async def _variants(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID, int]:
+    rows = await session.execute(
+        text(
+            """
+            SELECT order_lines.variant_id, sum(fulfillment_items.quantity)::int AS quantity
+            FROM fulfillment_items JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
+            WHERE fulfillment_items.fulfillment_id = :id GROUP BY order_lines.variant_id
+            """
+        ),
+        {"id": fulfillment_id},
+    )
+    return {row.variant_id: row.quantity for row in rows}
+
+
+async def _value_of(session: AsyncSession, contents: Mapping[UUID, int]) -> int:
+    rows = await session.execute(
+        text("SELECT id, unit_price FROM order_lines WHERE id = ANY(:lines)"), {"lines": list(contents)}
+    )
+    return sum(row.unit_price * contents[row.id] for row in rows)
+
+
+async def _charged(session: AsyncSession, order_id: UUID) -> int:
+    """What the order's other parcels capture, also those whose capture is still on its way."""
+    charged = await session.scalar(
+        select(func.coalesce(func.sum(Fulfillment.charge), 0)).where(
+            Fulfillment.order_id == order_id, Fulfillment.status != FulfillmentStatus.CANCELLED
+        )
+    )
+    return int(charged or 0)
+
+
+async def _leaves_nothing_behind(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> bool:
+    """Is this the last parcel: no units wait, and no other parcel still has to leave?"""
+    others = await session.scalar(
+        select(func.count())
+        .select_from(Fulfillment)
+        .where(
+            Fulfillment.order_id == order_id,
+            Fulfillment.id != fulfillment_id,
+            Fulfillment.status == FulfillmentStatus.PENDING,
+        )
+    )
+    return not others and not await waiting_units(session, order_id)
+
+
+async def _state(session: AsyncSession, order: Order, parcel: Fulfillment) -> ShipmentState:
+    waiting = await waiting_units(session, order.id)
+    return ShipmentState(
+        fulfillment_id=parcel.id,
+        status=FulfillmentStatus(parcel.status),
+        order_status=OrderStatus(order.status),
+        open_units=sum(waiting.values()),
+    )

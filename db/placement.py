@@ -1,0 +1,216 @@
+"""Placing an order: price it, reserve its goods, write it down. One transaction, all of it or nothing."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import inventory
+from db.base import new_id
+from db.carts import Cart
+from db.inventory import Demand
+from db.orders import Order, OrderLine, record
+from db.payments import Payment
+from domain.errors import Refusal
+from domain.money import Money
+from domain.orders import PlacedOrder, PlaceOrder
+from domain.pricing import Totals, totals_of
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """A cart line as the catalogue prices it at this moment; what the order will keep for ever."""
+
+    variant_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int | None
+    """``None`` when the variant is not sold in the cart's currency."""
+    is_sold: bool
+
+
+async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) -> PlacedOrder:
+    """Write the cart as a pending order whose goods are reserved; the same order again when it was placed before.
+
+    Refuses, with nothing written: ``cart_incomplete``, ``cart_completed``, ``cart_in_checkout``,
+    ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
+    """
+    cart = await _cart_of(session, request.cart_id)
+    if cart.order_id == request.order_id:
+        return await _placed_before(session, request.order_id)
+    _check_may_become_an_order(cart)
+    lines = await priced_lines(session, cart.id, cart.currency)
+    totals = await _totals(session, cart, lines)
+    if request.expected_total_minor is not None and request.expected_total_minor != totals.total.minor:
+        raise price_changed(totals.total)
+
+    demand = Counter[tuple[UUID, str]]()
+    for line in lines:
+        demand[line.variant_id, line.sku] += line.quantity
+    now: datetime = (await session.execute(select(text("now()")))).scalar_one()
+    await inventory.reserve(
+        session,
+        request.order_id,
+        [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(demand.items())],
+        expires_at=now + timedelta(seconds=request.hold_seconds),
+    )
+    await _write(session, request, cart, lines, totals, provider=provider)
+    return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
+
+
+async def priced_lines(session: AsyncSession, cart_id: UUID, currency: str) -> list[PricedLine]:
+    rows = await session.execute(PRICED_LINES, {"cart_id": cart_id, "currency": currency})
+    return [PricedLine(*row) for row in rows]
+
+
+PRICED_LINES = text(
+    """
+    SELECT variants.id, variants.sku,
+           CASE WHEN variants.name IN ('', products.name) THEN products.name
+                ELSE products.name || ' – ' || variants.name END,
+           cart_items.quantity, prices.amount, products.is_active AND products.archived_at IS NULL
+    FROM cart_items
+    JOIN variants ON variants.id = cart_items.variant_id
+    JOIN products ON products.id = variants.product_id
+    LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
+    WHERE cart_items.cart_id = :cart_id
+    ORDER BY cart_items.id
+    """
+)
+
+
+def price_changed(total: Money) -> Refusal:
+    return Refusal(
+        "price_changed",
+        f"The total is now {total}; nothing was charged.",
+        total={"amount": total.amount, "currency": total.currency},
+    )
+
+
+async def _cart_of(session: AsyncSession, cart_id: UUID) -> Cart:
+    cart = await session.get(Cart, cart_id, with_for_update=True, populate_existing=True)
+    if cart is None:
+        raise Refusal("not_found", "There is no such cart.")
+    return cart
+
+
+async def _placed_before(session: AsyncSession, order_id: UUID) -> PlacedOrder:
+    order = await session.get_one(Order, order_id)
+    units = await session.scalar(text("SELECT sum(quantity) FROM order_lines WHERE order_id = :id"), {"id": order_id})
+    return PlacedOrder(order_id=order.id, total=Money(order.total, order.currency), units=int(units or 0))
+
+
+def _check_may_become_an_order(cart: Cart) -> None:
+    if cart.completed_at is not None:
+        raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
+    if cart.order_id is not None:
+        raise Refusal("cart_in_checkout", "This cart is being checked out.", order_id=str(cart.order_id))
+    missing = [
+        {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
+        for name in ("email", "shipping_address", "shipping_method")
+        if getattr(cart, name) is None
+    ]
+    if missing:
+        raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=missing)
+
+
+async def _totals(session: AsyncSession, cart: Cart, lines: Sequence[PricedLine]) -> Totals:
+    if not lines:
+        empty = {"pointer": "/items", "detail": "the cart is empty"}
+        raise Refusal("cart_incomplete", "The cart is empty.", errors=[empty])
+    unsold = [line for line in lines if line.unit_price is None or not line.is_sold]
+    if unsold:
+        raise Refusal(
+            "not_sold_in_currency",
+            "Some items are not sold any more, or not in this currency.",
+            items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in unsold],
+        )
+    rate = await session.scalar(SHIPPING_RATE, {"code": cart.shipping_method, "currency": cart.currency})
+    if rate is None:
+        gone = {"pointer": "/shipping_method", "detail": "is not offered any more"}
+        raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=[gone])
+    return totals_of(
+        [(Money(line.unit_price or 0, cart.currency), line.quantity) for line in lines],
+        shipping=Money(rate, cart.currency),
+    )
+
+
+SHIPPING_RATE = text(
+    """
+    SELECT shipping_rates.amount FROM shipping_rates JOIN shipping_methods USING (code)
+    WHERE shipping_rates.code = :code AND shipping_rates.currency = :currency AND shipping_methods.is_active
+    """
+)
+
+
+async def _write(
+    session: AsyncSession,
+    request: PlaceOrder,
+    cart: Cart,
+    lines: Sequence[PricedLine],
+    totals: Totals,
+    *,
+    provider: str,
+) -> None:
+    total = totals.total
+    number = int(request.order_number.rpartition("-")[2])
+    await session.execute(
+        insert(Order).values(
+            id=request.order_id,
+            number=number,
+            cart_id=cart.id,
+            user_id=cart.user_id,
+            email=cart.email,
+            currency=cart.currency,
+            subtotal=totals.subtotal.minor,
+            discount=totals.discount.minor,
+            shipping=totals.shipping.minor,
+            tax=totals.tax.minor,
+            total=total.minor,
+            shipping_method=cart.shipping_method,
+            shipping_address=cart.shipping_address,
+        )
+    )
+    await session.execute(insert(OrderLine).values(_order_lines(request.order_id, lines)))
+    await session.execute(
+        insert(Payment).values(
+            id=request.payment_id,
+            order_id=request.order_id,
+            provider=provider,
+            currency=total.currency,
+            amount=total.minor,
+        )
+    )
+    await session.execute(FREEZE_CART, {"cart_id": cart.id, "order_id": request.order_id})
+    await record(
+        session,
+        request.order_id,
+        "order.placed",
+        data={"number": request.order_number, "total": total.minor, "currency": total.currency},
+    )
+
+
+FREEZE_CART = text("UPDATE carts SET order_id = :order_id, version = version + 1, updated_at = now() WHERE id = :cart_id")
+
+
+def _order_lines(order_id: UUID, lines: Sequence[PricedLine]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": new_id(),
+            "order_id": order_id,
+            "position": position,
+            "variant_id": line.variant_id,
+            "sku": line.sku,
+            "name": line.name,
+            "quantity": line.quantity,
+            "unit_price": line.unit_price,
+            "line_total": (line.unit_price or 0) * line.quantity,
+        }
+        for position, line in enumerate(lines, start=1)
+    ]

@@ -1,0 +1,26 @@
+"""Payment providers, chosen by name."""
+
+from contextlib import AbstractAsyncContextManager
+
+from providers.payments.base import OutcomeUnknown, PaymentProvider, WebhookForged
+from providers.payments.stripe import stripe_payments
+
+PROVIDERS = {"stripe": stripe_payments}
+
+
+def open_provider(
+    name: str, *, api_base: str, api_key: str, webhook_secret: str, return_url: str, timeout_seconds: float
+) -> AbstractAsyncContextManager[PaymentProvider]:
+    """The provider of that name; ``ValueError`` names those there are."""
+    if name not in PROVIDERS:
+        raise ValueError(f"there is no payment provider {name!r}; choose one of {', '.join(sorted(PROVIDERS))}")
+    return PROVIDERS[name](
+        api_base=api_base,
+        api_key=api_key,
+        webhook_secret=webhook_secret,
+        return_url=return_url,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+__all__ = ["PROVIDERS", "OutcomeUnknown", "PaymentProvider", "WebhookForged", "open_provider"]

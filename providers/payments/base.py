@@ -1,0 +1,47 @@
+"""What the shop expects of every payment provider."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from domain.payments import (
+    AuthorizePayment,
+    CapturePayment,
+    GiveMoneyBack,
+    LookUpPayment,
+    PaymentAuthorization,
+    PaymentCapture,
+    PaymentGivenBack,
+    ProviderEvent,
+)
+
+
+class OutcomeUnknown(Exception):
+    """The provider may or may not have done it; ask before doing anything else."""
+
+
+class WebhookForged(Exception):
+    """The webhook was not signed by the provider, or too long ago."""
+
+
+class PaymentProvider(Protocol):
+    """A partner who moves money. Every call is safe to repeat with the same request.
+
+    An answer that the provider gave is returned, also a refusal; ``OutcomeUnknown`` is raised when there was none.
+    """
+
+    name: str
+
+    async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
+        """Reserve the money on the customer's card."""
+
+    async def look_up(self, request: LookUpPayment) -> PaymentAuthorization | None:
+        """How the payment stands; ``None`` when the provider has never heard of it."""
+
+    async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
+        """Take reserved money."""
+
+    async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
+        """Release what is reserved, refund what was taken; content when there is neither."""
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
+        """The event of a webhook; raises ``WebhookForged`` unless the provider signed exactly this body."""

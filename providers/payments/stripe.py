@@ -1,0 +1,212 @@
+"""Cards through Stripe, by its official package."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+import stripe
+from stripe import PaymentIntent
+
+from domain.payments import (
+    Answer,
+    AuthorizePayment,
+    CapturePayment,
+    GiveMoneyBack,
+    LookUpPayment,
+    MoneyBack,
+    PaymentAuthorization,
+    PaymentCapture,
+    PaymentGivenBack,
+    ProviderEvent,
+)
+from providers.payments.base import OutcomeUnknown, WebhookForged
+
+WEBHOOK_TOLERANCE_SECONDS = 300
+
+
+class StripePayments:
+    """PaymentIntents with manual capture: one per order, found again by our payment id in its metadata."""
+
+    name = "stripe"
+
+    def __init__(self, client: stripe.StripeClient, *, webhook_secret: str, return_url: str) -> None:
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+        self._webhook_secret = webhook_secret
+        self._return_url = return_url
+
+    async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
+        try:
+            with unanswered_is_unknown():
+                intent = await self._intents.create_async(
+                    {
+                        "amount": request.total.minor,
+                        "currency": request.total.currency.lower(),
+                        "capture_method": "manual",
+                        "confirm": True,
+                        "payment_method": request.method,
+                        "payment_method_options": {"card": {"request_multicapture": "if_available"}},
+                        "automatic_payment_methods": {"enabled": True, "allow_redirects": "always"},
+                        "return_url": f"{self._return_url}/v1/orders/{request.order_id}",
+                        "metadata": {
+                            "payment_id": str(request.payment_id),
+                            "order_id": str(request.order_id),
+                            "order_number": request.order_number,
+                        },
+                    },
+                    {"idempotency_key": request.key},
+                )
+        except stripe.CardError as declined:
+            return PaymentAuthorization(
+                answer=Answer.DECLINED,
+                reference=_intent_id(declined),
+                decline_code=declined.error.decline_code or declined.code if declined.error else declined.code,
+            )
+        except stripe.InvalidRequestError as refused:
+            return PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code=_why(refused))
+        return _authorization(intent)
+
+    async def look_up(self, request: LookUpPayment) -> PaymentAuthorization | None:
+        intent = await self._find(request.payment_id)
+        return _authorization(intent) if intent else None
+
+    async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
+        try:
+            with unanswered_is_unknown():
+                await self._intents.capture_async(
+                    reference,
+                    {"amount_to_capture": request.amount.minor, "final_capture": request.is_final},
+                    {"idempotency_key": request.key},
+                )
+        except (stripe.CardError, stripe.InvalidRequestError) as refused:
+            return PaymentCapture(is_captured=False, refusal=_why(refused))
+        return PaymentCapture(is_captured=True)
+
+    async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
+        with unanswered_is_unknown():
+            intent = await self._known_intent(request)
+            if intent.status == "succeeded":
+                await self._refunds.create_async(
+                    {"payment_intent": intent.id}, {"idempotency_key": f"{request.authorize_key}/refund"}
+                )
+                return PaymentGivenBack(how=MoneyBack.REFUNDED)
+            was_held = intent.status == "requires_capture"
+            if intent.status != "canceled":
+                intent = await self._intents.cancel_async(
+                    intent.id, {}, {"idempotency_key": f"{request.authorize_key}/void"}
+                )
+            return PaymentGivenBack(how=MoneyBack.VOIDED if was_held else MoneyBack.NOTHING_TAKEN)
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
+        try:
+            stripe.WebhookSignature.verify_header(
+                body.decode(), headers.get("stripe-signature", ""), self._webhook_secret, WEBHOOK_TOLERANCE_SECONDS
+            )
+            event: dict[str, Any] = json.loads(body)
+            subject: dict[str, Any] = event["data"]["object"]
+            return ProviderEvent(
+                event_id=str(event["id"]),
+                type=str(event["type"]),
+                payment_id=_payment_id(subject),
+                reference=subject.get("payment_intent") or subject.get("id"),
+            )
+        except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
+            raise WebhookForged("not signed by Stripe, too old, or not an event") from error
+
+    async def _find(self, payment_id: UUID) -> PaymentIntent | None:
+        with unanswered_is_unknown():
+            found = await self._intents.search_async({"query": f"metadata['payment_id']:'{payment_id}'", "limit": 1})
+        return found.data[0] if found.data else None
+
+    async def _known_intent(self, request: GiveMoneyBack) -> PaymentIntent:
+        """The intent to undo, also when nobody knows whether Stripe ever got our wish to make it.
+
+        Then the wish's idempotency key decides: taken up here without a charge, it can no longer charge anybody, not
+        even if the lost request arrives after all. If Stripe says the key was used, the intent exists and will be
+        found by its metadata, within a minute as Stripe's search promises; until then this raises and is retried.
+        """
+        if request.reference:
+            return await self._intents.retrieve_async(request.reference)
+        if found := await self._find(request.payment_id):
+            return found
+        try:
+            return await self._intents.create_async(
+                {
+                    "amount": request.total.minor,
+                    "currency": request.total.currency.lower(),
+                    "capture_method": "manual",
+                    "metadata": {"payment_id": str(request.payment_id), "order_id": str(request.order_id)},
+                },
+                {"idempotency_key": request.authorize_key},
+            )
+        except stripe.IdempotencyError as used:
+            raise OutcomeUnknown("the authorisation reached Stripe but cannot be found yet") from used
+
+
+@contextmanager
+def unanswered_is_unknown() -> Iterator[None]:
+    """No answer, a server error or a busy key all mean: it may have happened. The engine asks again."""
+    try:
+        yield
+    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
+        raise OutcomeUnknown(str(error.user_message or type(error).__name__)) from error
+    except stripe.APIError as error:
+        raise OutcomeUnknown(f"Stripe answered {error.http_status}") from error
+
+
+def _authorization(intent: PaymentIntent) -> PaymentAuthorization:
+    match intent.status:
+        case "requires_capture" | "succeeded":
+            return PaymentAuthorization(
+                answer=Answer.AUTHORIZED,
+                reference=intent.id,
+                amount_minor=max(intent.amount_capturable, intent.amount_received),
+            )
+        case "requires_action" | "processing":
+            return PaymentAuthorization(
+                answer=Answer.REQUIRES_ACTION, reference=intent.id, redirect_url=_redirect_url(intent)
+            )
+        case status:
+            failure = intent.last_payment_error
+            code = (failure.decline_code or failure.code) if failure else None
+            return PaymentAuthorization(answer=Answer.DECLINED, reference=intent.id, decline_code=code or status)
+
+
+def _redirect_url(intent: PaymentIntent) -> str | None:
+    redirect = intent.next_action.redirect_to_url if intent.next_action else None
+    return redirect.url if redirect else None
+
+
+def _intent_id(error: stripe.StripeError) -> str | None:
+    intent = error.error.payment_intent if error.error else None
+    return intent.id if intent else None
+
+
+def _why(error: stripe.StripeError) -> str:
+    return str(error.code or "refused_by_provider")
+
+
+def _payment_id(subject: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(subject["metadata"]["payment_id"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@asynccontextmanager
+async def stripe_payments(
+    *, api_base: str, api_key: str, webhook_secret: str, return_url: str, timeout_seconds: float
+) -> AsyncIterator[StripePayments]:
+    http = stripe.AIOHTTPClient(timeout=timeout_seconds)
+    client = stripe.StripeClient(
+        api_key,
+        base_addresses={"api": api_base},
+        http_client=http,
+        max_network_retries=0,  # the engine retries; two layers would multiply the load on a provider in trouble
+    )
+    try:
+        yield StripePayments(client, webhook_secret=webhook_secret, return_url=return_url)
+    finally:
+        await http.close_async()  # type: ignore[no-untyped-call]

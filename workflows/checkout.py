@@ -1,0 +1,281 @@
+"""From a cart to a paid order, or back to where it began."""
+
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from domain.orders import (
+    AskToCancel,
+    AwaitCustomer,
+    CancelOrder,
+    CancelReason,
+    CheckoutOutcome,
+    CheckoutStatus,
+    ConfirmOrder,
+    OrderStatus,
+    PlacedOrder,
+    PlaceOrder,
+    Refused,
+    StartCheckout,
+)
+from domain.payments import (
+    Answer,
+    AuthorizePayment,
+    FollowPayment,
+    GiveMoneyBack,
+    MoneyBack,
+    PaymentAuthorization,
+    PaymentStatus,
+)
+from domain.shipping import FulfillOrder
+from workflows import names
+from workflows.fulfillment import Fulfillment
+from workflows.payment import PAYMENT_WINDOW, Payment
+from workflows.steps import orders, payments
+from workflows.undo import undone_on_failure
+
+HOLD_SECONDS = int(PAYMENT_WINDOW.total_seconds()) + 300
+"""Stock stays reserved a little longer than a customer may take to pay, so that late money still finds its goods."""
+
+
+@workflow.defn
+class Checkout:
+    """A cart becomes a paid order whose goods are reserved, or everything is as if nothing had happened.
+
+    The customer is answered as soon as that is decided; what follows does not keep anybody waiting.
+    """
+
+    @workflow.init
+    def __init__(self, request: StartCheckout) -> None:
+        self._request = request
+        self._answer: CheckoutOutcome | None = None
+        self._outcome: CheckoutOutcome | None = None
+        self._authorization: PaymentAuthorization | None = None
+        self._asked_to_cancel: AskToCancel | None = None
+        self._money = MoneyBack.NOTHING_TAKEN
+
+    @workflow.run
+    async def run(self, request: StartCheckout) -> CheckoutOutcome:
+        async with undone_on_failure() as undo:
+            undo.remember(self._cancel_the_order)
+            placement = await orders.place(self._the_order_to_place())
+            order = placement.order
+            if order is None:
+                return self._refuse(placement.refused or UNEXPLAINED)
+
+            undo.remember(lambda: self._give_the_money_back(order))
+            await self._take_payment(order)
+            if refusal := self._reason_not_to_confirm():
+                await undo.run()
+                return self._refuse(refusal)
+
+            await orders.confirm(self._the_order_to_confirm())
+        outcome = self._confirm()
+        await self._hand_over_to_fulfillment(order)
+        return outcome
+
+    async def _take_payment(self, order: PlacedOrder) -> None:
+        try:
+            self._authorization = await payments.authorize(
+                self._the_payment_to_authorize(order), summary=f"authorise {order.total}"
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return  # the provider was silent for as long as we can wait; nobody knows what it did
+        if self._authorization.answer is Answer.REQUIRES_ACTION:
+            self._authorization = await self._let_the_customer_act(order, self._authorization)
+
+    async def _let_the_customer_act(
+        self, order: PlacedOrder, authorization: PaymentAuthorization
+    ) -> PaymentAuthorization:
+        request = self._request
+        await orders.await_customer(
+            AwaitCustomer(order_id=order.order_id, payment_id=request.payment_id, authorization=authorization)
+        )
+        payment = await workflow.start_child_workflow(
+            Payment.run,
+            FollowPayment(
+                payment_id=request.payment_id,
+                order_id=order.order_id,
+                order_number=request.order_number,
+                authorization=authorization,
+            ),
+            id=names.payment_id(request.payment_id),
+            task_queue=names.Queue.PAYMENTS,
+            search_attributes=self._search_attributes(OrderStatus.PENDING, PaymentStatus.REQUIRES_ACTION),
+            static_summary=f"Payment of order {request.order_number}, {order.total}",
+        )
+        self._answer = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+        workflow.set_current_details(
+            f"Order {request.order_number} waits for its customer to approve the payment of {order.total} "
+            f"with the bank, {PAYMENT_WINDOW.total_seconds() / 60:.0f} minutes at most."
+        )
+        await workflow.wait_condition(lambda: payment.done() or self._asked_to_cancel is not None)
+        if not payment.done():
+            await payment.signal(Payment.give_up)
+        return await payment
+
+    def _reason_not_to_confirm(self) -> Refused | None:
+        if self._asked_to_cancel is not None:
+            return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
+        match self._authorization:
+            case PaymentAuthorization(answer=Answer.AUTHORIZED):
+                return None
+            case PaymentAuthorization(decline_code=decline_code):
+                return Refused(
+                    code="payment_declined",
+                    detail="The payment was declined; nothing was charged and nothing is reserved.",
+                    facts={"decline_code": decline_code},
+                )
+        return Refused(
+            code="payment_unavailable",
+            detail="The payment provider could not be reached; nothing was charged and nothing is reserved.",
+        )
+
+    def _refuse(self, refused: Refused) -> CheckoutOutcome:
+        payment = PaymentStatus.VOIDED if self._money is MoneyBack.VOIDED else PaymentStatus.FAILED
+        return self._end(
+            CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused), OrderStatus.CANCELLED, payment
+        )
+
+    def _confirm(self) -> CheckoutOutcome:
+        return self._end(
+            CheckoutOutcome(status=CheckoutStatus.CONFIRMED), OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
+        )
+
+    def _end(self, outcome: CheckoutOutcome, order: OrderStatus, payment: PaymentStatus) -> CheckoutOutcome:
+        self._answer = self._outcome = outcome
+        reason = f" ({outcome.refused.code})" if outcome.refused else ""
+        workflow.set_current_details(f"Order {self._request.order_number} is {order}{reason}.")
+        workflow.upsert_search_attributes(
+            [names.ORDER_STATUS.value_set(order), names.PAYMENT_STATUS.value_set(payment)]
+        )
+        return outcome
+
+    async def _hand_over_to_fulfillment(self, order: PlacedOrder) -> None:
+        request = self._request
+        await workflow.start_child_workflow(
+            Fulfillment.run,
+            FulfillOrder(
+                order_id=order.order_id,
+                order_number=request.order_number,
+                payment_id=request.payment_id,
+                total=order.total,
+                units=order.units,
+                authorize_key=self._authorize_key,
+            ),
+            id=names.fulfillment_id(order.order_id),
+            task_queue=names.Queue.FULFILLMENT,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            search_attributes=self._search_attributes(OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED),
+            static_summary=f"Order {request.order_number}, {order.total}, {order.units} units",
+        )
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _give_the_money_back(self, order: PlacedOrder) -> None:
+        workflow.set_current_details(f"Order {self._request.order_number}: giving the money back.")
+        given_back = await payments.give_back(
+            GiveMoneyBack(
+                payment_id=self._request.payment_id,
+                order_id=order.order_id,
+                total=order.total,
+                authorize_key=self._authorize_key,
+                reference=self._authorization.reference if self._authorization else None,
+            )
+        )
+        self._money = given_back.how
+
+    async def _cancel_the_order(self) -> None:
+        asked = self._asked_to_cancel
+        await orders.cancel(
+            CancelOrder(
+                order_id=self._request.order_id,
+                reason=asked.reason if asked else self._why_cancelled(),
+                actor=asked.actor if asked else "system",
+                money=self._money,
+                declined=self._declined(),
+            )
+        )
+
+    def _declined(self) -> PaymentAuthorization | None:
+        authorization = self._authorization
+        return authorization if authorization and authorization.answer is Answer.DECLINED else None
+
+    def _why_cancelled(self) -> str:
+        declined = self._declined()
+        if declined is None:
+            return CancelReason.PAYMENT_UNAVAILABLE
+        return CancelReason.PAYMENT_EXPIRED if declined.decline_code == "expired" else CancelReason.PAYMENT_DECLINED
+
+    def _the_order_to_place(self) -> PlaceOrder:
+        request = self._request
+        return PlaceOrder(
+            order_id=request.order_id,
+            order_number=request.order_number,
+            cart_id=request.cart_id,
+            payment_id=request.payment_id,
+            expected_total_minor=request.expected_total_minor,
+            hold_seconds=HOLD_SECONDS,
+        )
+
+    def _the_payment_to_authorize(self, order: PlacedOrder) -> AuthorizePayment:
+        request = self._request
+        return AuthorizePayment(
+            payment_id=request.payment_id,
+            order_id=request.order_id,
+            order_number=request.order_number,
+            method=request.payment_method,
+            total=order.total,
+            key=self._authorize_key,
+        )
+
+    def _the_order_to_confirm(self) -> ConfirmOrder:
+        if self._authorization is None:
+            raise AssertionError("an order is confirmed only with an authorisation")
+        return ConfirmOrder(
+            order_id=self._request.order_id,
+            payment_id=self._request.payment_id,
+            authorization=self._authorization,
+        )
+
+    @property
+    def _authorize_key(self) -> str:
+        return f"order/{self._request.order_id}/authorize/1"
+
+    def _search_attributes(self, order: OrderStatus, payment: PaymentStatus) -> TypedSearchAttributes:
+        request = self._request
+        return TypedSearchAttributes(
+            [
+                SearchAttributePair(names.ORDER_ID, str(request.order_id)),
+                SearchAttributePair(names.ORDER_NUMBER, request.order_number),
+                SearchAttributePair(names.CUSTOMER_ID, request.customer),
+                SearchAttributePair(names.ORDER_STATUS, order),
+                SearchAttributePair(names.PAYMENT_STATUS, payment),
+                SearchAttributePair(names.NEEDS_ATTENTION, False),
+            ]
+        )
+
+    @workflow.update(description="Answers as soon as the order is confirmed, refused, or needs its customer to act")
+    async def place(self) -> CheckoutOutcome:
+        await workflow.wait_condition(lambda: self._answer is not None)
+        if self._answer is None:
+            raise AssertionError("waited for an answer")
+        return self._answer
+
+    @workflow.update(description="Stop before the order is confirmed; all that was done is undone")
+    async def cancel(self, request: AskToCancel) -> CheckoutOutcome:
+        self._asked_to_cancel = self._asked_to_cancel or request
+        await workflow.wait_condition(lambda: self._outcome is not None)
+        if self._outcome is None:
+            raise AssertionError("waited for the outcome")
+        return self._outcome
+
+    @cancel.validator
+    def _is_not_decided_yet(self, request: AskToCancel) -> None:
+        if self._outcome is not None:
+            raise ApplicationError("The checkout is over.", type="checkout_over", non_retryable=True)
+
+
+
+UNEXPLAINED = Refused(code="internal_error", detail="The order was not placed.")

@@ -1,0 +1,182 @@
+"""A confirmed order on its way to the customer's door."""
+
+import asyncio
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from domain.notifications import AboutOrder
+from domain.orders import AskToCancel, CancelOrder, OrderState, OrderStatus
+from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus
+from domain.shipping import (
+    FulfillOrder,
+    MoveParcel,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentCharge,
+    ShipmentState,
+    ShipParcel,
+)
+from workflows import names
+from workflows.steps import notifications, orders, payments, shipping
+
+
+@workflow.defn
+class Fulfillment:
+    """The owner of a confirmed order until it is delivered, or cancelled before anything was shipped.
+
+    Operators and customers speak to it by updates, which are carried out one after the other: a cancel and a
+    shipment that arrive in the same instant have one order, and the loser is told so.
+    """
+
+    @workflow.init
+    def __init__(self, request: FulfillOrder) -> None:
+        self._request = request
+        self._status = OrderStatus.CONFIRMED
+        self._waiting_units = request.units
+        self._has_shipped = False
+        self._one_at_a_time = asyncio.Lock()
+
+    @workflow.run
+    async def run(self, request: FulfillOrder) -> OrderStatus:
+        telling = asyncio.create_task(self._tell_the_customer())
+        self._describe()
+        await workflow.wait_condition(lambda: self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED))
+        await telling
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._status
+
+    async def _tell_the_customer(self) -> None:
+        try:
+            await notifications.order_confirmed(AboutOrder(order_id=self._request.order_id))
+        except ActivityError:
+            workflow.logger.error("the confirmation mail could not be sent for a day")
+
+    @workflow.update(description="Put units into a parcel")
+    async def plan_shipment(self, request: PlanShipment) -> PlannedShipment:
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            planned = await shipping.plan(request)
+            self._waiting_units -= planned.units
+            self._describe()
+            return planned
+
+    @workflow.update(description="Capture what the parcel costs, then send it off")
+    async def ship(self, request: ShipParcel) -> ShipmentState:
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            charge = await shipping.charge(request)
+            if not charge.is_shipped:
+                await self._capture(request, charge)
+            self._has_shipped = True
+            return self._follow(await shipping.ship(request))
+
+    @workflow.update(description="The parcel arrived")
+    async def deliver(self, request: MoveParcel) -> ShipmentState:
+        async with self._one_at_a_time:
+            return self._follow(await shipping.deliver(request))
+
+    @workflow.update(description="The parcel will not leave; its units wait for another one")
+    async def cancel_shipment(self, request: MoveParcel) -> ShipmentState:
+        async with self._one_at_a_time:
+            return self._follow(await shipping.cancel(request))
+
+    @workflow.update(description="Money and goods back, order cancelled; only while nothing was shipped")
+    async def cancel(self, request: AskToCancel) -> OrderState:
+        async with self._one_at_a_time:
+            self._check_nothing_shipped()
+            state = await self._undo_the_order(request)
+            self._status = state.status
+            self._note(state.status, state.payment_status)
+            return state
+
+    @cancel.validator
+    def _may_be_cancelled(self, request: AskToCancel) -> None:
+        self._check_nothing_shipped()
+
+    async def _undo_the_order(self, request: AskToCancel) -> OrderState:
+        workflow.set_current_details(f"Order {self._request.order_number}: giving money and goods back.")
+        given_back = await payments.give_back(
+            GiveMoneyBack(
+                payment_id=self._request.payment_id,
+                order_id=self._request.order_id,
+                total=self._request.total,
+                authorize_key=self._request.authorize_key,
+            ),
+            summary=f"give back {self._request.total}",
+        )
+        return await orders.cancel(
+            CancelOrder(
+                order_id=self._request.order_id,
+                reason=request.reason,
+                actor=request.actor,
+                money=given_back.how,
+            )
+        )
+
+    async def _capture(self, request: ShipParcel, charge: ShipmentCharge) -> None:
+        if charge.amount.minor == 0:
+            return
+        capture = await payments.capture(
+            CapturePayment(
+                payment_id=self._request.payment_id,
+                amount=charge.amount,
+                is_final=charge.is_final,
+                key=f"order/{self._request.order_id}/capture/{request.fulfillment_id}",
+            ),
+            summary=f"capture {charge.amount}",
+        )
+        if not capture.is_captured:
+            self._call_for_a_person(f"the provider refuses to capture {charge.amount}: {capture.refusal}")
+            raise ApplicationError(
+                f"The provider refuses to take {charge.amount}; the parcel must not leave.",
+                {"refusal": capture.refusal},
+                type="capture_refused",
+                non_retryable=True,
+            )
+
+    def _check_not_cancelled(self) -> None:
+        if self._status is OrderStatus.CANCELLED:
+            raise ApplicationError(
+                "The order is cancelled.", {"status": "cancelled"}, type="order_transition_not_allowed"
+            )
+
+    def _check_nothing_shipped(self) -> None:
+        if self._has_shipped:
+            raise ApplicationError(
+                "Something of this order has been shipped; it can be returned, not cancelled.",
+                {"status": str(self._status)},
+                type="order_not_cancellable",
+            )
+
+    def _follow(self, state: ShipmentState) -> ShipmentState:
+        if state.order_status is not self._status:
+            payment = PaymentStatus.CAPTURED if state.order_status is OrderStatus.SHIPPED else None
+            self._note(state.order_status, payment)
+        self._status, self._waiting_units = state.order_status, state.open_units
+        self._describe()
+        return state
+
+    def _note(self, order: OrderStatus, payment: PaymentStatus | None) -> None:
+        changes: list[SearchAttributeUpdate[Any]] = [names.ORDER_STATUS.value_set(order), names.NEEDS_ATTENTION.value_set(False)]
+        if payment is not None:
+            changes.append(names.PAYMENT_STATUS.value_set(payment))
+        workflow.upsert_search_attributes(changes)
+
+    def _call_for_a_person(self, why: str) -> None:
+        workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
+        workflow.set_current_details(f"**Order {self._request.order_number} needs a person**: {why}.")
+
+    def _describe(self) -> None:
+        match self._status:
+            case OrderStatus.CONFIRMED if self._waiting_units:
+                waits = f"waits for an operator to pack {self._waiting_units} of {self._request.units} units"
+            case OrderStatus.CONFIRMED:
+                waits = "is packed and waits for an operator to ship it"
+            case OrderStatus.SHIPPED:
+                waits = "is on its way and waits for its delivery"
+            case status:
+                waits = f"is {status}"
+        workflow.set_current_details(f"Order {self._request.order_number} {waits}.")

@@ -1,0 +1,18 @@
+"""What a story may ask about orders."""
+
+from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, Placement, PlaceOrder
+from workflows.names import Queue
+from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
+from workflows.steps.step import Step
+
+place = Step("orders.place", PlaceOrder, Placement, ONE_TRANSACTION)
+"""Price the cart, reserve its stock and write the order: all in one transaction, or none of it."""
+
+await_customer = Step("orders.await_customer", AwaitCustomer, OrderState, ONE_TRANSACTION)
+"""Note that the payer must act."""
+
+confirm = Step("orders.confirm", ConfirmOrder, OrderState, ONE_TRANSACTION_UNTIL_DONE)
+"""The point of no return: the reserved goods are the customer's."""
+
+cancel = Step("orders.cancel", CancelOrder, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""Stock back, cart open again, order cancelled; content when there is no order or it is cancelled already."""

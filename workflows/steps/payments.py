@@ -1,0 +1,21 @@
+"""What a story may ask of payments. All run on their own queue, where a provider's limits can be kept."""
+
+from domain.payments import (
+    AuthorizePayment,
+    CapturePayment,
+    GiveMoneyBack,
+    LookUpPayment,
+    PaymentAuthorization,
+    PaymentCapture,
+    PaymentGivenBack,
+)
+from workflows.names import Queue
+from workflows.steps.patience import ONE_PROVIDER_CALL, UNTIL_DONE
+from workflows.steps.step import Step
+
+authorize = Step(
+    "payments.authorize", AuthorizePayment, PaymentAuthorization, ONE_PROVIDER_CALL, queue=Queue.PAYMENTS
+)
+look_up = Step("payments.look_up", LookUpPayment, PaymentAuthorization, UNTIL_DONE, queue=Queue.PAYMENTS)
+capture = Step("payments.capture", CapturePayment, PaymentCapture, UNTIL_DONE, queue=Queue.PAYMENTS)
+give_back = Step("payments.give_back", GiveMoneyBack, PaymentGivenBack, UNTIL_DONE, queue=Queue.PAYMENTS)

@@ -1,0 +1,14 @@
+"""What a story may ask about parcels."""
+
+from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentCharge, ShipmentState, ShipParcel
+from workflows.steps.patience import UNTIL_DONE
+from workflows.steps.step import Step
+
+plan = Step("shipping.plan", PlanShipment, PlannedShipment, UNTIL_DONE)
+charge = Step("shipping.charge", ShipParcel, ShipmentCharge, UNTIL_DONE)
+"""Fix what has to be captured before the parcel may leave."""
+ship = Step("shipping.ship", ShipParcel, ShipmentState, UNTIL_DONE)
+"""The parcel is paid and on its way: goods leave the stock."""
+deliver = Step("shipping.deliver", MoveParcel, ShipmentState, UNTIL_DONE)
+cancel = Step("shipping.cancel", MoveParcel, ShipmentState, UNTIL_DONE)
+"""The parcel will not leave; its units wait for another one."""
