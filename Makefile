@@ -1,0 +1,50 @@
+# Everything a newcomer needs. Each line calls `sutler` or a tool from the virtual environment.
+# Needs make and Python 3.11 or newer: make up PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help up reset test lint bench lock
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+up: $(INSTALLED) ## Run the whole platform here; Ctrl-C stops it, the data stays
+	@$(BIN)/sutler up
+
+reset: $(INSTALLED) ## Delete the data of `make up`, after asking
+	@$(BIN)/sutler reset
+
+test: $(INSTALLED) ## Run all tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## Check style, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## Measure
+	$(BIN)/sutler bench
+
+lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
+	$(COMPILE) pyproject.toml requirements/build.in --extra stack --group dev -o requirements/all.lock
+	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
+	$(COMPILE) -c requirements/all.lock requirements/build.in -o requirements/build.lock
+
+# pip brings uv, uv brings the rest in seconds. uv does not know pip's configuration (mirrors, local indexes); where
+# it finds no registry, pip does the same work slowly.
+$(INSTALLED): requirements/all.lock requirements/build.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Sutler needs Python 3.11 or newer. Name one that you have: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing what requirements/all.lock names; a minute at the first time."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.lock || \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
