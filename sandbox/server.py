@@ -20,7 +20,7 @@ from sandbox.wire import Call, ConnectionCut
 
 log = logging.getLogger("sandbox")
 
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 
 
 async def serve(settings: Settings) -> None:
@@ -36,7 +36,7 @@ async def serve(settings: Settings) -> None:
     app = App(world)
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await _handled(request, app)
+        return await _handled(request, app, stop)
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -62,9 +62,9 @@ async def serve(settings: Settings) -> None:
     store.close()
 
 
-async def _handled(request: web.BaseRequest, app: App) -> web.StreamResponse:
+async def _handled(request: web.BaseRequest, app: App, stop: asyncio.Event) -> web.StreamResponse:
     def is_gone() -> bool:
-        return request.transport is None or request.transport.is_closing()
+        return stop.is_set() or request.transport is None or request.transport.is_closing()
 
     body = await request.read()
     try:

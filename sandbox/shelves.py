@@ -1,18 +1,12 @@
 """Where Stripe's objects are kept, found by id and listed newest first."""
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from sandbox.objects import Charge, Event, PaymentIntent, Refund
 from sandbox.params import Created, ListParams
 from sandbox.store import Store
-
-
-class Kept(Protocol):
-    id: str
-    created: int
-
 
 T = TypeVar("T", PaymentIntent, Charge, Refund, Event)
 

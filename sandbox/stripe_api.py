@@ -6,6 +6,7 @@ import binascii
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import msgspec
 from sandbox import clock, forms, params, search
 from sandbox.errors import StripeError, no_such, something_broke
 from sandbox.faults import Faults, Mishap, OperationName
-from sandbox.idempotency import Idempotency
+from sandbox.idempotency import Claim, Idempotency
 from sandbox.objects import Charge, Event, PaymentIntent, Refund, new_id
 from sandbox.payments import Cause, Payments
 from sandbox.shelves import Shelf, Shelves
@@ -69,20 +70,20 @@ class StripeApi:
 
     async def _answer(self, call: Call, request_id: str) -> Answer:
         self._authenticate(call.headers)
-        endpoint, object_id, operation = self._route(call.method, call.path)
-        key = call.headers.get("Idempotency-Key") if call.method == "POST" else None
-        cause = Cause(request_id, key)
-        with self._idempotency.only_one(key):
-            pairs = call.form if call.method == "POST" else call.query
+        operation, object_id = self._route(call.method, call.path)
+        pairs = call.form if call.method == "POST" else call.query
+        claim = _claim(call, pairs)
+        with self._idempotency.only_one(claim):
             mishap = self._faults.for_payment(operation.name)
             await _suffer_before(mishap, call)
-            if key is not None and (first := self._idempotency.first_answer(key, endpoint, pairs)):
+            if first := self._idempotency.first_answer(claim):
                 answer = Answer(*first, headers={"Idempotent-Replayed": "true"})
             else:
                 wish = forms.read(pairs, operation.params)
-                answer = self._perform(operation, object_id, wish, cause, endpoint, pairs, mishap)
-        if key is not None:
-            answer.headers["Idempotency-Key"] = key
+                work = partial(operation.run, object_id, wish, Cause(request_id, claim.key if claim else None))
+                answer = self._performed(operation, lambda: self._shown(work(), wish), claim, breaks=mishap.breaks)
+        if claim:
+            answer.headers["Idempotency-Key"] = claim.key
         if mishap.drops_answer:
             raise ConnectionCut
         return answer
@@ -103,41 +104,34 @@ class StripeApi:
         if not compare_digest(credentials.encode(), self._secret_key):
             raise StripeError(401, f"Invalid API Key provided: {credentials[:8]}***")
 
-    def _route(self, method: str, path: str) -> tuple[str, str, Operation]:
+    def _route(self, method: str, path: str) -> tuple[Operation, str]:
         operation = self._operations.get(f"{method} {path}")
         if operation:
-            return path, "", operation
+            return operation, ""
         parts = path.split("/")
         if len(parts) >= 4:
             object_id, parts[3] = parts[3], "{id}"
             operation = self._operations.get(f"{method} {'/'.join(parts)}")
             if operation:
-                return path, object_id, operation
+                return operation, object_id
         raise StripeError(
             404,
             f"Unrecognized request URL ({method}: {path}). The sandbox knows PaymentIntents, Charges, Refunds and "
             "Events; see GET /.",
         )
 
-    def _perform(
-        self,
-        operation: Operation,
-        object_id: str,
-        wish: params.Params,
-        cause: Cause,
-        endpoint: str,
-        pairs: forms.Pairs,
-        mishap: Mishap,
+    def _performed(
+        self, operation: Operation, work: Callable[[], Answer], claim: Claim | None, *, breaks: bool
     ) -> Answer:
         """Does the work and remembers its answer in one transaction; a refusal is remembered too."""
         try:
             if operation.name in READS:
-                return self._shown(operation.run(object_id, wish, cause), wish)
+                return work()
             with self._store.transaction():
-                answer = self._shown(operation.run(object_id, wish, cause), wish)
-                if mishap.breaks:
+                answer = work()
+                if breaks:
                     answer = Answer(500, something_broke().body)
-                self._remember(cause, endpoint, pairs, answer)
+                self._idempotency.remember(claim, answer.status, answer.body)
             return answer
         except StripeError as error:
             answer = Answer(error.status, error.body)
@@ -145,12 +139,8 @@ class StripeApi:
             log.exception("%s failed", operation.name)
             answer = Answer(500, something_broke().body)
         with self._store.transaction():
-            self._remember(cause, endpoint, pairs, answer)
+            self._idempotency.remember(claim, answer.status, answer.body)
         return answer
-
-    def _remember(self, cause: Cause, endpoint: str, pairs: forms.Pairs, answer: Answer) -> None:
-        if cause.idempotency_key is not None:
-            self._idempotency.remember(cause.idempotency_key, endpoint, pairs, answer.status, answer.body)
 
     def _shown(self, result: object, wish: params.Params) -> Answer:
         if wish.expand:
@@ -275,6 +265,12 @@ def _found(shelf: Shelf[T], what: str, object_id: str) -> T:
 
 def _listed(noun: str, page: tuple[list[Any], bool]) -> dict[str, object]:
     return {"object": "list", "url": f"/v1/{noun}", "has_more": page[1], "data": page[0]}
+
+
+def _claim(call: Call, pairs: forms.Pairs) -> Claim | None:
+    """Only changes are claimed: Stripe ignores the key of a GET."""
+    key = call.headers.get("Idempotency-Key") if call.method == "POST" else None
+    return Claim(key, call.path, pairs) if key else None
 
 
 async def _suffer_before(mishap: Mishap, call: Call) -> None:

@@ -19,6 +19,8 @@ from sandbox.store import Store
 PAUSES = (0.2, 0.5, 1, 2, 5, 15, 60, 300, 900, 3600)
 GIVEN_UP_AFTER = 3 * 24 * 3600
 AT_A_TIME = 8
+PAUSE_PER_FAILURE = 0.1
+LONGEST_PAUSE = 5.0
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 log = logging.getLogger("sandbox.webhooks")
@@ -124,6 +126,7 @@ class Postman:
         self._outbox = outbox
         self._url = url
         self._secret = secret.encode()
+        self._unheard_in_a_row = 0
 
     async def run(self) -> None:
         """Delivers until cancelled."""
@@ -142,9 +145,13 @@ class Postman:
             if body is None:
                 continue
             if await self._is_heard(session, body):
+                self._unheard_in_a_row = 0
                 self._outbox.settle(due)
             else:
+                self._unheard_in_a_row += 1
                 self._outbox.try_later(due)
+                # A shop that is down would otherwise cost a core as soon as a few thousand deliveries wait for it.
+                await asyncio.sleep(min(PAUSE_PER_FAILURE * self._unheard_in_a_row, LONGEST_PAUSE))
 
     async def _is_heard(self, session: aiohttp.ClientSession, body: bytes) -> bool:
         headers = {

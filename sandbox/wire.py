@@ -21,6 +21,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     caller_is_gone: Callable[[], bool]
+    """True as soon as nobody waits for the answer any more."""
 
     @property
     def query(self) -> Pairs:

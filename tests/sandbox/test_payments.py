@@ -131,6 +131,20 @@ async def test_a_payer_may_prove_it_and_still_lack_the_money(sandbox_clean: Sand
     assert intent.last_payment_error.decline_code == "insufficient_funds"
 
 
+async def test_a_payer_who_is_absent_cannot_prove_anything(sandbox_clean: Sandbox) -> None:
+    with pytest.raises(stripe.CardError) as declined:
+        await sandbox_clean.authorized(payment_method="pm_card_authenticationRequired", off_session=True)
+    assert declined.value.code == "authentication_required"
+
+
+async def test_a_challenge_that_nobody_met_is_cancelled_with_its_intent(sandbox_clean: Sandbox) -> None:
+    intent = await sandbox_clean.authorized(payment_method="pm_card_authenticationRequired")
+    await sandbox_clean.intents.cancel_async(intent.id)
+    async with sandbox_clean.http.post(f"{sandbox_clean.url}/3ds/{intent.id}/complete") as answer:
+        assert answer.status == 409
+    assert await sandbox_clean.ledger(intent.id) == []
+
+
 async def test_several_captures_take_what_ships_and_the_last_releases_the_rest(sandbox_clean: Sandbox) -> None:
     options = {"card": {"request_multicapture": "if_available"}}
     intent = await sandbox_clean.authorized(1000, key="a", payment_method_options=options)
@@ -220,6 +234,8 @@ async def test_refunds_give_back_what_was_taken_and_no_more(sandbox_clean: Sandb
     assert refused.value.code == "charge_already_refunded"
 
     assert [amount for kind, amount, *_ in await sandbox_clean.ledger(intent.id) if kind == "refund"] == [400, 500]
+    noted = await refunds.update_async(part.id, {"metadata": {"return": "8"}})
+    assert (noted.id, noted.to_dict()["metadata"]) == (part.id, {"return": "8"})
     listed = await refunds.list_async({"payment_intent": intent.id})
     assert [refund.id for refund in listed.data] == [rest.id, part.id]
     charge = await sandbox_clean.stripe.v1.charges.retrieve_async(str(intent.latest_charge))

@@ -74,6 +74,19 @@ async def test_the_ledger_cannot_be_rewritten(sandbox_mortal: tuple[Sandbox, Sta
     connection.close()
 
 
+async def test_everything_can_be_forgotten_at_once(sandbox_clean: Sandbox) -> None:
+    await sandbox_clean.authorized(key="k")
+    await sandbox_clean.send_mail("ann@example.com")
+    await sandbox_clean.faults(latency_ms=1)
+    async with sandbox_clean.http.delete(f"{sandbox_clean.url}/state") as answer:
+        assert answer.status == 204
+    for place in ("/ledger", "/mail"):
+        assert await sandbox_clean.get(place) == {"items": []}
+    assert (await sandbox_clean.get("/v1/events"))["data"] == []
+    assert (await sandbox_clean.get("/faults"))["payments"]["latency_ms"] == 0
+    assert (await sandbox_clean.authorized(amount=1, key="k")).amount == 1
+
+
 async def test_there_is_a_page_for_people_and_an_answer_for_probes(sandbox_clean: Sandbox) -> None:
     assert await sandbox_clean.get("/health") == {"status": "ok"}
     async with sandbox_clean.http.get(f"{sandbox_clean.url}/") as answer:
