@@ -18,6 +18,20 @@ def mail_key(occasion: Occasion, subject: UUID) -> str:
     return f"{occasion}:{subject}"
 
 
+class MailOutcome(StrEnum):
+    SENT = "sent"
+    SENT_BEFORE = "sent_before"
+    NOBODY_TO_SEND_TO = "nobody_to_send_to"
+    """The account is gone, or no longer waits for this mail."""
+    REFUSED = "refused"
+    """The other side says that there is no such mailbox. Trying again would not help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutOrder:
+    order_id: UUID
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mail:
     key: str
@@ -26,3 +40,10 @@ class Mail:
     subject: str
     text: str
     html: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """``is_new`` is false when this mail had gone out before, or has nobody to go to any more."""
+
+    is_new: bool
