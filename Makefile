@@ -31,9 +31,10 @@ bench: $(INSTALLED) ## Measure
 	$(BIN)/sutler bench
 
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
-	$(COMPILE) pyproject.toml requirements/build.in --extra stack --group dev -o requirements/all.lock
+	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --group dev -o requirements/all.lock
 	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) -c requirements/all.lock requirements/build.in -o requirements/build.lock
+	$(COMPILE) -c requirements/all.lock requirements/demo.in -o requirements/demo.lock
 
 # pip brings uv, uv brings the rest in seconds. uv does not know pip's configuration (mirrors, local indexes); where
 # it finds no registry, pip does the same work slowly.

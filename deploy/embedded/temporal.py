@@ -41,7 +41,7 @@ def temporal(
     argv += ["--ui-port", str(ui_port), "--ui-disable-news-fetch"] if ui_port else ["--headless"]
     for name, value in TUNING.items():
         argv += ["--dynamic-config-value", f"{name}={value}"]
-    for name, kind in _kinds(attributes).items():
+    for name, kind in kinds(attributes).items():
         argv += ["--search-attribute", f"{name}={kind}"]
     if database is not None:
         argv += ["--db-filename", str(database.resolve())]
@@ -71,14 +71,14 @@ def _prepare(database: Path | None) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _kinds(attributes: Attributes) -> dict[str, str]:
+def kinds(attributes: Attributes) -> dict[str, str]:
     """The attributes' types by the names that the command line knows, such as KeywordList."""
     return {key.name: key.indexed_value_type.name.title().replace("_", "") for key in attributes}
 
 
 def _register_missing(port: int, http_port: int, attributes: Attributes) -> None:
     """Add the attributes that an older database lacks: the server's own flags only count when it makes the file."""
-    missing = {name: kind for name, kind in _kinds(attributes).items() if name not in _registered_attributes(http_port)}
+    missing = {name: kind for name, kind in kinds(attributes).items() if name not in _registered_attributes(http_port)}
     if not missing:
         return
     command = [cli(), "operator", "search-attribute", "create", "--address", f"127.0.0.1:{port}"]
