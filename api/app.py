@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from api.auth import provide_caller
 from api.errors import EXCEPTION_HANDLERS
 from api.routes import HANDLERS
+from api.stories import Stories
 from api.tracing import tracing
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
@@ -19,6 +20,10 @@ from runtime.settings import Settings
 
 async def provide_resources(state: State) -> Resources:
     return state.resources  # type: ignore[no-any-return]
+
+
+async def provide_stories(state: State) -> Stories:
+    return state.stories  # type: ignore[no-any-return]
 
 
 def create_app(
@@ -32,12 +37,19 @@ def create_app(
             app.state.resources = resources
             app.state.tokens = resources.tokens
             app.state.deny_list = resources.deny_list
+            app.state.stories = Stories(
+                resources.temporal, resources.sessions, wait_seconds=settings.api.checkout_wait_seconds
+            )
             yield
 
     return Litestar(
         route_handlers=HANDLERS,
         lifespan=[lifespan],
-        dependencies={"resources": Provide(provide_resources), "caller": Provide(provide_caller)},
+        dependencies={
+            "resources": Provide(provide_resources),
+            "stories": Provide(provide_stories),
+            "caller": Provide(provide_caller),
+        },
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[tracing],
         request_max_body_size=settings.api.max_body_bytes,

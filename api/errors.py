@@ -33,6 +33,7 @@ PROBLEMS: dict[str, Problem] = {
     # the request itself
     "malformed_request": Problem(400, "The request cannot be read"),
     "idempotency_key_required": Problem(400, "This request needs an Idempotency-Key header"),
+    "webhook_forged": Problem(400, "This webhook is not from the provider"),
     "unauthenticated": Problem(401, "Sign in first"),
     "forbidden": Problem(403, "Your role does not allow this"),
     "not_found": Problem(404, "There is no such thing"),

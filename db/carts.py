@@ -34,9 +34,7 @@ class Cart(Base):
     updated_at: Mapped[Now]
     completed_at: Mapped[datetime | None]
 
-    __table_args__ = (
-        CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
-    )
+    __table_args__ = (CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),)
 
 
 class CartItem(Base):

@@ -37,9 +37,7 @@ class Checkout(Base):
     """What the customer was told first; a repeated request gets it again."""
     created_at: Mapped[Now]
 
-    __table_args__ = (
-        Index("uq_checkouts_cart_id", "cart_id", unique=True, postgresql_where=text("NOT is_refused")),
-    )
+    __table_args__ = (Index("uq_checkouts_cart_id", "cart_id", unique=True, postgresql_where=text("NOT is_refused")),)
 
 
 class IdempotencyKey(Base):

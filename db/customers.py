@@ -1,13 +1,20 @@
 """Customers: accounts, and the sessions they sign in to."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NoReturn
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column, undefer
 
 from db.base import Base, Id, Now, one_of
-from domain.customers import AccountStatus, Role
+from domain.customers import AccountState, AccountStatus, Role
+from domain.errors import Refusal
 
 
 class User(Base):
@@ -16,7 +23,8 @@ class User(Base):
     id: Mapped[Id]
     username: Mapped[str]
     email: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str] = mapped_column(deferred=True)
+    """Read only where a password is checked; no other query loads it, so nothing else can pass it on."""
     role: Mapped[str] = mapped_column(server_default=Role.CUSTOMER)
     status: Mapped[str] = mapped_column(server_default=AccountStatus.PENDING_VERIFICATION)
     created_at: Mapped[Now]
@@ -53,3 +61,169 @@ class RefreshToken(Base):
     session_id: Mapped[UUID] = mapped_column(ForeignKey("login_sessions.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[Now]
     used_at: Mapped[datetime | None]
+
+
+async def register(session: AsyncSession, *, username: str, email: str, password_hash: str) -> User:
+    """A new account that waits for its verification; refuses ``email_taken`` and ``username_taken``.
+
+    The caller starts the registration's workflow before it commits. The workflow waits about half a minute for the
+    row; a transaction that is forgotten in between is ended by Postgres after half of that, so that no account can
+    appear whose workflow has given it up.
+    """
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '15s'"))
+    user = User(username=username, email=email, password_hash=password_hash)
+    session.add(user)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        _refuse_taken(error)
+    return user
+
+
+async def rename(session: AsyncSession, user_id: UUID, username: str) -> User | None:
+    """``None`` when the account is gone; refuses ``username_taken``."""
+    try:
+        await session.execute(update(User).where(User.id == user_id).values(username=username, updated_at=func.now()))
+    except IntegrityError as error:
+        _refuse_taken(error)
+    return await by_id(session, user_id)
+
+
+def _refuse_taken(error: IntegrityError) -> NoReturn:
+    """Postgres has decided the race; its message holds the whole row and goes no further."""
+    match getattr(error.orig.__cause__ if error.orig else None, "constraint_name", None):
+        case "uq_users_email":
+            raise Refusal("email_taken", "There is an account with this e-mail address.") from None
+        case "uq_users_username":
+            raise Refusal("username_taken", "There is an account with this username.") from None
+    raise error
+
+
+async def by_id(session: AsyncSession, user_id: UUID) -> User | None:
+    return await session.get(User, user_id)
+
+
+async def by_email_with_hash(session: AsyncSession, email: str) -> User | None:
+    """The account of an e-mail address, however it is capitalised, with its password's hash."""
+    found = await session.scalars(
+        select(User).where(func.lower(User.email) == func.lower(email)).options(undefer(User.password_hash))
+    )
+    return found.one_or_none()
+
+
+async def state_of(session: AsyncSession, user_id: UUID) -> AccountState:
+    status = await session.scalar(select(User.status).where(User.id == user_id))
+    match status:
+        case None:
+            return AccountState.GONE
+        case AccountStatus.ACTIVE:
+            return AccountState.ACTIVE
+    return AccountState.PENDING
+
+
+async def activate(session: AsyncSession, user_id: UUID) -> AccountState:
+    """Active from now on, or since before; gone when the account expired first."""
+    await session.execute(
+        update(User)
+        .where(User.id == user_id, User.status == AccountStatus.PENDING_VERIFICATION)
+        .values(status=AccountStatus.ACTIVE, verified_at=func.now(), updated_at=func.now())
+    )
+    return await state_of(session, user_id)
+
+
+async def expire(session: AsyncSession, user_id: UUID) -> AccountState:
+    """Gone, with its e-mail and username free again; or active when it was verified first."""
+    await session.execute(delete(User).where(User.id == user_id, User.status == AccountStatus.PENDING_VERIFICATION))
+    return await state_of(session, user_id)
+
+
+async def replace_hash(session: AsyncSession, user_id: UUID, *, old: str, new: str) -> None:
+    """Does nothing when the password was changed in the meantime."""
+    await session.execute(
+        update(User)
+        .where(User.id == user_id, User.password_hash == old)
+        .values(password_hash=new, updated_at=func.now())
+    )
+
+
+async def make_verified(session: AsyncSession, *, username: str, email: str, password_hash: str, role: Role) -> bool:
+    """An account that needs no verification; false, and nothing changed, when its e-mail or username is taken."""
+    made = await session.scalar(
+        insert(User)
+        .values(
+            username=username,
+            email=email,
+            password_hash=password_hash,
+            role=role,
+            status=AccountStatus.ACTIVE,
+            verified_at=func.now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(User.id)
+    )
+    return made is not None
+
+
+async def sign_in(session: AsyncSession, user_id: UUID, *, token_hash: bytes, lasts: timedelta) -> UUID:
+    """A new session with its first refresh token."""
+    signed_in = LoginSession(user_id=user_id, expires_at=func.now() + lasts)
+    session.add(signed_in)
+    await session.flush()
+    session.add(RefreshToken(token_hash=token_hash, session_id=signed_in.id))
+    await session.flush()
+    return signed_in.id
+
+
+class Rotation(StrEnum):
+    ROTATED = "rotated"
+    REUSED = "reused"
+    """Somebody else has a copy of this token: its whole session is revoked."""
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated:
+    outcome: Rotation
+    session_id: UUID | None = None
+    user: User | None = None
+
+
+async def rotate(session: AsyncSession, *, used: bytes, fresh: bytes, lasts: timedelta) -> Rotated:
+    """Put a fresh refresh token in the place of a used one. Of two that come with the same token, one wins."""
+    session_id = await session.scalar(
+        update(RefreshToken)
+        .where(RefreshToken.token_hash == used, RefreshToken.used_at.is_(None))
+        .values(used_at=func.now())
+        .returning(RefreshToken.session_id)
+    )
+    if session_id is None:
+        return await _used_before(session, used)
+    user_id = await session.scalar(
+        update(LoginSession)
+        .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now())
+        .values(expires_at=func.now() + lasts)
+        .returning(LoginSession.user_id)
+    )
+    user = await by_id(session, user_id) if user_id else None
+    if user is None:
+        return Rotated(outcome=Rotation.INVALID)
+    session.add(RefreshToken(token_hash=fresh, session_id=session_id))
+    await session.flush()
+    return Rotated(outcome=Rotation.ROTATED, session_id=session_id, user=user)
+
+
+async def _used_before(session: AsyncSession, token_hash: bytes) -> Rotated:
+    session_id = await session.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == token_hash))
+    if session_id is None:
+        return Rotated(outcome=Rotation.INVALID)
+    await sign_out(session, session_id)
+    return Rotated(outcome=Rotation.REUSED, session_id=session_id)
+
+
+async def sign_out(session: AsyncSession, session_id: UUID) -> None:
+    """Its refresh tokens are worth nothing from now on; for its access tokens there is the deny list."""
+    await session.execute(
+        update(LoginSession)
+        .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )

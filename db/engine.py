@@ -10,7 +10,9 @@ Sessions = async_sessionmaker[AsyncSession]
 
 
 @asynccontextmanager
-async def connect(url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float) -> AsyncIterator[AsyncEngine]:
+async def connect(
+    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float
+) -> AsyncIterator[AsyncEngine]:
     """An engine whose connections work in the shop's schema and in UTC, closed at the end."""
     engine = create_async_engine(
         url,

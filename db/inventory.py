@@ -26,9 +26,7 @@ class Stock(Base):
     __tablename__ = "stock"
 
     variant_id: Mapped[UUID] = mapped_column(ForeignKey("variants.id"), primary_key=True)
-    location: Mapped[str] = mapped_column(
-        ForeignKey("locations.code"), primary_key=True, server_default=MAIN_LOCATION
-    )
+    location: Mapped[str] = mapped_column(ForeignKey("locations.code"), primary_key=True, server_default=MAIN_LOCATION)
     on_hand: Mapped[int] = mapped_column(server_default=text("0"))
     reserved: Mapped[int] = mapped_column(server_default=text("0"))
 

@@ -17,6 +17,7 @@ from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, 
 from domain.payments import PaymentStatus
 from domain.shipping import OrderFulfillmentStatus
 
+
 class Order(Base):
     """Amounts are minor units of the order's one currency."""
 
@@ -208,9 +209,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     order = await locked(session, request.order_id)
     if order is None:
         await checkouts.refuse(session, request.order_id)
-        return OrderState(
-            order_id=request.order_id, status=OrderStatus.CANCELLED, payment_status=PaymentStatus.PENDING
-        )
+        return OrderState(order_id=request.order_id, status=OrderStatus.CANCELLED, payment_status=PaymentStatus.PENDING)
     if order.status == OrderStatus.CANCELLED:
         return state_of(order)
     check_move(OrderStatus(order.status), OrderStatus.CANCELLED)

@@ -124,9 +124,7 @@ async def cancel(session: AsyncSession, request: MoveParcel) -> ShipmentState:
     _check_parcel(parcel, FulfillmentStatus.PENDING)
     parcel.status = FulfillmentStatus.CANCELLED
     await session.flush()
-    await record(
-        session, order.id, "fulfillment.cancelled", actor=request.actor, data={"fulfillment_id": parcel.id}
-    )
+    await record(session, order.id, "fulfillment.cancelled", actor=request.actor, data={"fulfillment_id": parcel.id})
     return await _state(session, order, parcel)
 
 

@@ -54,9 +54,7 @@ class WebhookEvent(Base):
     received_at: Mapped[Now]
     handled_at: Mapped[datetime | None]
 
-    __table_args__ = (
-        Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
-    )
+    __table_args__ = (Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),)
 
 
 async def requires_action(

@@ -196,7 +196,9 @@ async def _write(
     )
 
 
-FREEZE_CART = text("UPDATE carts SET order_id = :order_id, version = version + 1, updated_at = now() WHERE id = :cart_id")
+FREEZE_CART = text(
+    "UPDATE carts SET order_id = :order_id, version = version + 1, updated_at = now() WHERE id = :cart_id"
+)
 
 
 def _order_lines(order_id: UUID, lines: Sequence[PricedLine]) -> list[dict[str, Any]]:

@@ -62,9 +62,7 @@ class Fulfillment(Base):
 class FulfillmentItem(Base):
     __tablename__ = "fulfillment_items"
 
-    fulfillment_id: Mapped[UUID] = mapped_column(
-        ForeignKey("fulfillments.id", ondelete="CASCADE"), primary_key=True
-    )
+    fulfillment_id: Mapped[UUID] = mapped_column(ForeignKey("fulfillments.id", ondelete="CASCADE"), primary_key=True)
     order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
     quantity: Mapped[int]
 

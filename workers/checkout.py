@@ -1,8 +1,14 @@
-"""The checkout queue."""
+"""The checkout queue: carts become orders."""
 
+from activities.orders import OrderActivities
 from runtime.resources import Resources
 from workers.duty import Duty
+from workflows.checkout import Checkout
 
 
 def build(resources: Resources) -> Duty:
-    return Duty()
+    orders = OrderActivities(resources.sessions, provider=resources.payments.name)
+    return Duty(
+        workflows=[Checkout],
+        activities=[orders.place, orders.await_customer, orders.confirm, orders.cancel],
+    )

@@ -1,8 +1,22 @@
-"""The registration queue."""
+"""The registration queue: accounts on their way from a form to a verified person."""
 
+from activities.customers import CustomerActivities
 from runtime.resources import Resources
 from workers.duty import Duty
+from workers.notifications import notification_activities
+from workflows.registration import Registration
 
 
 def build(resources: Resources) -> Duty:
-    return Duty()
+    customers = CustomerActivities(resources.sessions)
+    notifications = notification_activities(resources)
+    return Duty(
+        workflows=[Registration],
+        activities=[
+            customers.look_up,
+            customers.activate,
+            customers.expire,
+            notifications.verification,
+            notifications.reminder,
+        ],
+    )

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureTranslation
 from runtime.resources import Resources
+from runtime.temporal import connect_now
 from workers import checkout, fulfillment, payments, registration
 from workers.duty import Duty
 from workflows.names import Queue
@@ -31,11 +33,11 @@ def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def worker_for(queue: Queue, resources: Resources) -> Worker:
+def worker_for(queue: Queue, client: Client, resources: Resources) -> Worker:
     duty = DUTIES[queue](resources)
     limits = resources.settings.workers
     return Worker(
-        resources.temporal,
+        client,
         task_queue=queue,
         workflows=duty.workflows,
         activities=duty.activities,
@@ -51,11 +53,13 @@ def worker_for(queue: Queue, resources: Resources) -> Worker:
 
 
 @asynccontextmanager
-async def serving(resources: Resources, queues: Iterable[Queue] = Queue) -> AsyncIterator[None]:
+async def serving(resources: Resources, queues: Iterable[Queue] = DUTIES.keys()) -> AsyncIterator[None]:
     """The queues are polled inside the block; leaving it lets running activities finish."""
+    engine = resources.settings.temporal
+    client = await connect_now(engine.address, engine.namespace)
     async with AsyncExitStack() as stack:
         for queue in queues:
-            await stack.enter_async_context(worker_for(queue, resources))
+            await stack.enter_async_context(worker_for(queue, client, resources))
         yield
 
 

@@ -277,5 +277,4 @@ class Checkout:
             raise ApplicationError("The checkout is over.", type="checkout_over", non_retryable=True)
 
 
-
 UNEXPLAINED = Refused(code="internal_error", detail="The order was not placed.")

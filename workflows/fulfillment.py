@@ -160,7 +160,10 @@ class Fulfillment:
         return state
 
     def _note(self, order: OrderStatus, payment: PaymentStatus | None) -> None:
-        changes: list[SearchAttributeUpdate[Any]] = [names.ORDER_STATUS.value_set(order), names.NEEDS_ATTENTION.value_set(False)]
+        changes: list[SearchAttributeUpdate[Any]] = [
+            names.ORDER_STATUS.value_set(order),
+            names.NEEDS_ATTENTION.value_set(False),
+        ]
         if payment is not None:
             changes.append(names.PAYMENT_STATUS.value_set(payment))
         workflow.upsert_search_attributes(changes)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 
@@ -26,6 +26,8 @@ def answers(url: str) -> Callable[[], bool]:
         try:
             with urlopen(url, timeout=1) as response:  # noqa: S310 (a loopback address that the test chose)
                 return bool(response.status == 200)
+        except HTTPError as e:
+            return e.code == 404
         except (URLError, ConnectionError, TimeoutError):
             return False
 

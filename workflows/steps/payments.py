@@ -13,9 +13,7 @@ from workflows.names import Queue
 from workflows.steps.patience import ONE_PROVIDER_CALL, UNTIL_DONE
 from workflows.steps.step import Step
 
-authorize = Step(
-    "payments.authorize", AuthorizePayment, PaymentAuthorization, ONE_PROVIDER_CALL, queue=Queue.PAYMENTS
-)
+authorize = Step("payments.authorize", AuthorizePayment, PaymentAuthorization, ONE_PROVIDER_CALL, queue=Queue.PAYMENTS)
 look_up = Step("payments.look_up", LookUpPayment, PaymentAuthorization, UNTIL_DONE, queue=Queue.PAYMENTS)
 capture = Step("payments.capture", CapturePayment, PaymentCapture, UNTIL_DONE, queue=Queue.PAYMENTS)
 give_back = Step("payments.give_back", GiveMoneyBack, PaymentGivenBack, UNTIL_DONE, queue=Queue.PAYMENTS)

@@ -1,0 +1,246 @@
+"""Carts: what a customer is about to order. A guest's cart is protected by its unguessable id alone."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Controller, delete, get, patch, post, put
+from pydantic import EmailStr, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth import Caller
+from api.errors import refuses
+from api.schemas import Amount, CurrencyCode, Input, Output, amount
+from db import cart_views, carts
+from db.carts import LARGEST_QUANTITY, Cart
+from domain.errors import Refusal
+from domain.money import Money, minor_digits
+from domain.pricing import totals_of
+from runtime.resources import Resources
+
+Quantity = Annotated[int, Field(ge=1, le=LARGEST_QUANTITY, strict=True)]
+
+
+class NewCart(Input):
+    currency: CurrencyCode
+
+
+class NewItem(Input):
+    variant_id: UUID
+    quantity: Quantity
+
+
+class ItemChange(Input):
+    quantity: Quantity
+
+
+class CartEmail(Input):
+    email: EmailStr
+
+
+class ShippingAddress(Input):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    line1: Annotated[str, Field(min_length=1, max_length=200)]
+    line2: Annotated[str | None, Field(max_length=200)] = None
+    city: Annotated[str, Field(min_length=1, max_length=100)]
+    region: Annotated[str | None, Field(max_length=100)] = None
+    postal_code: Annotated[str, Field(min_length=1, max_length=20)]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2", examples=["US"])]
+    phone: Annotated[str | None, Field(max_length=40)] = None
+
+
+class ShippingChoice(Input):
+    code: Annotated[str, Field(min_length=1, max_length=50)]
+
+
+class CartItemOut(Output):
+    id: UUID
+    variant_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Amount
+    line_total: Amount
+
+
+class TotalsOut(Output):
+    subtotal: Amount
+    discount: Amount
+    shipping: Amount
+    tax: Amount
+    total: Amount
+
+
+class CartOut(Output):
+    id: UUID
+    currency: str
+    email: str | None
+    items: list[CartItemOut]
+    shipping_address: ShippingAddress | None
+    shipping_method: str | None
+    promotion_codes: list[str]
+    totals: TotalsOut
+    status: Annotated[str, Field(pattern="^(open|completed)$")]
+    version: int
+
+
+class ShippingOption(Output):
+    code: str
+    name: str
+    price: Amount
+    estimated_days: int
+
+
+class ShippingOptions(Output):
+    items: list[ShippingOption]
+
+
+CHANGES = refuses("unauthenticated", "not_found", "cart_completed", "cart_in_checkout")
+
+
+class CartController(Controller):
+    path = "/v1/carts"
+    tags = ("Carts",)
+
+    @post(summary="Make a cart", responses=refuses("unauthenticated"))
+    async def create(self, data: NewCart, caller: Caller, resources: Resources) -> CartOut:
+        """A cart of the caller, or of a guest who knows its id. It keeps its one currency."""
+        check_currency(data.currency)
+        async with resources.sessions.begin() as session:
+            cart_id = await carts.create(session, user_id=caller.user_id, currency=data.currency)
+            return await shown(session, cart_id)
+
+    @get("/{cart_id:uuid}", summary="Look into a cart", responses=refuses("unauthenticated", "not_found"))
+    async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> CartOut:
+        """The cart with its totals, priced as of now."""
+        async with resources.sessions() as session:
+            view = await cart_views.cart(session, cart_id)
+        if view is None or not may_use(caller, view.cart["user_id"]):
+            raise Refusal("not_found", "There is no such cart.")
+        return cart_out(view)
+
+    @post("/{cart_id:uuid}/items", summary="Put something into a cart", responses=CHANGES)
+    async def add_item(self, cart_id: UUID, data: NewItem, caller: Caller, resources: Resources) -> CartOut:
+        """Units of a variant that is in the cart already add up, to 999 at most."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            await carts.add_item(session, cart, data.variant_id, data.quantity)
+            return await shown(session, cart_id)
+
+    @patch("/{cart_id:uuid}/items/{item_id:uuid}", summary="Change how many", responses=CHANGES)
+    async def change_item(
+        self, cart_id: UUID, item_id: UUID, data: ItemChange, caller: Caller, resources: Resources
+    ) -> CartOut:
+        """Sets the quantity of an item of the cart."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            await carts.set_quantity(session, cart, item_id, data.quantity)
+            return await shown(session, cart_id)
+
+    @delete("/{cart_id:uuid}/items/{item_id:uuid}", status_code=200, summary="Take something out", responses=CHANGES)
+    async def remove_item(self, cart_id: UUID, item_id: UUID, caller: Caller, resources: Resources) -> CartOut:
+        """Removes an item from the cart."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            await carts.remove_item(session, cart, item_id)
+            return await shown(session, cart_id)
+
+    @put("/{cart_id:uuid}/email", summary="Say who orders", responses=CHANGES)
+    async def set_email(self, cart_id: UUID, data: CartEmail, caller: Caller, resources: Resources) -> CartOut:
+        """Where the confirmation of the order is sent."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            cart.email = data.email
+            return await shown(session, cart_id)
+
+    @put("/{cart_id:uuid}/shipping-address", summary="Say where to", responses=CHANGES)
+    async def set_address(self, cart_id: UUID, data: ShippingAddress, caller: Caller, resources: Resources) -> CartOut:
+        """The order keeps its own copy of the address."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            cart.shipping_address = data.model_dump()
+            return await shown(session, cart_id)
+
+    @get(
+        "/{cart_id:uuid}/shipping-options",
+        summary="See how it can be shipped",
+        responses=refuses("unauthenticated", "not_found"),
+    )
+    async def shipping_options(self, cart_id: UUID, caller: Caller, resources: Resources) -> ShippingOptions:
+        """What this cart may choose, with its price and the days it usually takes."""
+        async with resources.sessions() as session:
+            view = await cart_views.cart(session, cart_id)
+            if view is None or not may_use(caller, view.cart["user_id"]):
+                raise Refusal("not_found", "There is no such cart.")
+            currency = view.cart["currency"]
+            offered = await cart_views.shipping_options(session, currency)
+        return ShippingOptions.model_validate(
+            {"items": [{**row, "price": amount(row["amount"], currency)} for row in offered]}
+        )
+
+    @put("/{cart_id:uuid}/shipping-method", summary="Choose how it is shipped", responses=CHANGES)
+    async def set_shipping(self, cart_id: UUID, data: ShippingChoice, caller: Caller, resources: Resources) -> CartOut:
+        """One of the cart's shipping options."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            await carts.choose_shipping(session, cart, data.code)
+            return await shown(session, cart_id)
+
+
+def check_currency(currency: str) -> None:
+    try:
+        minor_digits(currency)
+    except ValueError:
+        wrong = {"pointer": "/currency", "detail": "is not a currency of ISO 4217"}
+        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong]) from None
+
+
+def may_use(caller: Caller, owner: UUID | None) -> bool:
+    """A guest's cart is open to whoever knows its id; a customer's cart to that customer and to the staff."""
+    return owner is None or owner == caller.user_id or caller.is_staff
+
+
+async def editable(session: AsyncSession, cart_id: UUID, caller: Caller) -> Cart:
+    exists, owner = await cart_views.owner(session, cart_id)
+    if not exists or not may_use(caller, owner):
+        raise Refusal("not_found", "There is no such cart.")
+    return await carts.editable(session, cart_id)
+
+
+async def shown(session: AsyncSession, cart_id: UUID) -> CartOut:
+    await session.flush()
+    view = await cart_views.cart(session, cart_id)
+    if view is None:
+        raise Refusal("not_found", "There is no such cart.")
+    return cart_out(view)
+
+
+def cart_out(view: cart_views.CartView) -> CartOut:
+    cart, currency = view.cart, view.cart["currency"]
+    totals = totals_of(
+        [(Money(item["unit_price"] or 0, currency), item["quantity"]) for item in view.items],
+        shipping=Money(cart["shipping"] or 0, currency),
+    )
+    return CartOut.model_validate(
+        {
+            **cart,
+            "items": [_item_out(item, currency) for item in view.items],
+            "promotion_codes": [],
+            "status": "completed" if cart["completed_at"] else "open",
+            "totals": {
+                "subtotal": amount(totals.subtotal.minor, currency),
+                "discount": amount(totals.discount.minor, currency),
+                "shipping": amount(totals.shipping.minor, currency),
+                "tax": amount(totals.tax.minor, currency),
+                "total": amount(totals.total.minor, currency),
+            },
+        }
+    )
+
+
+def _item_out(item: Any, currency: str) -> dict[str, Any]:
+    price = item["unit_price"] or 0
+    return {
+        **item,
+        "unit_price": amount(price, currency),
+        "line_total": amount(price * item["quantity"], currency),
+    }

@@ -1,0 +1,198 @@
+"""Checkout: one call that answers with the placed order."""
+
+import hashlib
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, post
+from litestar.params import Parameter
+from pydantic import Field
+
+from api.auth import Caller
+from api.carts import may_use
+from api.errors import PROBLEM_JSON, PROBLEMS, problem_body, refuses
+from api.orders import OrderOut, visible_order
+from api.schemas import Amount, Input
+from api.stories import Stories
+from api.tracing import trace_id_of
+from db import cart_views, checkouts
+from db.checkouts import Checkout, Intake, Wish
+from domain.errors import Refusal
+from domain.orders import CheckoutStatus, OrderStatus, Refused, StartCheckout, number_of
+from runtime.resources import Resources
+
+
+class ManualPayment(Input):
+    provider: Annotated[str, Field(pattern="^manual$")]
+
+
+class NewCheckout(Input):
+    cart_id: UUID
+    payment_method: Annotated[str, Field(pattern=r"^pm_[A-Za-z0-9_]{1,200}$")] | ManualPayment = Field(
+        description="A Stripe payment method", examples=["pm_card_visa"]
+    )
+    expected_total: Amount | None = Field(
+        default=None, description="What the customer was shown; another total is answered `price_changed`"
+    )
+
+
+Key = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        default=None,
+        required=False,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Names this wish: repeated with the same body it gets the first answer again",
+    ),
+]
+
+
+@post(
+    "/v1/checkouts",
+    tags=["Checkout"],
+    summary="Order a cart",
+    responses=refuses(
+        "idempotency_key_required",
+        "idempotency_key_reused",
+        "unauthenticated",
+        "not_found",
+        "payment_declined",
+        "payment_unavailable",
+        "out_of_stock",
+        "price_changed",
+        "cart_completed",
+        "checkout_cancelled",
+        "cart_incomplete",
+        "not_sold_in_currency",
+        "payment_method_unavailable",
+    ),
+)
+async def check_out(
+    data: NewCheckout,
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    resources: Resources,
+    stories: Stories,
+    idempotency_key: Key,
+) -> Response[OrderOut]:
+    """Prices the cart, reserves its goods, authorises the payment and confirms the order.
+
+    201 with the confirmed order. 202 with its `Location` when that takes longer than the wait or the payer must act
+    first (`payment.next_action`). Whatever a refused checkout did is undone before it is answered.
+    """
+    if idempotency_key is None:
+        raise Refusal("idempotency_key_required", "POST /v1/checkouts needs an Idempotency-Key header.")
+    if isinstance(data.payment_method, ManualPayment):
+        raise Refusal("payment_method_unavailable", "This shop does not take manual payments.")
+    intake = await taken_in(data, idempotency_key, caller, request, resources)
+    replayed = {"Idempotency-Replayed": "true"} if intake.is_repeat else {}
+    checkout = intake.checkout
+    if checkout.answer is not None and checkout.answer_status is not None:
+        return _stored(checkout.answer, checkout.answer_status, replayed)
+    outcome = await stories.check_out(
+        StartCheckout(
+            order_id=checkout.order_id,
+            order_number=number_of(checkout.order_number),
+            cart_id=checkout.cart_id,
+            payment_id=checkout.payment_id,
+            payment_method=checkout.payment_method,
+            customer=str(caller.user_id) if caller.user_id else "guest",
+            expected_total_minor=checkout.expected_total,
+        )
+    )
+    if outcome is not None and outcome.refused is not None:
+        return await _refused(outcome.refused, checkout, request, resources, replayed)
+    order = await visible_order(resources, checkout.order_id, caller, data.cart_id)
+    if order.status is OrderStatus.CANCELLED:
+        return await _refused(_why_cancelled(order), checkout, request, resources, replayed)
+    if (outcome is None or outcome.status is CheckoutStatus.REQUIRES_ACTION) and order.status is OrderStatus.PENDING:
+        return Response(order, status_code=202, headers={"Location": _location(order, caller, data), **replayed})
+    await _remember(resources, checkout.order_id, 201, order.model_dump(mode="json"))
+    return Response(order, status_code=201, headers=replayed)
+
+
+async def taken_in(
+    data: NewCheckout, key: str, caller: Caller, request: Request[Any, Any, Any], resources: Resources
+) -> Intake:
+    """Write the wish down before anything is started; refuses a cart that nobody here may order."""
+    wish = Wish(
+        caller=caller_key(caller, request),
+        idempotency_key=key,
+        request_hash=hashlib.sha256(data.model_dump_json().encode()).digest(),
+        cart_id=data.cart_id,
+        payment_method=str(data.payment_method),
+        expected_total=data.expected_total.as_money().minor if data.expected_total else None,
+    )
+    async with resources.sessions.begin() as session:
+        if checkout := await checkouts.repeated(session, wish):
+            return Intake(checkout=checkout, is_repeat=True)
+        view = await cart_views.cart(session, data.cart_id)
+        if view is None or not may_use(caller, view.cart["user_id"]):
+            raise Refusal("not_found", "There is no such cart.")
+        if view.cart["completed_at"] is not None:
+            raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
+        _check_is_complete(view, data)
+        return await checkouts.take_in(session, wish)
+
+
+def _check_is_complete(view: cart_views.CartView, data: NewCheckout) -> None:
+    errors = [
+        {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
+        for name in ("email", "shipping_address", "shipping_method")
+        if view.cart[name] is None
+    ]
+    if not view.items:
+        errors.append({"pointer": "/items", "detail": "the cart is empty"})
+    if errors:
+        raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
+    if data.expected_total and data.expected_total.currency != view.cart["currency"]:
+        wrong = {"pointer": "/expected_total/currency", "detail": f"the cart is in {view.cart['currency']}"}
+        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+
+
+def caller_key(caller: Caller, request: Request[Any, Any, Any]) -> str:
+    """Whose Idempotency-Keys these are: a customer's own, or those of a guest's network address, not in clear."""
+    if caller.is_signed_in:
+        return caller.name
+    address = request.client.host if request.client else ""
+    return f"guest:{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+
+
+def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:
+    guest = "" if caller.is_signed_in else f"?cart={data.cart_id}"
+    return f"/v1/orders/{order.id}{guest}"
+
+
+def _why_cancelled(order: OrderOut) -> Refused:
+    declined = order.payment.decline_code if order.payment else None
+    if declined:
+        return Refused(code="payment_declined", detail="The payment was declined.", facts={"decline_code": declined})
+    return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
+
+
+async def _refused(
+    refused: Refused,
+    checkout: Checkout,
+    request: Request[Any, Any, Any],
+    resources: Resources,
+    headers: dict[str, str],
+) -> Response[Any]:
+    code = refused.code if refused.code in PROBLEMS else "internal_error"
+    body = problem_body(
+        code, refused.detail, instance=request.url.path, trace_id=trace_id_of(request.scope), **refused.facts
+    )
+    await _remember(resources, checkout.order_id, PROBLEMS[code].status, body)
+    return _stored(body, PROBLEMS[code].status, headers)
+
+
+async def _remember(resources: Resources, order_id: UUID, status: int, answer: dict[str, Any]) -> None:
+    async with resources.sessions.begin() as session:
+        await checkouts.remember_answer(session, order_id, status, answer)
+
+
+def _stored(answer: dict[str, Any], status: int, headers: dict[str, str]) -> Response[Any]:
+    media_type = "application/json" if status < 400 else PROBLEM_JSON
+    return Response(answer, status_code=status, media_type=media_type, headers=headers)

@@ -1,0 +1,263 @@
+"""Orders: what was bought, how far it is, and the customer's way to stop it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.params import Parameter
+from pydantic import Field
+from sqlalchemy import RowMapping
+
+from api.auth import Caller, signed_in
+from api.carts import TotalsOut
+from api.errors import refuses
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor
+from api.schemas import Amount, Input, Output, amount
+from api.stories import Stories
+from db import order_views
+from domain.errors import Refusal
+from domain.orders import AskToCancel, OrderStatus, number_of
+from domain.payments import PaymentStatus
+from runtime.resources import Resources
+
+
+class RedirectOut(Output):
+    redirect_url: str
+
+
+class PaymentOut(Output):
+    status: PaymentStatus
+    provider: str
+    provider_reference: str | None
+    amount: Amount
+    captured: Amount
+    refunded: Amount
+    decline_code: str | None
+    next_action: RedirectOut | None = Field(description="What the payer must do before anything goes on")
+
+
+class FulfillmentItemOut(Output):
+    order_item_id: UUID
+    quantity: int
+
+
+class FulfillmentOut(Output):
+    id: UUID
+    status: str
+    items: list[FulfillmentItemOut]
+    carrier: str | None
+    tracking_number: str | None
+    created_at: datetime
+    shipped_at: datetime | None
+    delivered_at: datetime | None
+
+
+class OrderItemOut(Output):
+    id: UUID
+    variant_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Amount
+    line_total: Amount
+
+
+class OrderOut(Output):
+    id: UUID
+    number: str
+    status: OrderStatus
+    payment: PaymentOut | None
+    fulfillment_status: str
+    fulfillments: list[FulfillmentOut]
+    email: str | None
+    items: list[OrderItemOut]
+    totals: TotalsOut | None
+    shipping_address: dict[str, Any] | None
+    shipping_method: str | None
+    cancel_reason: str | None
+    needs_attention: bool
+    attention: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderPage(Output):
+    items: list[OrderOut]
+    next_cursor: str | None
+
+
+class OrderEventOut(Output):
+    id: int
+    type: str
+    actor: str
+    data: dict[str, Any]
+    at: datetime
+
+
+class OrderEventPage(Output):
+    items: list[OrderEventOut]
+    next_cursor: str | None
+
+
+class Cancellation(Input):
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+GuestsCart = Annotated[
+    UUID | None,
+    Parameter(query="cart", default=None, description="The cart of a guest's order: what proves that it is theirs"),
+]
+
+
+class OrderController(Controller):
+    path = "/v1/orders"
+    tags = ("Orders",)
+
+    @get(guards=[signed_in], summary="List my orders", responses=refuses("unauthenticated"))
+    async def list_mine(
+        self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor, status: OrderStatus | None = None
+    ) -> OrderPage:
+        """The caller's orders, newest first."""
+        filters: dict[str, Any] = {"user_id": caller.user_id}
+        if status is not None:
+            filters["status"] = status
+        return await page_of_orders(resources, limit, cursor, filters)
+
+    @get("/{order_id:uuid}", summary="Look at an order", responses=refuses("unauthenticated", "not_found"))
+    async def show(self, order_id: UUID, caller: Caller, resources: Resources, cart: GuestsCart) -> OrderOut:
+        """The order as it is now, also while its checkout still runs."""
+        return await visible_order(resources, order_id, caller, cart)
+
+    @get(
+        "/{order_id:uuid}/events", summary="Read an order's timeline", responses=refuses("unauthenticated", "not_found")
+    )
+    async def events(
+        self,
+        order_id: UUID,
+        caller: Caller,
+        resources: Resources,
+        cart: GuestsCart,
+        limit: Limit,
+        cursor: Cursor,
+    ) -> OrderEventPage:
+        """All that happened to the order, oldest first."""
+        await visible_order(resources, order_id, caller, cart)
+        position = decode_cursor(cursor, length=1)
+        async with resources.sessions() as session:
+            rows = await order_views.events(
+                session, order_id, limit=limit + 1, after=int(position[0]) if position else 0
+            )
+        items = [{**row, "id": row["sequence"]} for row in rows[:limit]]
+        more = encode_cursor([items[-1]["id"]]) if len(rows) > limit else None
+        return OrderEventPage.model_validate({"items": items, "next_cursor": more})
+
+    @post(
+        "/{order_id:uuid}/cancel",
+        status_code=200,
+        summary="Cancel an order",
+        responses=refuses("unauthenticated", "not_found", "order_not_cancellable"),
+    )
+    async def cancel(
+        self,
+        order_id: UUID,
+        data: Cancellation,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        cart: GuestsCart,
+    ) -> OrderOut:
+        """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once."""
+        await visible_order(resources, order_id, caller, cart)
+        actor = caller.name if caller.is_signed_in else "guest"
+        await stories.cancel_order(order_id, AskToCancel(reason=data.reason, actor=actor))
+        return await visible_order(resources, order_id, caller, cart)
+
+
+async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:
+    position = decode_cursor(cursor, length=1)
+    before = _uuid(position[0]) if position else None
+    async with resources.sessions() as session:
+        rows = await order_views.orders(session, limit=limit + 1, before=before, filters=filters)
+    more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
+    return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
+
+
+def _uuid(value: Any) -> UUID:
+    try:
+        return UUID(value)
+    except (TypeError, ValueError):
+        raise Refusal("malformed_request", "This cursor was not made by this list.") from None
+
+
+async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
+    """The order, if the caller may see it; somebody else's is answered as if there were none."""
+    async with resources.sessions() as session:
+        row = await order_views.order(session, order_id)
+        if row is None:
+            row = await order_views.checkout(session, order_id)
+    if row is None or not _is_visible(row["user_id"], row["cart_id"], caller, cart):
+        raise Refusal("not_found", "There is no such order.")
+    return order_out(row) if "total" in row else _checkout_out(row)
+
+
+def _is_visible(owner: UUID | None, order_cart: UUID, caller: Caller, cart: UUID | None) -> bool:
+    if caller.is_staff:
+        return True
+    return owner == caller.user_id if owner is not None else cart == order_cart
+
+
+def order_out(row: RowMapping) -> OrderOut:
+    currency = row["currency"]
+    redirect = row["redirect_url"] if row["payment_status"] == PaymentStatus.REQUIRES_ACTION else None
+    return OrderOut.model_validate(
+        {
+            **row,
+            "number": number_of(row["number"]),
+            "payment": {
+                "status": row["payment_status"],
+                "provider": row["provider"],
+                "provider_reference": row["provider_reference"],
+                "amount": amount(row["total"], currency),
+                "captured": amount(row["captured"], currency),
+                "refunded": amount(row["refunded"], currency),
+                "decline_code": row["decline_code"],
+                "next_action": {"redirect_url": redirect} if redirect else None,
+            },
+            "items": [
+                {
+                    **item,
+                    "unit_price": amount(item["unit_price"], currency),
+                    "line_total": amount(item["line_total"], currency),
+                }
+                for item in row["items"]
+            ],
+            "totals": {
+                name: amount(row[name], currency) for name in ("subtotal", "discount", "shipping", "tax", "total")
+            },
+            "needs_attention": row["attention"] is not None,
+        }
+    )
+
+
+def _checkout_out(row: RowMapping) -> OrderOut:
+    """An order that is taken in but not placed yet, or that never was: there are no lines and sums to show."""
+    return OrderOut(
+        id=row["order_id"],
+        number=number_of(row["order_number"]),
+        status=OrderStatus.CANCELLED if row["is_refused"] else OrderStatus.PENDING,
+        payment=None,
+        fulfillment_status="unfulfilled",
+        fulfillments=[],
+        email=None,
+        items=[],
+        totals=None,
+        shipping_address=None,
+        shipping_method=None,
+        cancel_reason="refused" if row["is_refused"] else None,
+        needs_attention=False,
+        attention=None,
+        created_at=row["created_at"],
+        updated_at=row["created_at"],
+    )

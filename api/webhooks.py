@@ -1,0 +1,39 @@
+"""What payment providers tell us."""
+
+from typing import Any
+
+from litestar import Request, Response, post
+
+from api.errors import refuses
+from api.stories import Stories
+from db import payments
+from domain.errors import Refusal
+from providers.payments import WebhookForged
+from runtime.resources import Resources
+
+
+@post(
+    "/v1/webhooks/stripe",
+    status_code=200,
+    tags=["Machines"],
+    summary="Hear from Stripe",
+    responses=refuses("webhook_forged"),
+)
+async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, stories: Stories) -> Response[None]:
+    """Stores the event before it is answered; the same event twice, or late, changes nothing.
+
+    An event whose workflow cannot be told at the moment stays unhandled in the inbox.
+    """
+    try:
+        event = resources.payments.read_webhook(await request.body(), request.headers)
+    except WebhookForged as forged:
+        raise Refusal("webhook_forged", "This webhook is not signed by Stripe, or is too old.") from forged
+    provider = resources.payments.name
+    async with resources.sessions.begin() as session:
+        is_news = await payments.receive(session, provider, event)
+    if is_news:
+        if event.payment_id is not None:
+            await stories.tell_payment(event.payment_id, event.event_id)
+        async with resources.sessions.begin() as session:
+            await payments.handled(session, provider, event.event_id)
+    return Response(None, status_code=200)

@@ -1,0 +1,109 @@
+"""Orders as the API shows them. One statement per answer; amounts are minor units until the API writes them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+_ORDERS = """
+    SELECT orders.*,
+           payments.provider, payments.provider_reference, payments.decline_code, payments.redirect_url,
+           payments.authorized, payments.captured, payments.refunded,
+           lines.items, coalesce(parcels.fulfillments, '[]') AS fulfillments
+    FROM orders
+    JOIN payments ON payments.order_id = orders.id
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object(
+                   'id', order_lines.id, 'variant_id', order_lines.variant_id, 'sku', order_lines.sku,
+                   'name', order_lines.name, 'quantity', order_lines.quantity,
+                   'unit_price', order_lines.unit_price, 'line_total', order_lines.line_total
+               ) ORDER BY order_lines.position) AS items
+        FROM order_lines WHERE order_lines.order_id = orders.id
+    ) AS lines
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object(
+                   'id', fulfillments.id, 'status', fulfillments.status, 'carrier', fulfillments.carrier,
+                   'tracking_number', fulfillments.tracking_number, 'created_at', fulfillments.created_at,
+                   'shipped_at', fulfillments.shipped_at, 'delivered_at', fulfillments.delivered_at,
+                   'items', (
+                       SELECT jsonb_agg(jsonb_build_object(
+                           'order_item_id', fulfillment_items.order_line_id, 'quantity', fulfillment_items.quantity
+                       ) ORDER BY fulfillment_items.order_line_id)
+                       FROM fulfillment_items WHERE fulfillment_items.fulfillment_id = fulfillments.id
+                   )
+               ) ORDER BY fulfillments.id) AS fulfillments
+        FROM fulfillments WHERE fulfillments.order_id = orders.id
+    ) AS parcels ON true
+"""
+
+_ONE_ORDER = text(f"{_ORDERS} WHERE orders.id = :order_id")  # noqa: S608 (constant text)
+
+
+async def order(session: AsyncSession, order_id: UUID) -> RowMapping | None:
+    return (await session.execute(_ONE_ORDER, {"order_id": order_id})).mappings().one_or_none()
+
+
+async def orders(
+    session: AsyncSession, *, limit: int, before: UUID | None, filters: Mapping[str, Any]
+) -> Sequence[RowMapping]:
+    """Orders, newest first, below ``before``; ``filters`` are columns of :data:`FILTERS`."""
+    conditions = [FILTERS[name] for name in filters]
+    if before is not None:
+        conditions.append("orders.id < :before")
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    # The page is cut before the joins, so that only its rows are looked at.
+    statement = text(
+        f"{_ORDERS} WHERE orders.id IN (SELECT id FROM orders {where} ORDER BY id DESC LIMIT :limit) "  # noqa: S608
+        "ORDER BY orders.id DESC"
+    )
+    found = await session.execute(statement, {**filters, "before": before, "limit": limit})
+    return found.mappings().all()
+
+
+FILTERS = {
+    "user_id": "orders.user_id = :user_id",
+    "status": "orders.status = :status",
+    "payment_status": "orders.payment_status = :payment_status",
+    "needs_attention": "(orders.attention IS NOT NULL) = :needs_attention",
+    "number": "orders.number = :number",
+    "email": "lower(orders.email) = lower(:email)",
+}
+"""What lists of orders can be narrowed by."""
+
+
+async def events(session: AsyncSession, order_id: UUID, *, limit: int, after: int) -> Sequence[RowMapping]:
+    """The order's timeline, oldest first, from behind the sequence number ``after``."""
+    found = await session.execute(
+        text(
+            """
+            SELECT sequence, type, actor, data, at FROM order_events
+            WHERE order_id = :order_id AND sequence > :after ORDER BY sequence LIMIT :limit
+            """
+        ),
+        {"order_id": order_id, "after": after, "limit": limit},
+    )
+    return found.mappings().all()
+
+
+async def order_of_fulfillment(session: AsyncSession, fulfillment_id: UUID) -> UUID | None:
+    found: UUID | None = await session.scalar(
+        text("SELECT order_id FROM fulfillments WHERE id = :id"), {"id": fulfillment_id}
+    )
+    return found
+
+
+async def checkout(session: AsyncSession, order_id: UUID) -> RowMapping | None:
+    """A checkout whose order may not have been placed yet, with the owner of its cart."""
+    found = await session.execute(
+        text(
+            """
+            SELECT checkouts.order_id, checkouts.order_number, checkouts.cart_id, checkouts.is_refused,
+                   checkouts.created_at, carts.user_id, carts.currency
+            FROM checkouts JOIN carts ON carts.id = checkouts.cart_id WHERE checkouts.order_id = :order_id
+            """
+        ),
+        {"order_id": order_id},
+    )
+    return found.mappings().one_or_none()
