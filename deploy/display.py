@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from deploy.service import Service
@@ -40,15 +40,16 @@ class LiveDisplay(PlainDisplay):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         spinner = SpinnerColumn(finished_text="[green]✓")
-        self._progress = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
+        columns = (spinner, TextColumn("{task.description}"), TextColumn("[cyan]{task.fields[took]}"))
+        self._progress = Progress(*columns, console=console)
         self._tasks: dict[str, TaskID] = {}
 
     def starting(self, name: str) -> None:
         self._progress.start()
-        self._tasks[name] = self._progress.add_task(name, total=1)
+        self._tasks[name] = self._progress.add_task(name, total=1, took="")
 
-    def ready(self, name: str, seconds: float) -> None:  # noqa: ARG002 - the column shows the time
-        self._progress.update(self._tasks[name], completed=1)
+    def ready(self, name: str, seconds: float) -> None:
+        self._progress.update(self._tasks[name], completed=1, took=f"{seconds:.1f} s")
 
     def settled(self) -> None:
         self._progress.stop()
@@ -59,9 +60,9 @@ def display(console: Console) -> PlainDisplay:
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
-def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSettings) -> Table:
+def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSettings, seconds: float) -> Table:
     """What runs, where, and who may sign in."""
-    table = Table(title="Sutler is up", title_justify="left", show_lines=False)
+    table = Table(title=f"Sutler is up after {seconds:.1f} s", title_justify="left", show_lines=False)
     table.add_column("what runs", no_wrap=True)
     table.add_column("where", overflow="fold")
     table.add_column("pid", justify="right", no_wrap=True)
@@ -70,7 +71,8 @@ def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSett
         if service.name == "temporal":
             table.add_row("temporal web ui", settings.web_ui_url, "")
         if service.name == "sandbox":
-            table.add_row("sandbox mail", f"{settings.sandbox_url}/mail (SMTP on port {settings.smtp_port})", "")
+            table.add_row("sandbox mail", f"{settings.sandbox_url}/mail", "")
+            table.add_row("sandbox smtp", f"127.0.0.1:{settings.smtp_port}", "")
     table.add_row("api documentation", f"{settings.api_url}/docs", "", end_section=True)
     password = os.environ.get("APP_DEMO__PASSWORD", "sutler-demo-1")
     table.add_row("sign in as operator", f"operator@example.com, password {password}", "")

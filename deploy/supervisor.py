@@ -78,6 +78,11 @@ class Supervisor:
         self._stages: list[list[Part]] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._chores: list[Child] = []
+        self._begun = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self._begun
 
     async def bring_up(self, stages: Sequence[Stage]) -> None:
         """Start every stage after the one before is ready; raises DidNotStartError at the first failure."""

@@ -166,7 +166,7 @@ async def _run(settings: UpSettings, stages: Sequence[Stage], console: Console) 
 
 def _show_the_way(settings: UpSettings, stages: Sequence[Stage], supervisor: Supervisor, console: Console) -> None:
     services = [service for stage in stages if not isinstance(stage, Chore) for service in stage]
-    console.print(overview(services, supervisor.pids(), settings))
+    console.print(overview(services, supervisor.pids(), settings, supervisor.age))
     console.print("Try next, in another terminal:")
     for command in next_steps(settings):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

