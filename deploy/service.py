@@ -36,7 +36,8 @@ class Service(Program):
     """Runs before every start, also before a restart."""
     settle: Callable[[], None] = nothing
     """Runs after every start, as soon as the process is ready."""
-    start_within: float = 60.0
+    start_within: float = 120.0
+    """Generous: five Python processes that start at once on a busy laptop need half a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
