@@ -45,6 +45,27 @@ def worker(queues: list[str]) -> None:
     run(Settings(), list(Queue) if queues == ["all"] else [Queue(name) for name in queues])
 
 
+accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")
+app.add_typer(accounts, name="accounts")
+
+
+@accounts.command()
+def demo() -> None:
+    """Make the two verified demo accounts; refused in production."""
+    import asyncio
+
+    from runtime.accounts import NotInProductionError, make_demo_accounts
+    from runtime.settings import Settings
+
+    try:
+        made = asyncio.run(make_demo_accounts(Settings()))
+    except NotInProductionError as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(1) from None
+    for email, is_new in made.items():
+        typer.echo(f"{email}: {'made' if is_new else 'was there already'}")
+
+
 def main() -> None:
     app()
 

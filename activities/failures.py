@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -9,7 +10,11 @@ from domain.errors import Refusal
 
 
 class FailureTranslation(Interceptor):
-    """A business refusal is final and benign; everything else stays what it is and is retried."""
+    """A business refusal is final and benign; everything else is retried.
+
+    What Postgres says of a failure quotes rows and parameters, and a failure is written into the workflow's history:
+    of those, only the kind is told.
+    """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 (the SDK's name)
         return _Translating(next)
@@ -27,3 +32,6 @@ class _Translating(ActivityInboundInterceptor):
                 non_retryable=True,
                 category=ApplicationErrorCategory.BENIGN,
             ) from None
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None) or type(error).__name__
+            raise ApplicationError(f"Postgres failed with {state}.", type="DatabaseError") from None

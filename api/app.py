@@ -7,10 +7,11 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
 
 from api.auth import provide_caller
+from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
+from api.metrics import counting
 from api.routes import HANDLERS
 from api.stories import Stories
 from api.tracing import tracing
@@ -42,7 +43,7 @@ def create_app(
             )
             yield
 
-    return Litestar(
+    app = Litestar(
         route_handlers=HANDLERS,
         lifespan=[lifespan],
         dependencies={
@@ -51,15 +52,13 @@ def create_app(
             "caller": Provide(provide_caller),
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[tracing],
         request_max_body_size=settings.api.max_body_bytes,
-        openapi_config=openapi(settings),
+        openapi_config=openapi(settings.shop.name),
         debug=False,
     )
-
-
-def openapi(settings: Settings) -> OpenAPIConfig:
-    return OpenAPIConfig(title=f"{settings.shop.name} API", version="1", render_plugins=[], path="/docs")
+    # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
+    app.asgi_handler = tracing(counting(app.asgi_handler))
+    return app
 
 
 def application() -> Any:

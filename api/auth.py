@@ -16,6 +16,9 @@ from litestar.handlers import BaseRouteHandler
 from domain.customers import Role
 from domain.errors import Refusal
 
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+"""For ``security=`` of the routes that need an access token, so that the documentation says so."""
+
 STAFF = frozenset({Role.OPERATOR, Role.ADMIN})
 
 

@@ -160,24 +160,50 @@ def problem_body(
     return body
 
 
+def not_acceptable(pointer: str, detail: str) -> Refusal:
+    """The refusal of one field that its type alone could not refuse."""
+    return Refusal(
+        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
+    )
+
+
 def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, Any]]:
     if refusal.code not in PROBLEMS:  # a code without an entry is our mistake, not the client's
         return on_bug(request, refusal)
-    headers = {"WWW-Authenticate": "Bearer"} if PROBLEMS[refusal.code].status == HTTPStatus.UNAUTHORIZED else None
+    headers = HEADERS_OF_STATUS.get(PROBLEMS[refusal.code].status)
     return problem(request, refusal.code, refusal.detail, headers=headers, **refusal.facts)
 
 
+HEADERS_OF_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+
+
 def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[dict[str, Any]]:
-    found = error.extra if isinstance(error.extra, list) else []
-    errors = [{"pointer": _pointer(item), "detail": str(item.get("message", ""))} for item in found]
-    if not errors and error.__cause__ is not None and "JSON" in str(error.__cause__):
-        return problem(request, "malformed_request", "The body is not valid JSON.")
+    """Which fields, and what is wrong with each. The values themselves are not repeated: one may be a password."""
+    # Pydantic's own errors keep every field's path in parts; Litestar's copy of them joins it with dots.
+    of_pydantic = getattr(error.__cause__, "errors", None)
+    if isinstance(of_pydantic, list):
+        errors = [{"pointer": pointer(item["loc"]), "detail": _sentence(item["msg"])} for item in of_pydantic]
+    else:
+        errors = [_of_litestar(item) for item in error.extra or [] if isinstance(item, dict)]
     return problem(request, "validation_failed", "Some fields are not acceptable.", errors=errors)
 
 
-def _pointer(item: dict[str, Any]) -> str:
-    key = str(item.get("key", "") or "")
-    return "".join(f"/{part}" for part in key.replace("[", ".").replace("]", "").split(".") if part) or "/"
+def _of_litestar(item: dict[str, Any]) -> dict[str, str]:
+    key, detail = item.get("key"), str(item.get("message", ""))
+    if key == "data":
+        return {"pointer": "", "detail": "This request needs a JSON body."}
+    if detail == f"'{key}'":  # Litestar's way to say that a parameter is missing
+        detail = "Field required"
+    return {"pointer": pointer([key] if key else []), "detail": _sentence(detail)}
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """RFC 6901; the empty pointer is the whole body."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 CODE_OF_STATUS = {
@@ -201,6 +227,7 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[d
         "not_found": f"Nothing is at {request.url.path}.",
         "method_not_allowed": f"{request.method} is not possible at {request.url.path}.",
         "malformed_request": "The body is not valid JSON.",
+        "body_too_large": "The body is larger than we take.",
     }.get(code, error.detail)
     headers = {
         k: v for k, v in (error.headers or {}).items() if k.lower() in {"allow", "retry-after", "www-authenticate"}

@@ -4,11 +4,23 @@ from typing import Any
 
 from api.carts import CartController
 from api.checkouts import check_out
+from api.documentation import openapi_document
+from api.health import health, ready
+from api.identity import AuthController, UserController, public_keys, verification_page
+from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
 from api.webhooks import stripe_webhook
 
 HANDLERS: list[Any] = [
+    openapi_document,
+    health,
+    ready,
+    metrics,
+    AuthController,
+    UserController,
+    public_keys,
+    verification_page,
     CartController,
     check_out,
     OrderController,

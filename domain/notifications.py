@@ -40,10 +40,3 @@ class Mail:
     subject: str
     text: str
     html: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """``is_new`` is false when this mail had gone out before, or has nobody to go to any more."""
-
-    is_new: bool

@@ -1,5 +1,6 @@
 """Mail by SMTP, one connection per mail."""
 
+import asyncio
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -7,6 +8,9 @@ from email.utils import format_datetime, parseaddr
 import aiosmtplib
 
 from domain.notifications import Mail
+from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
+
+FIRST_PERMANENT_REPLY = 500
 
 
 class SmtpMailer:
@@ -21,7 +25,7 @@ class SmtpMailer:
         username: str | None = None,
         password: str | None = None,
         start_tls: bool = False,
-        timeout_seconds: float = 10.0,
+        timeout_seconds: float = 20.0,
     ) -> None:
         self._host = host
         self._port = port
@@ -32,15 +36,26 @@ class SmtpMailer:
         self._timeout_seconds = timeout_seconds
 
     async def send(self, mail: Mail) -> None:
-        await aiosmtplib.send(
-            self._message(mail),
-            hostname=self._host,
-            port=self._port,
-            username=self._username,
-            password=self._password,
-            start_tls=True if self._start_tls else None,
-            timeout=self._timeout_seconds,
-        )
+        # The libraries' own errors quote the recipient, so they end here.
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await aiosmtplib.send(
+                    self._message(mail),
+                    hostname=self._host,
+                    port=self._port,
+                    username=self._username,
+                    password=self._password,
+                    start_tls=True if self._start_tls else None,
+                )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            codes = [refused.code for refused in error.recipients]
+            if min(codes) >= FIRST_PERMANENT_REPLY:
+                raise NoSuchMailboxError(f"SMTP {codes[0]}") from None
+            raise MailNotAcceptedError(f"SMTP {codes[0]}") from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise MailNotAcceptedError(f"SMTP {error.code}") from None
+        except (aiosmtplib.SMTPException, OSError) as error:  # a TimeoutError is an OSError
+            raise MailNotAcceptedError(type(error).__name__) from None
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()

@@ -1,0 +1,43 @@
+"""What Prometheus reads: how many requests were answered how, and how long the answers took to begin."""
+
+from time import perf_counter
+
+from litestar import Response, get
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+
+REQUESTS = Counter("http_requests_total", "Requests that were answered", ["method", "path", "status"])
+DURATION = Histogram(
+    "http_request_duration_seconds", "Time from a request to the beginning of its answer", ["method", "path"]
+)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Clients may send any word as a method, and every word would be a new time series."""
+
+
+def counting(app: ASGIApp) -> ASGIApp:
+    """Counts under the route's template, so that ids in addresses do not become time series."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        began = perf_counter()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = scope.get("path_template") or "unmatched"
+                REQUESTS.labels(method, path, message["status"]).inc()
+                DURATION.labels(method, path).observe(perf_counter() - began)
+            await send(message)
+
+        await app(scope, receive, send_and_count)
+
+    return middleware
+
+
+@get("/metrics", summary="Metrics", tags=["Machines"], sync_to_thread=False, include_in_schema=False)
+def metrics() -> Response[bytes]:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])

@@ -1,0 +1,81 @@
+"""What the shop's mails say. The texts are files in ``templates``: one for reading, one for looking at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from domain.money import Money
+from domain.notifications import Mail, Occasion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    email: str
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    name: str
+    quantity: int
+    unit_price: Money
+    total: Money
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderLetter:
+    """An order as its mail shows it."""
+
+    number: str
+    lines: Sequence[Line]
+    subtotal: Money
+    discount: Money | None
+    shipping: Money
+    tax: Money
+    total: Money
+    address: Sequence[str]
+
+
+SUBJECTS = {
+    Occasion.VERIFICATION: "confirm your e-mail address",
+    Occasion.REMINDER: "your account still waits for you",
+}
+
+
+class Letters:
+    """Writes mails in the name of one shop. A name that a template does not know is an error, never a blank."""
+
+    def __init__(self, *, shop_name: str) -> None:
+        self._shop_name = shop_name
+        self._templates = Environment(
+            loader=PackageLoader("providers.mail"),
+            undefined=StrictUndefined,
+            autoescape=select_autoescape(["html"]),
+            trim_blocks=True,
+            keep_trailing_newline=True,
+        )
+
+    def about_account(self, occasion: Occasion, key: str, to: Recipient, *, link: str, until: datetime) -> Mail:
+        return self._mail(
+            occasion,
+            key,
+            to.email,
+            f"{self._shop_name}: {SUBJECTS[occasion]}",
+            username=to.username,
+            link=link,
+            until=f"{until.astimezone(UTC):%d %B %Y, %H:%M} UTC",
+        )
+
+    def order_confirmed(self, key: str, to: str, order: OrderLetter) -> Mail:
+        return self._mail(
+            Occasion.ORDER_CONFIRMED, key, to, f"{self._shop_name}: your order {order.number}", order=order
+        )
+
+    def _mail(self, occasion: Occasion, key: str, to: str, subject: str, **facts: object) -> Mail:
+        text, html = (
+            self._templates.get_template(f"{occasion}.{kind}").render(shop_name=self._shop_name, **facts)
+            for kind in ("txt", "html")
+        )
+        return Mail(key=key, to=to, subject=subject, text=text, html=html)
