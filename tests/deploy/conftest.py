@@ -1,5 +1,6 @@
 """A stack under test: ``up`` in a process of its own, with a directory and ports of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -128,5 +129,6 @@ def _under_test() -> Iterator[UpUnderTest]:
             run.kill()
             run.wait()
     for process in under_test.processes():
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     shutil.rmtree(directory, ignore_errors=True)
