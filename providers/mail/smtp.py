@@ -1,6 +1,7 @@
 """Mail by SMTP, one connection per mail."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -25,7 +26,7 @@ class SmtpMailer:
         username: str | None = None,
         password: str | None = None,
         start_tls: bool = False,
-        timeout_seconds: float = 20.0,
+        timeout_seconds: float = 8.0,
     ) -> None:
         self._host = host
         self._port = port
@@ -36,17 +37,10 @@ class SmtpMailer:
         self._timeout_seconds = timeout_seconds
 
     async def send(self, mail: Mail) -> None:
-        # The libraries' own errors quote the recipient, so they end here.
+        # The library's own errors quote the recipient, so they end here.
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await aiosmtplib.send(
-                    self._message(mail),
-                    hostname=self._host,
-                    port=self._port,
-                    username=self._username,
-                    password=self._password,
-                    start_tls=True if self._start_tls else None,
-                )
+                await self._hand_over(self._message(mail))
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if min(codes) >= FIRST_PERMANENT_REPLY:
@@ -56,6 +50,24 @@ class SmtpMailer:
             raise MailNotAcceptedError(f"SMTP {error.code}") from None
         except (aiosmtplib.SMTPException, OSError) as error:  # a TimeoutError is an OSError
             raise MailNotAcceptedError(type(error).__name__) from None
+
+    async def _hand_over(self, message: EmailMessage) -> None:
+        server = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            start_tls=True if self._start_tls else None,
+            timeout=self._timeout_seconds,
+        )
+        try:
+            await server.connect()
+            await server.send_message(message)
+            # The mail is accepted: how the goodbye goes does not matter any more.
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await server.quit()
+        finally:
+            server.close()
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()

@@ -1,0 +1,209 @@
+"""Mails as they reach a server, and what is made of the server's answers."""
+
+import asyncio
+import email
+import email.policy
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from uuid import UUID
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from jinja2 import UndefinedError
+
+from domain.money import Money
+from domain.notifications import Mail, Occasion, mail_key
+from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
+from providers.mail.letters import Letters, Line, OrderLetter, Recipient
+from providers.mail.smtp import SmtpMailer
+from tests.support.processes import free_port
+
+USER = UUID("0190a0a0-0000-7000-8000-00000000000a")
+MAIL = Mail(
+    key=f"verification:{USER}",
+    to="ada@example.com",
+    subject="Hello",
+    text="in plain words\n",
+    html="<p>in colour</p>\n",
+)
+
+
+@dataclass
+class Server:
+    """An SMTP server that answers as it is told."""
+
+    port: int = 0
+    to_recipients: str = "250 OK"
+    to_data: str = "250 OK"
+    hangs: bool = False
+    letters: list[EmailMessage] = field(default_factory=list)
+
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.to_recipients.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.to_recipients
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        message = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        self.letters.append(message)
+        return self.to_data
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with listening(Server()) as server:
+        yield server
+
+
+@asynccontextmanager
+async def listening(server: Server) -> AsyncIterator[Server]:
+    loop = asyncio.get_running_loop()
+    factory: Callable[[], SMTP] = lambda: SMTP(server, hostname="test", loop=loop)  # noqa: E731
+    listener = await loop.create_server(factory, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+def mailer_to(server: Server, *, timeout_seconds: float = 8.0) -> SmtpMailer:
+    return SmtpMailer(
+        host="127.0.0.1", port=server.port, sender="Sutler <shop@example.com>", timeout_seconds=timeout_seconds
+    )
+
+
+async def test_a_mail_arrives_as_text_and_as_html(server: Server) -> None:
+    await mailer_to(server).send(MAIL)
+
+    [letter] = server.letters
+    assert letter["From"] == "Sutler <shop@example.com>"
+    assert letter["To"] == "ada@example.com"
+    assert letter["Subject"] == "Hello"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    text, html = letter.get_body(("plain",)), letter.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert text.get_content().strip() == "in plain words"
+    assert html.get_content().strip() == "<p>in colour</p>"
+
+
+async def test_a_repeated_mail_has_the_message_id_of_its_occasion(server: Server) -> None:
+    await mailer_to(server).send(MAIL)
+    await mailer_to(server).send(MAIL)
+
+    assert [letter["Message-ID"] for letter in server.letters] == [f"<verification.{USER}@example.com>"] * 2
+
+
+async def test_a_mailbox_that_does_not_exist_is_told_apart(server: Server) -> None:
+    server.to_recipients = "550 5.1.1 ada@example.com: no such mailbox"
+    with pytest.raises(NoSuchMailboxError) as refused:
+        await mailer_to(server).send(MAIL)
+    assert "ada" not in str(refused.value)
+
+
+@pytest.mark.parametrize("answer", ["451 4.3.0 ada@example.com: later", "450 4.2.1 ada@example.com: greylisted"])
+async def test_a_mailbox_that_is_busy_is_worth_another_try(server: Server, answer: str) -> None:
+    server.to_recipients = answer
+    with pytest.raises(MailNotAcceptedError, match=answer[:3]) as refused:
+        await mailer_to(server).send(MAIL)
+    assert "ada" not in str(refused.value)
+
+
+async def test_a_server_that_refuses_the_content_is_worth_another_try(server: Server) -> None:
+    server.to_data = "554 5.7.1 looks like spam to ada@example.com"
+    with pytest.raises(MailNotAcceptedError, match=r"^SMTP 554$"):
+        await mailer_to(server).send(MAIL)
+
+
+async def test_a_server_that_hangs_is_given_up(server: Server) -> None:
+    server.hangs = True
+    with pytest.raises(MailNotAcceptedError, match="TimeoutError"):
+        await mailer_to(server, timeout_seconds=0.2).send(MAIL)
+
+
+async def test_a_server_that_is_not_there_is_worth_another_try() -> None:
+    with pytest.raises(MailNotAcceptedError):
+        await mailer_to(Server(port=free_port())).send(MAIL)
+
+
+@pytest.mark.parametrize("occasion", [Occasion.VERIFICATION, Occasion.REMINDER])
+def test_the_letters_about_an_account_carry_the_link_and_its_last_day(occasion: Occasion) -> None:
+    mail = Letters(shop_name="Sutler").about_account(
+        occasion,
+        mail_key(occasion, USER),
+        Recipient(email="ada@example.com", username="ada"),
+        link="http://shop.test/verify-email?token=a.b.c",
+        until=datetime(2026, 11, 26, 14, 30, tzinfo=UTC),
+    )
+
+    assert mail.key == f"{occasion}:{USER}"
+    assert mail.to == "ada@example.com"
+    for text in (mail.text, mail.html):
+        assert "Hello ada," in text
+        assert "http://shop.test/verify-email?token=a.b.c" in text
+        assert "26 November 2026, 14:30 UTC" in text
+    assert mail.html.startswith("<!doctype html>")
+
+
+def an_order_letter(name: str) -> OrderLetter:
+    def usd(minor: int) -> Money:
+        return Money(minor, "USD")
+
+    return OrderLetter(
+        number="S-1001",
+        lines=[Line(name=name, quantity=2, unit_price=usd(1999), total=usd(3998))],
+        subtotal=usd(3998),
+        discount=None,
+        shipping=usd(499),
+        tax=usd(0),
+        total=usd(4497),
+        address=["Ada Testcase", "12 Orchard Lane", "62701 Springfield IL", "US"],
+    )
+
+
+def test_an_order_is_confirmed_in_readable_words() -> None:
+    mail = Letters(shop_name="Sutler").order_confirmed("order_confirmed:1", "ada@example.com", an_order_letter("Tea"))
+
+    assert mail.subject == "Sutler: your order S-1001"
+    assert mail.text == (
+        "Thank you for your order S-1001. We have reserved everything and will write again when it is on its way.\n"
+        "\n"
+        "2 x Tea at USD 19.99: USD 39.98\n"
+        "\n"
+        "Goods: USD 39.98\n"
+        "Shipping: USD 4.99\n"
+        "Tax: USD 0.00\n"
+        "Total: USD 44.97\n"
+        "\n"
+        "It goes to:\n"
+        "Ada Testcase\n"
+        "12 Orchard Lane\n"
+        "62701 Springfield IL\n"
+        "US\n"
+        "\n"
+        "Sutler\n"
+    )
+
+
+def test_what_products_are_called_cannot_become_markup() -> None:
+    mail = Letters(shop_name="Sutler").order_confirmed(
+        "k", "a@example.com", an_order_letter("<script>alert(1)</script>")
+    )
+
+    assert "<script>" not in mail.html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in mail.html
+    assert "<script>alert(1)</script>" in mail.text
+
+
+def test_a_name_that_a_template_does_not_know_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        Letters(shop_name="Sutler")._mail(Occasion.VERIFICATION, "k", "a@example.com", "s")
