@@ -1,5 +1,8 @@
 """The one command: ``sutler``."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill and look after a Sutler shop.")
@@ -64,6 +67,40 @@ def demo() -> None:
         raise typer.Exit(1) from None
     for email, is_new in made.items():
         typer.echo(f"{email}: {'made' if is_new else 'was there already'}")
+
+
+catalog = typer.Typer(no_args_is_help=True, help="The products of the shop.")
+app.add_typer(catalog, name="catalog")
+
+
+@catalog.command("import")
+def catalog_import(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Shopify's product CSV, or JSON lines.")],
+    currency: Annotated[str | None, typer.Option(help="Of the prices; the shop's own by default.")] = None,
+    errors: Annotated[Path | None, typer.Option(help="Write the rows that failed to this CSV.")] = None,
+) -> None:
+    """Import products; those that exist are updated, and the same file twice changes nothing.
+
+    Products are known again by their handle (slug), variants by their SKU. Rows that cannot be imported are
+    reported and do not stop the others; the exit code is 1 if there were any. JSON lines have the shape of
+    POST /v1/products, with a category path:
+
+    {"name": "Mug", "category": "Kitchen > Cups", "sku": "MUG-1", "price": "7.50", "stock_quantity": 12}
+    """
+    from runtime.catalog import run_import
+
+    raise typer.Exit(run_import(file, currency=currency, errors=errors))
+
+
+@catalog.command("demo")
+def catalog_demo(
+    products: Annotated[int, typer.Option(min=1, max=60_000, help="How many of the best-selling.")] = 6000,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing when there are products already.")] = False,
+) -> None:
+    """Import real groceries with categories, brands, sizes, prices and stock, to try the shop with."""
+    from runtime.catalog import run_demo
+
+    raise typer.Exit(run_demo(products, if_empty=if_empty))
 
 
 def main() -> None:

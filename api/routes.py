@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.carts import CartController
+from api.catalog import CategoryController, ProductController, adjust_stock
 from api.checkouts import check_out
 from api.documentation import openapi_document
 from api.health import health, ready
@@ -21,6 +22,9 @@ HANDLERS: list[Any] = [
     UserController,
     public_keys,
     verification_page,
+    ProductController,
+    CategoryController,
+    adjust_stock,
     CartController,
     check_out,
     OrderController,

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now
 
+CATALOGUE_LOCK = 7_283_001
+"""Advisory lock of those who change the category tree: the tree is read, decided upon and written in three moves."""
+
 
 class Category(Base):
     __tablename__ = "categories"

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Now
-from domain.inventory import MAIN_LOCATION, Shortage, out_of_stock
+from domain.catalog import LARGEST_STOCK
+from domain.errors import Refusal
+from domain.inventory import MAIN_LOCATION, Shortage, StockLevel, out_of_stock
 
 
 class Location(Base):
@@ -223,3 +225,42 @@ SHIP_STOCK = text(
     SELECT count(*) FROM used
     """
 )
+
+
+async def adjust(session: AsyncSession, variant_id: UUID, change: int, *, reason: str, actor: str) -> StockLevel:
+    """Add units to the stock or take them off; refuses ``insufficient_stock`` for units that are not there or held."""
+    wanted = {"variant_id": variant_id, "change": change, "reason": reason, "actor": actor, "most": LARGEST_STOCK}
+    if adjusted := (await session.execute(ADJUST_STOCK, wanted)).one_or_none():
+        return StockLevel(on_hand=adjusted.on_hand, reserved=adjusted.reserved)
+    found = (await session.execute(READ_STOCK, {"variant_id": variant_id})).one_or_none()
+    if found is None:
+        raise Refusal("not_found", "There is no such variant.")
+    level = StockLevel(on_hand=found.on_hand, reserved=found.reserved)
+    if change > 0:
+        wrong = {"pointer": "/quantity_change", "detail": f"There can be at most {LARGEST_STOCK} units in stock."}
+        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+    raise Refusal(
+        "insufficient_stock",
+        f"{level.available} units are free to be taken off the stock.",
+        on_hand=level.on_hand,
+        reserved=level.reserved,
+        available=level.available,
+    )
+
+
+ADJUST_STOCK = text(
+    """
+    WITH adjusted AS (
+        UPDATE stock SET on_hand = on_hand + :change
+        WHERE variant_id = :variant_id AND location = 'main'
+          AND CAST(on_hand AS bigint) + :change BETWEEN reserved AND :most
+        RETURNING variant_id, on_hand, reserved
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, actor)
+        SELECT variant_id, 'main', CAST(:change AS int), 0, :reason, :actor FROM adjusted
+    )
+    SELECT on_hand, reserved FROM adjusted
+    """
+)
+
+READ_STOCK = text("SELECT on_hand, reserved FROM stock WHERE variant_id = :variant_id AND location = 'main'")

@@ -1,8 +1,9 @@
 """Money as whole minor units of one currency. No float ever enters or leaves."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Self
 
@@ -10,6 +11,9 @@ from iso4217 import Currency
 
 LARGEST_AMOUNT_MINOR = 10**15
 """More than any order is worth, far less than a Postgres ``bigint`` holds."""
+LARGEST_AMOUNT_DIGITS = 40
+"""Longer than any amount that could pass, short enough to be turned into a number at no cost."""
+PLAIN_DECIMAL = re.compile(r"(-)?([0-9]+)(?:\.([0-9]+))?")
 
 
 @lru_cache(maxsize=512)
@@ -40,18 +44,15 @@ class Money:
     def parse(cls, amount: str, currency: str) -> Self:
         """Money from a decimal string with exactly the currency's digits; ``ValueError`` for anything else."""
         digits = minor_digits(currency)
-        try:
-            value = Decimal(amount)
-        except InvalidOperation as error:
-            raise ValueError("not a decimal number") from error
-        if not amount.isascii() or not value.is_finite() or amount.strip() != amount or "e" in amount.lower():
+        plain = PLAIN_DECIMAL.fullmatch(amount)
+        if plain is None:
             raise ValueError("not a plain decimal number")
-        if -int(value.as_tuple().exponent) != digits:
+        sign, whole, fraction = plain.groups(default="")
+        if len(fraction) != digits:
             raise ValueError(f"{currency} amounts have exactly {digits} decimal places")
-        minor = int(value.scaleb(digits))
-        if abs(minor) > LARGEST_AMOUNT_MINOR:
+        if len(whole) > LARGEST_AMOUNT_DIGITS or (minor := int(whole + fraction)) > LARGEST_AMOUNT_MINOR:
             raise ValueError("amount is too large")
-        return cls(minor, currency)
+        return cls(-minor if sign else minor, currency)
 
     @property
     def amount(self) -> str:

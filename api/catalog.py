@@ -1,0 +1,243 @@
+"""Products, the tree of categories and the stock: public to read, staff writes."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.serialization import encode_json
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth import Caller, admin_only, staff
+from api.catalog_changes import added_variants, changed_variants, new_variants
+from api.catalog_queries import (
+    Currency,
+    Facets,
+    InStock,
+    PriceBound,
+    SortOrder,
+    Word,
+    checked_currency,
+    position_after,
+    product_query,
+)
+from api.catalog_schemas import (
+    CategoryChange,
+    CategoryOut,
+    CategoryTree,
+    NewCategory,
+    NewProduct,
+    ProductChange,
+    ProductOut,
+    ProductPageOut,
+    StockAdjustment,
+    StockOut,
+    category_json,
+    page_json,
+    product_json,
+    tree_json,
+)
+from api.conditional import ASK_AGAIN, KEEP_NOTHING, answer, expected_versions
+from api.errors import refuses
+from api.paging import Cursor, Limit
+from db import catalog_changes, catalog_views, inventory
+from domain.errors import Refusal
+from runtime.resources import Resources
+
+READS = {304: ResponseSpec(data_container=None, description="Not Modified: what you have is still right")} | refuses()
+READS_ONE = READS | refuses("unauthenticated", "not_found")
+CREATES = ("unauthenticated", "forbidden")
+CHANGES = ("unauthenticated", "forbidden", "not_found", "precondition_failed")
+
+IfMatch = Annotated[
+    str | None, Parameter(header="If-Match", default=None, description="The `ETag` that the change is based on")
+]
+IfNoneMatch = Annotated[
+    str | None, Parameter(header="If-None-Match", default=None, description="The `ETag` of what you have")
+]
+
+
+class ProductController(Controller):
+    path = "/v1/products"
+    tags = ("Catalogue",)
+
+    @get(summary="Look through the products", responses=READS)
+    async def list_products(
+        self,
+        resources: Resources,
+        limit: Limit,
+        cursor: Cursor,
+        q: Word,
+        category: Word,
+        brand: Word,
+        min_price: PriceBound,
+        max_price: PriceBound,
+        in_stock: InStock,
+        sort: SortOrder,
+        facets: Facets,
+        currency: Currency,
+        if_none_match: IfNoneMatch,
+    ) -> Response[ProductPageOut]:
+        """Active products, a page at a time.
+
+        `q` finds products with all of its words, or words that begin so, in name, brand or description. `category`
+        is an id or slug and includes the categories below. A price range matches a product when one of its variants
+        is in it. `sort=price` goes by the cheapest variant and leaves out what is not sold in the currency.
+        `facets=category,brand` adds how many products there would be with each value chosen.
+        """
+        query = product_query(
+            currency=checked_currency(currency, resources),
+            limit=limit,
+            cursor=cursor,
+            q=q,
+            category=category,
+            brand=brand,
+            min_price=min_price,
+            max_price=max_price,
+            in_stock=in_stock,
+            sort=sort,
+            facets=facets,
+        )
+        async with resources.sessions() as session:
+            page = await catalog_views.products(session, query)
+        body = page_json(page, query.currency, position_after(page, query))
+        return answer(encode_json(body), if_none_match=if_none_match)
+
+    @get("/{product:str}", summary="Look at a product", responses=READS_ONE)
+    async def show(
+        self,
+        product: Annotated[str, Parameter(description="Its id or slug", max_length=255)],
+        caller: Caller,
+        resources: Resources,
+        currency: Currency,
+        if_none_match: IfNoneMatch,
+    ) -> Response[ProductOut]:
+        """The product by its id or slug. Staff also sees what is not, or no longer, in the shop."""
+        async with resources.sessions() as session:
+            return await shown(
+                session,
+                product,
+                currency=checked_currency(currency, resources),
+                is_public=not caller.is_staff,
+                if_none_match=if_none_match,
+            )
+
+    @post(summary="Add a product", guards=[admin_only], responses=refuses(*CREATES, "sku_taken"))
+    async def create(self, data: NewProduct, caller: Caller, resources: Resources) -> Response[ProductOut]:
+        """A product with one variant or several. Its slug is made from its name; its first stock goes on the ledger."""
+        variants = new_variants(data)
+        fields = data.model_dump(include={"name", "description", "brand", "category_id", "is_active"})
+        async with resources.sessions.begin() as session:
+            product_id = await catalog_changes.create_product(session, fields, variants, actor=caller.name)
+            return await shown(session, product_id, currency=variants[0].price.currency, status_code=201)
+
+    @patch(
+        "/{product_id:uuid}", summary="Change a product", guards=[admin_only], responses=refuses(*CHANGES, "sku_taken")
+    )
+    async def change(
+        self,
+        product_id: UUID,
+        data: ProductChange,
+        caller: Caller,
+        resources: Resources,
+        if_match: IfMatch,
+    ) -> Response[ProductOut]:
+        """Changes what is given. With `If-Match` only while nobody else has changed the product: stale → 412."""
+        fields = data.model_dump(
+            include={"name", "description", "brand", "category_id", "is_active"}, exclude_unset=True
+        )
+        async with resources.sessions.begin() as session:
+            await catalog_changes.change_product(
+                session,
+                product_id,
+                fields,
+                changed=changed_variants(data),
+                added=added_variants(data),
+                expected=expected_versions(if_match),
+                actor=caller.name,
+            )
+            return await shown(session, product_id, currency=resources.settings.shop.currency)
+
+    @delete("/{product_id:uuid}", summary="Archive a product", guards=[admin_only], responses=refuses(*CHANGES))
+    async def archive(self, product_id: UUID, resources: Resources, if_match: IfMatch) -> None:
+        """Takes the product out of the shop. Orders keep what they know of it; its SKUs stay taken."""
+        async with resources.sessions.begin() as session:
+            await catalog_changes.archive_product(session, product_id, expected=expected_versions(if_match))
+
+
+async def shown(
+    session: AsyncSession,
+    product: str | UUID,
+    *,
+    currency: str,
+    is_public: bool = False,
+    if_none_match: str | None = None,
+    status_code: int = 200,
+) -> Response[ProductOut]:
+    view = await catalog_views.product(session, product, currency=currency, is_public=is_public)
+    if view is None:
+        raise Refusal("not_found", "There is no such product.")
+    return answer(
+        encode_json(product_json(view, currency)),
+        if_none_match=if_none_match,
+        version=view.product["version"],
+        status_code=status_code,
+        cache=ASK_AGAIN if is_public else KEEP_NOTHING,
+    )
+
+
+class CategoryController(Controller):
+    path = "/v1/categories"
+    tags = ("Catalogue",)
+
+    @get(summary="See the tree of categories", responses=READS)
+    async def list_categories(self, resources: Resources, if_none_match: IfNoneMatch) -> Response[CategoryTree]:
+        """The whole tree, siblings by their position and name."""
+        async with resources.sessions() as session:
+            rows = await catalog_views.categories(session)
+        return answer(encode_json(tree_json(rows)), if_none_match=if_none_match)
+
+    @post(summary="Add a category", guards=[admin_only], responses=refuses(*CREATES, "slug_taken"))
+    async def create(self, data: NewCategory, resources: Resources) -> Response[CategoryOut]:
+        """A category at the top of the tree, or below another."""
+        async with resources.sessions.begin() as session:
+            category_id = await catalog_changes.create_category(session, **data.model_dump())
+            return await shown_category(session, category_id, status_code=201)
+
+    @patch(
+        "/{category_id:uuid}",
+        summary="Rename or move a category",
+        guards=[admin_only],
+        responses=refuses(*CHANGES, "slug_taken"),
+    )
+    async def change(
+        self, category_id: UUID, data: CategoryChange, resources: Resources, if_match: IfMatch
+    ) -> Response[CategoryOut]:
+        """Changes what is given; `parent_id: null` moves to the top. With `If-Match`, stale → 412."""
+        async with resources.sessions.begin() as session:
+            await catalog_changes.change_category(
+                session, category_id, data.model_dump(exclude_unset=True), expected=expected_versions(if_match)
+            )
+            return await shown_category(session, category_id)
+
+
+async def shown_category(session: AsyncSession, category_id: UUID, *, status_code: int = 200) -> Response[CategoryOut]:
+    row = await catalog_views.category(session, category_id)
+    body = encode_json(category_json(row))
+    version = catalog_changes.version_of(row["updated_at"])
+    return answer(body, version=version, status_code=status_code, cache=KEEP_NOTHING)
+
+
+@post(
+    "/v1/variants/{variant_id:uuid}/stock-adjustments",
+    summary="Adjust the stock of a variant",
+    tags=["Stock"],
+    guards=[staff],
+    responses=refuses("unauthenticated", "forbidden", "not_found", "insufficient_stock"),
+)
+async def adjust_stock(variant_id: UUID, data: StockAdjustment, caller: Caller, resources: Resources) -> StockOut:
+    """Adds units to what is on hand or takes them off, never below what orders have reserved; one ledger entry."""
+    async with resources.sessions.begin() as session:
+        level = await inventory.adjust(session, variant_id, data.quantity_change, reason=data.reason, actor=caller.name)
+    return StockOut(on_hand=level.on_hand, reserved=level.reserved, available=level.available)

