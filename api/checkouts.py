@@ -16,7 +16,7 @@ from api.schemas import Amount, Input
 from api.stories import Stories
 from api.tracing import trace_id_of
 from db import cart_views, checkouts
-from db.checkouts import Checkout, Intake, Wish
+from db.checkouts import Intake, Wish
 from domain.errors import Refusal
 from domain.orders import CheckoutStatus, OrderStatus, Refused, StartCheckout, number_of
 from runtime.resources import Resources
@@ -87,9 +87,8 @@ async def check_out(
         raise Refusal("idempotency_key_required", "POST /v1/checkouts needs an Idempotency-Key header.")
     if isinstance(data.payment_method, ManualPayment):
         raise Refusal("payment_method_unavailable", "This shop does not take manual payments.")
-    intake = await taken_in(data, idempotency_key, caller, request, resources)
-    replayed = {"Idempotency-Replayed": "true"} if intake.is_repeat else {}
-    checkout = intake.checkout
+    checkout = await taken_in(data, idempotency_key, caller, request, resources)
+    replayed = {"Idempotency-Replayed": "true"} if checkout.is_repeat else {}
     if checkout.answer is not None and checkout.answer_status is not None:
         return _stored(checkout.answer, checkout.answer_status, replayed)
     outcome = await stories.check_out(
@@ -128,7 +127,7 @@ async def taken_in(
     )
     async with resources.sessions.begin() as session:
         if checkout := await checkouts.repeated(session, wish):
-            return Intake(checkout=checkout, is_repeat=True)
+            return checkout
         view = await cart_views.cart(session, data.cart_id)
         if view is None or not may_use(caller, view.cart["user_id"]):
             raise Refusal("not_found", "There is no such cart.")
@@ -175,7 +174,7 @@ def _why_cancelled(order: OrderOut) -> Refused:
 
 async def _refused(
     refused: Refused,
-    checkout: Checkout,
+    checkout: Intake,
     request: Request[Any, Any, Any],
     resources: Resources,
     headers: dict[str, str],

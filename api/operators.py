@@ -20,7 +20,6 @@ from domain.orders import OrderStatus
 from domain.payments import PaymentStatus
 from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel, Units
 from runtime.resources import Resources
-from workflows.fulfillment import Fulfillment
 
 
 class UnitsIn(Input):
@@ -81,9 +80,9 @@ class OperatorController(Controller):
     ) -> FulfillmentOut:
         """Puts units of a confirmed order into a parcel that can be shipped."""
         await visible_order(resources, order_id, caller)
-        planned = await stories.ask_fulfillment(
+        planned = await stories.ask(
             order_id,
-            Fulfillment.plan_shipment,
+            "plan_shipment",
             PlanShipment(
                 order_id=order_id,
                 fulfillment_id=new_id(),
@@ -112,7 +111,7 @@ class OperatorController(Controller):
             tracking_number=data.tracking_number,
             actor=caller.name,
         )
-        await stories.ask_fulfillment(order_id, Fulfillment.ship, request, result_type=ShipmentState)
+        await stories.ask(order_id, "ship", request, result_type=ShipmentState)
         return await shown(resources, order_id, fulfillment_id, caller)
 
     @post("/fulfillments/{fulfillment_id:uuid}/deliver", status_code=200, summary="Note a delivery", responses=MOVES)
@@ -120,21 +119,21 @@ class OperatorController(Controller):
         self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         """The parcel arrived; with the last one the order is delivered."""
-        return await self._move(Fulfillment.deliver, fulfillment_id, caller, resources, stories)
+        return await self._move("deliver", fulfillment_id, caller, resources, stories)
 
     @post("/fulfillments/{fulfillment_id:uuid}/cancel", status_code=200, summary="Unpack a parcel", responses=MOVES)
     async def cancel(
         self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         """A parcel that has not left is dissolved; its units wait for another one."""
-        return await self._move(Fulfillment.cancel_shipment, fulfillment_id, caller, resources, stories)
+        return await self._move("cancel_shipment", fulfillment_id, caller, resources, stories)
 
     async def _move(
-        self, update: Any, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
+        self, update: str, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         order_id = await order_of(resources, fulfillment_id)
         request = MoveParcel(order_id=order_id, fulfillment_id=fulfillment_id, actor=caller.name)
-        await stories.ask_fulfillment(order_id, update, request, result_type=ShipmentState)
+        await stories.ask(order_id, update, request, result_type=ShipmentState)
         return await shown(resources, order_id, fulfillment_id, caller)
 
 
@@ -154,7 +153,7 @@ def summed(items: list[UnitsIn]) -> list[Units]:
 
 
 async def order_of(resources: Resources, fulfillment_id: UUID) -> UUID:
-    async with resources.sessions() as session:
+    async with resources.reads() as session:
         order_id = await order_views.order_of_fulfillment(session, fulfillment_id)
     if order_id is None:
         raise Refusal("not_found", "There is no such fulfillment.")

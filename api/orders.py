@@ -145,7 +145,7 @@ class OrderController(Controller):
         """All that happened to the order, oldest first."""
         await visible_order(resources, order_id, caller, cart)
         position = decode_cursor(cursor, length=1)
-        async with resources.sessions() as session:
+        async with resources.reads() as session:
             rows = await order_views.events(
                 session, order_id, limit=limit + 1, after=int(position[0]) if position else 0
             )
@@ -178,7 +178,7 @@ class OrderController(Controller):
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:
     position = decode_cursor(cursor, length=1)
     before = _uuid(position[0]) if position else None
-    async with resources.sessions() as session:
+    async with resources.reads() as session:
         rows = await order_views.orders(session, limit=limit + 1, before=before, filters=filters)
     more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
     return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
@@ -193,7 +193,7 @@ def _uuid(value: Any) -> UUID:
 
 async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
     """The order, if the caller may see it; somebody else's is answered as if there were none."""
-    async with resources.sessions() as session:
+    async with resources.reads() as session:
         row = await order_views.order(session, order_id)
         if row is None:
             row = await order_views.checkout(session, order_id)

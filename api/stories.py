@@ -26,10 +26,8 @@ from db import order_views
 from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
-from domain.payments import PaymentStatus
 from workflows import names
 from workflows.checkout import Checkout
-from workflows.fulfillment import Fulfillment
 from workflows.payment import Payment
 
 Result = TypeVar("Result")
@@ -61,7 +59,7 @@ class Stories:
         start = WithStartWorkflowOperation(
             Checkout.run,
             request,
-            id=names.checkout_id(request.order_id),
+            id=names.order_id(request.order_id),
             task_queue=names.Queue.CHECKOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -73,8 +71,6 @@ class Stories:
                     SearchAttributePair(names.ORDER_ID, str(request.order_id)),
                     SearchAttributePair(names.ORDER_NUMBER, request.order_number),
                     SearchAttributePair(names.CUSTOMER_ID, request.customer),
-                    SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
-                    SearchAttributePair(names.PAYMENT_STATUS, PaymentStatus.PENDING),
                     SearchAttributePair(names.NEEDS_ATTENTION, False),
                 ]
             ),
@@ -92,64 +88,43 @@ class Stories:
             return CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
 
     async def cancel_order(self, order_id: UUID, request: AskToCancel) -> None:
-        """Cancel through whoever owns the order at this moment; refuses ``order_not_cancellable`` once it shipped."""
-        deadline = asyncio.get_running_loop().time() + HAND_OVER.total_seconds()
-        while True:
-            status = await self._status_of(order_id)
-            if status is OrderStatus.CANCELLED:
-                return
-            if status in (OrderStatus.SHIPPED, OrderStatus.DELIVERED):
-                raise Refusal(
-                    "order_not_cancellable",
-                    "Something of this order has been shipped; it can be returned, not cancelled.",
-                    status=str(status),
-                )
-            if await self._ask_owner_to_cancel(order_id, status, request):
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise Refusal("unavailable", "The order is changing hands; try again in a moment.")
-            await asyncio.sleep(0.05)
+        """Cancel the order in whichever chapter it is; content when it is cancelled already.
 
-    async def _ask_owner_to_cancel(self, order_id: UUID, status: OrderStatus | None, request: AskToCancel) -> bool:
-        """False when the owner has changed since the status was read."""
+        Refuses ``order_not_cancellable`` once anything has shipped.
+        """
         try:
-            if status in (None, OrderStatus.PENDING):
-                checkout = self._client.get_workflow_handle_for(Checkout.run, names.checkout_id(order_id))
-                stopping: Any = checkout.execute_update(Checkout.cancel, request)
-                outcome: CheckoutOutcome = await self._asked(stopping)
-                return outcome.status is not CheckoutStatus.CONFIRMED
-            fulfillment = self._client.get_workflow_handle_for(Fulfillment.run, names.fulfillment_id(order_id))
-            undoing: Any = fulfillment.execute_update(Fulfillment.cancel, request)
-            await self._asked(undoing)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        except Refusal as refusal:
-            if refusal.code == "checkout_over":
-                return False
-            raise
-        return True
+            await self.ask(order_id, "cancel", request, result_type=dict)
+        except Refusal:
+            if await self._status_of(order_id) is not OrderStatus.CANCELLED:
+                raise
 
-    async def ask_fulfillment(self, order_id: UUID, update: Any, request: Any, *, result_type: type[Result]) -> Result:
-        """Have the order's Fulfillment do something, and wait for it; its refusals become the API's."""
+    async def ask(self, order_id: UUID, update: str, request: Any, *, result_type: type[Result]) -> Result:
+        """Have the order's workflow do something, and wait for it; its refusals become the API's.
+
+        An order changes hands right after its checkout was answered; for that moment the question is repeated.
+        """
         deadline = asyncio.get_running_loop().time() + HAND_OVER.total_seconds()
-        handle = self._client.get_workflow_handle_for(Fulfillment.run, names.fulfillment_id(order_id))
+        handle = self._client.get_workflow_handle(names.order_id(order_id))
         while True:
             try:
-                answer: Any = await self._asked(handle.execute_update(update, request, result_type=result_type))
-                return answer  # type: ignore[no-any-return]
+                return await self._asked(handle.execute_update(update, request, result_type=result_type))
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                status = await self._status_of(order_id)
-                if status is not OrderStatus.CONFIRMED or asyncio.get_running_loop().time() > deadline:
-                    raise Refusal(
-                        "order_transition_not_allowed",
-                        f"An order that is {status} cannot be changed like that.",
-                        status=str(status),
-                    ) from None
-            await asyncio.sleep(0.05)
+                raise await self._it_is_over(order_id) from None
+            except Refusal as refusal:
+                if refusal.code != "checkout_over" or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(0.02)
+
+    async def _it_is_over(self, order_id: UUID) -> Refusal:
+        """Why an order whose workflow has ended cannot be changed any more."""
+        status = await self._status_of(order_id)
+        return Refusal(
+            "order_not_cancellable" if status is OrderStatus.DELIVERED else "order_transition_not_allowed",
+            f"An order that is {status} cannot be changed any more.",
+            status=str(status),
+        )
 
     async def tell_payment(self, payment_id: UUID, event_id: str) -> None:
         """Pass a webhook on to the payment's workflow, if one waits for it."""
@@ -184,7 +159,7 @@ def refusal_of(failure: BaseException) -> Refusal:
     """The business refusal that a workflow's failure carries; ``unavailable`` when it is none."""
     cause: BaseException | None = failure
     while cause is not None:
-        if isinstance(cause, ApplicationError) and cause.type and cause.non_retryable:
+        if isinstance(cause, ApplicationError) and cause.type:
             facts = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
             return Refusal(cause.type, cause.message, **facts)
         cause = cause.__cause__

@@ -30,10 +30,9 @@ async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, 
         raise Refusal("webhook_forged", "This webhook is not signed by Stripe, or is too old.") from forged
     provider = resources.payments.name
     async with resources.sessions.begin() as session:
-        is_news = await payments.receive(session, provider, event)
-    if is_news:
-        if event.payment_id is not None:
-            await stories.tell_payment(event.payment_id, event.event_id)
+        somebody_waits = await payments.receive(session, provider, event)
+    if somebody_waits and event.payment_id is not None:
+        await stories.tell_payment(event.payment_id, event.event_id)
         async with resources.sessions.begin() as session:
             await payments.handled(session, provider, event.event_id)
     return Response(None, status_code=200)

@@ -1,13 +1,13 @@
 """Checkouts: the wish to order a cart, written down before anything is started, and what it was answered."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Sequence, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import BigInteger, ForeignKey, Index, Sequence, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -66,85 +66,118 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """The checkout that a wish stands for: a new one, or the one it repeats or joins."""
+    """The checkout that a wish stands for: a new one, the one it repeats, or the one it joins."""
 
-    checkout: Checkout
-    is_repeat: bool
+    order_id: UUID
+    order_number: int
+    payment_id: UUID
+    cart_id: UUID
+    payment_method: str
+    expected_total: int | None
+    answer_status: int | None = None
+    answer: dict[str, Any] | None = None
+    is_repeat: bool = False
     """The caller sent this key before."""
 
 
-async def repeated(session: AsyncSession, wish: Wish) -> Checkout | None:
+async def repeated(session: AsyncSession, wish: Wish) -> Intake | None:
     """The checkout that this key stands for already; refuses ``idempotency_key_reused`` for another request."""
-    found = (
-        await session.execute(
-            select(IdempotencyKey.request_hash, Checkout)
-            .join(Checkout, Checkout.order_id == IdempotencyKey.order_id)
-            .where(IdempotencyKey.caller == wish.caller, IdempotencyKey.key == wish.idempotency_key)
-        )
-    ).one_or_none()
-    if found is None:
+    found = await session.execute(REPEATED, {"caller": wish.caller, "key": wish.idempotency_key})
+    row = found.mappings().one_or_none()
+    if row is None:
         return None
-    request_hash, checkout = found
-    if request_hash != wish.request_hash:
+    facts = dict(row)
+    if facts.pop("request_hash") != wish.request_hash:
         raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
-    return checkout
+    return Intake(**facts, is_repeat=True)
+
+
+_INTAKE = """checkouts.order_id, checkouts.order_number, checkouts.payment_id, checkouts.cart_id,
+           checkouts.payment_method, checkouts.expected_total, checkouts.answer_status, checkouts.answer"""
+
+REPEATED = text(
+    f"""
+    SELECT idempotency_keys.request_hash, {_INTAKE}
+    FROM idempotency_keys JOIN checkouts USING (order_id)
+    WHERE idempotency_keys.caller = :caller AND idempotency_keys.key = :key
+    """  # noqa: S608 (constant text)
+)
 
 
 async def take_in(session: AsyncSession, wish: Wish) -> Intake:
-    """Give the wish its order id, number and payment id, or those of the cart's checkout that is already on its way."""
-    checkout = await _new_or_running(session, wish)
-    is_new_key = await session.scalar(
-        insert(IdempotencyKey)
-        .values(
-            caller=wish.caller,
-            key=wish.idempotency_key,
-            request_hash=wish.request_hash,
-            order_id=checkout.order_id,
-        )
-        .on_conflict_do_nothing()
-        .returning(IdempotencyKey.order_id)
-    )
-    if is_new_key:
-        return Intake(checkout=checkout, is_repeat=False)
-    twin = await repeated(session, wish)
-    if twin is None:
-        raise AssertionError("a key that conflicts exists")
-    return Intake(checkout=twin, is_repeat=True)
+    """Give the wish its order id, number and payment id, or those of the cart's checkout that is already on its way.
 
-
-async def _new_or_running(session: AsyncSession, wish: Wish) -> Checkout:
+    ``wish.idempotency_key`` is new, as far as :func:`repeated` knew; twins that arrive together meet here.
+    """
+    wanted: dict[str, Any] = {
+        "order_id": new_id(),
+        "payment_id": new_id(),
+        "cart_id": wish.cart_id,
+        "payment_method": wish.payment_method,
+        "expected_total": wish.expected_total,
+    }
+    key = {"caller": wish.caller, "key": wish.idempotency_key, "request_hash": wish.request_hash}
     while True:
-        made = await session.scalars(
-            insert(Checkout)
-            .values(
-                order_id=new_id(),
-                order_number=order_numbers.next_value(),
-                payment_id=new_id(),
-                cart_id=wish.cart_id,
-                payment_method=wish.payment_method,
-                expected_total=wish.expected_total,
-            )
-            .on_conflict_do_nothing(index_elements=[Checkout.cart_id], index_where=text("NOT is_refused"))
-            .returning(Checkout)
-        )
-        if checkout := made.one_or_none():
-            return checkout
-        running = await session.scalars(
-            select(Checkout).where(Checkout.cart_id == wish.cart_id, Checkout.is_refused.is_(False))
-        )
-        if checkout := running.one_or_none():  # none: it was refused between the two statements
-            return checkout
+        made = (await session.execute(TAKE_IN, {**wanted, **key})).one_or_none()
+        if made is not None:
+            if not made.is_keyed:  # the same key came with another cart a moment ago
+                await repeated(session, wish)
+            return Intake(**wanted, order_number=made.order_number)
+        joined = (await session.execute(JOIN_RUNNING, {"cart_id": wish.cart_id, **key})).mappings().one_or_none()
+        if joined is not None:
+            facts = dict(joined)
+            is_new_key = facts.pop("is_keyed")
+            return Intake(**facts) if is_new_key else await repeated(session, wish) or Intake(**facts)
+        # It was refused between the two statements, and the cart is free for a new one.
+
+
+TAKE_IN = text(
+    """
+    WITH made AS (
+        INSERT INTO checkouts (order_id, order_number, payment_id, cart_id, payment_method, expected_total)
+        VALUES (:order_id, nextval('order_numbers'), :payment_id, :cart_id, :payment_method, :expected_total)
+        ON CONFLICT (cart_id) WHERE NOT is_refused DO NOTHING
+        RETURNING order_id, order_number
+    ), keyed AS (
+        INSERT INTO idempotency_keys (caller, key, request_hash, order_id)
+        SELECT :caller, :key, :request_hash, order_id FROM made
+        ON CONFLICT DO NOTHING
+        RETURNING key
+    )
+    SELECT order_number, EXISTS (SELECT FROM keyed) AS is_keyed FROM made
+    """
+)
+
+JOIN_RUNNING = text(
+    f"""
+    WITH running AS (
+        SELECT {_INTAKE} FROM checkouts WHERE cart_id = :cart_id AND NOT is_refused
+    ), keyed AS (
+        INSERT INTO idempotency_keys (caller, key, request_hash, order_id)
+        SELECT :caller, :key, :request_hash, order_id FROM running
+        ON CONFLICT DO NOTHING
+        RETURNING key
+    )
+    SELECT running.*, EXISTS (SELECT FROM keyed) AS is_keyed FROM running
+    """  # noqa: S608 (constant text)
+)
 
 
 async def remember_answer(session: AsyncSession, order_id: UUID, status: int, answer: Mapping[str, Any]) -> None:
     """Keep what the customer was told; the first answer stays."""
     await session.execute(
-        update(Checkout)
-        .where(Checkout.order_id == order_id, Checkout.answer_status.is_(None))
-        .values(answer_status=status, answer=dict(answer))
+        REMEMBER_ANSWER, {"order_id": order_id, "status": status, "answer": json.dumps(dict(answer), default=str)}
     )
+
+
+REMEMBER_ANSWER = text(
+    """
+    UPDATE checkouts SET answer_status = :status, answer = CAST(:answer AS jsonb)
+    WHERE order_id = :order_id AND answer_status IS NULL
+    """
+)
 
 
 async def refuse(session: AsyncSession, order_id: UUID) -> None:
     """The checkout came to nothing: its cart may start another one."""
-    await session.execute(update(Checkout).where(Checkout.order_id == order_id).values(is_refused=True))
+    await session.execute(text("UPDATE checkouts SET is_refused = true WHERE order_id = :id"), {"id": order_id})

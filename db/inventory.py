@@ -90,7 +90,7 @@ class Demand:
     quantity: int
 
 
-async def reserve(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], expires_at: datetime) -> None:
+async def reserve(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], *, hold_seconds: int) -> None:
     """Reserve all of the demand for the order; refuses ``out_of_stock`` and reserves nothing when any of it is short.
 
     Rows are locked in the order of their keys, so two orders for the same goods cannot deadlock. The refusal is
@@ -111,7 +111,7 @@ async def reserve(session: AsyncSession, order_id: UUID, demands: Sequence[Deman
             "order_id": order_id,
             "variants": variants,
             "quantities": [demand.quantity for demand in demands],
-            "expires_at": expires_at,
+            "hold_seconds": hold_seconds,
         },
     )
     if taken.scalar_one() != len(demands):
@@ -139,7 +139,7 @@ TAKE_STOCK = text(
         RETURNING stock.variant_id, demand.quantity
     ), held AS (
         INSERT INTO stock_holds (order_id, variant_id, location, quantity, expires_at)
-        SELECT :order_id, variant_id, 'main', quantity, :expires_at FROM taken
+        SELECT :order_id, variant_id, 'main', quantity, now() + make_interval(secs => :hold_seconds) FROM taken
     ), moved AS (
         INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id)
         SELECT variant_id, 'main', 0, quantity, 'reserved', :order_id FROM taken

@@ -38,7 +38,7 @@ _ORDERS = """
     ) AS parcels ON true
 """
 
-_ONE_ORDER = text(f"{_ORDERS} WHERE orders.id = :order_id")  # noqa: S608 (constant text)
+_ONE_ORDER = text(f"{_ORDERS} WHERE orders.id = :order_id")
 
 
 async def order(session: AsyncSession, order_id: UUID) -> RowMapping | None:

@@ -162,42 +162,50 @@ async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
     Refuses ``order_transition_not_allowed`` for an order that is not pending, and ``amount_mismatch`` when the
     provider holds less than the order's total.
     """
-    order = await _existing(session, request.order_id)
-    if order.status == OrderStatus.CONFIRMED:
-        return state_of(order)
-    check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
     authorization = request.authorization
-    if authorization.amount_minor < order.total:
-        raise Refusal("amount_mismatch", "The provider holds another amount than the order's total.")
-    await session.execute(
+    confirmed = await session.execute(
         CONFIRM,
         {
-            "order_id": order.id,
-            "cart_id": order.cart_id,
+            "order_id": request.order_id,
             "payment_id": request.payment_id,
             "reference": authorization.reference,
             "authorized": authorization.amount_minor,
         },
     )
-    order.status, order.payment_status = OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
-    order.updated_at = func.now()
-    await session.flush()
-    await record(session, order.id, "order.confirmed", data={"total": order.total, "currency": order.currency})
-    return state_of(order)
+    if (order := confirmed.one_or_none()) is None:
+        return await _confirmed_before(session, request)
+    await record(session, request.order_id, "order.confirmed", data={"total": order.total, "currency": order.currency})
+    return OrderState(order_id=request.order_id, status=OrderStatus.CONFIRMED, payment_status=PaymentStatus.AUTHORIZED)
 
 
 CONFIRM = text(
     """
-    WITH paid AS (
+    WITH confirmed AS (
+        UPDATE orders SET status = 'confirmed', payment_status = 'authorized', updated_at = now()
+        WHERE id = :order_id AND status = 'pending' AND total <= :authorized
+        RETURNING id, cart_id, total, currency
+    ), paid AS (
         UPDATE payments SET status = 'authorized', authorized = :authorized, provider_reference = :reference,
                redirect_url = NULL, updated_at = now()
-        WHERE id = :payment_id
+        FROM confirmed WHERE payments.id = :payment_id
     ), bought AS (
-        UPDATE carts SET completed_at = now(), updated_at = now(), version = version + 1 WHERE id = :cart_id
+        UPDATE carts SET completed_at = now(), updated_at = now(), version = version + 1
+        FROM confirmed WHERE carts.id = confirmed.cart_id
+    ), kept AS (
+        UPDATE stock_holds SET expires_at = NULL FROM confirmed WHERE stock_holds.order_id = confirmed.id
     )
-    UPDATE stock_holds SET expires_at = NULL WHERE order_id = :order_id
+    SELECT total, currency FROM confirmed
     """
 )
+
+
+async def _confirmed_before(session: AsyncSession, request: ConfirmOrder) -> OrderState:
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.PENDING:
+        raise Refusal("amount_mismatch", "The provider holds less than the order's total.")
+    if order.status != OrderStatus.CONFIRMED:
+        check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
+    return state_of(order)
 
 
 async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:

@@ -222,7 +222,7 @@ async def _contents(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, i
             FulfillmentItem.fulfillment_id == fulfillment_id
         )
     )
-    return {line: quantity for line, quantity in rows.tuples()}
+    return dict(list(rows.tuples()))
 
 
 async def _variants(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID, int]:

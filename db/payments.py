@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -116,26 +116,42 @@ async def _of(session: AsyncSession, order_id: UUID) -> Payment:
 
 
 async def receive(session: AsyncSession, provider: str, event: ProviderEvent) -> bool:
-    """Put a webhook's event into the inbox; false when it was there and has been handled."""
-    await session.execute(
-        insert(WebhookEvent)
-        .values(
-            provider=provider,
-            event_id=event.event_id,
-            type=event.type,
-            payload={
-                "payment_id": str(event.payment_id) if event.payment_id else None,
-                "reference": event.reference,
-            },
-        )
-        .on_conflict_do_nothing()
+    """Put a webhook's event into the inbox; true when a workflow waits for it and was not told yet.
+
+    Only a payment whose customer has to act has a workflow of its own. For all others the provider's answer to our
+    call decides, and the event is handled by being noted.
+    """
+    waits = await session.scalar(
+        RECEIVE,
+        {
+            "provider": provider,
+            "event_id": event.event_id,
+            "type": event.type,
+            "payment_id": event.payment_id,
+            "reference": event.reference,
+        },
     )
-    handled_at = await session.scalar(
-        select(WebhookEvent.handled_at).where(
-            WebhookEvent.provider == provider, WebhookEvent.event_id == event.event_id
-        )
+    return bool(waits)
+
+
+RECEIVE = text(
+    """
+    WITH payment AS (
+        SELECT EXISTS (SELECT FROM payments WHERE id = :payment_id AND status = 'requires_action') AS waits
+    ), stored AS (
+        INSERT INTO webhook_events (provider, event_id, type, payload, handled_at)
+        SELECT :provider, :event_id, :type,
+               jsonb_build_object('payment_id', CAST(:payment_id AS uuid), 'reference', CAST(:reference AS text)),
+               CASE WHEN waits THEN NULL ELSE now() END
+        FROM payment
+        ON CONFLICT DO NOTHING
     )
-    return handled_at is None
+    SELECT waits AND NOT EXISTS (
+        SELECT FROM webhook_events
+        WHERE provider = :provider AND event_id = :event_id AND handled_at IS NOT NULL
+    ) FROM payment
+    """
+)
 
 
 async def handled(session: AsyncSession, provider: str, event_id: str) -> None:

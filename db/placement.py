@@ -1,24 +1,22 @@
 """Placing an order: price it, reserve its goods, write it down. One transaction, all of it or nothing."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import inventory
 from db.base import new_id
-from db.carts import Cart
 from db.inventory import Demand
-from db.orders import Order, OrderLine, record
-from db.payments import Payment
+from db.orders import Order, record
 from domain.errors import Refusal
 from domain.money import Money
-from domain.orders import PlacedOrder, PlaceOrder
+from domain.orders import PlacedOrder, PlaceOrder, sequence_of
 from domain.pricing import Totals, totals_of
 
 
@@ -46,22 +44,19 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
         return await _placed_before(session, request.order_id)
     _check_may_become_an_order(cart)
     lines = await priced_lines(session, cart.id, cart.currency)
-    totals = await _totals(session, cart, lines)
+    totals = _totals(cart, lines)
     if request.expected_total_minor is not None and request.expected_total_minor != totals.total.minor:
         raise price_changed(totals.total)
+    await inventory.reserve(session, request.order_id, _demand(lines), hold_seconds=request.hold_seconds)
+    await _write(session, request, lines, totals, provider=provider)
+    return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
 
+
+def _demand(lines: Sequence[PricedLine]) -> list[Demand]:
     demand = Counter[tuple[UUID, str]]()
     for line in lines:
         demand[line.variant_id, line.sku] += line.quantity
-    now: datetime = (await session.execute(select(text("now()")))).scalar_one()
-    await inventory.reserve(
-        session,
-        request.order_id,
-        [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(demand.items())],
-        expires_at=now + timedelta(seconds=request.hold_seconds),
-    )
-    await _write(session, request, cart, lines, totals, provider=provider)
-    return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
+    return [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(demand.items())]
 
 
 async def priced_lines(session: AsyncSession, cart_id: UUID, currency: str) -> list[PricedLine]:
@@ -93,11 +88,24 @@ def price_changed(total: Money) -> Refusal:
     )
 
 
-async def _cart_of(session: AsyncSession, cart_id: UUID) -> Cart:
-    cart = await session.get(Cart, cart_id, with_for_update=True, populate_existing=True)
+async def _cart_of(session: AsyncSession, cart_id: UUID) -> Row[Any]:
+    cart = (await session.execute(LOCK_CART, {"cart_id": cart_id})).one_or_none()
     if cart is None:
         raise Refusal("not_found", "There is no such cart.")
     return cart
+
+
+LOCK_CART = text(
+    """
+    SELECT carts.id, carts.currency, carts.email, carts.order_id, carts.completed_at,
+           carts.shipping_address, carts.shipping_method, (
+               SELECT amount FROM shipping_rates JOIN shipping_methods USING (code)
+               WHERE code = carts.shipping_method AND currency = carts.currency AND is_active
+           ) AS shipping
+    FROM carts WHERE carts.id = :cart_id
+    FOR UPDATE OF carts
+    """
+)
 
 
 async def _placed_before(session: AsyncSession, order_id: UUID) -> PlacedOrder:
@@ -106,7 +114,7 @@ async def _placed_before(session: AsyncSession, order_id: UUID) -> PlacedOrder:
     return PlacedOrder(order_id=order.id, total=Money(order.total, order.currency), units=int(units or 0))
 
 
-def _check_may_become_an_order(cart: Cart) -> None:
+def _check_may_become_an_order(cart: Row[Any]) -> None:
     if cart.completed_at is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
     if cart.order_id is not None:
@@ -120,7 +128,7 @@ def _check_may_become_an_order(cart: Cart) -> None:
         raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=missing)
 
 
-async def _totals(session: AsyncSession, cart: Cart, lines: Sequence[PricedLine]) -> Totals:
+def _totals(cart: Row[Any], lines: Sequence[PricedLine]) -> Totals:
     if not lines:
         empty = {"pointer": "/items", "detail": "the cart is empty"}
         raise Refusal("cart_incomplete", "The cart is empty.", errors=[empty])
@@ -131,63 +139,35 @@ async def _totals(session: AsyncSession, cart: Cart, lines: Sequence[PricedLine]
             "Some items are not sold any more, or not in this currency.",
             items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in unsold],
         )
-    rate = await session.scalar(SHIPPING_RATE, {"code": cart.shipping_method, "currency": cart.currency})
-    if rate is None:
+    if cart.shipping is None:
         gone = {"pointer": "/shipping_method", "detail": "is not offered any more"}
         raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=[gone])
     return totals_of(
         [(Money(line.unit_price or 0, cart.currency), line.quantity) for line in lines],
-        shipping=Money(rate, cart.currency),
+        shipping=Money(cart.shipping, cart.currency),
     )
-
-
-SHIPPING_RATE = text(
-    """
-    SELECT shipping_rates.amount FROM shipping_rates JOIN shipping_methods USING (code)
-    WHERE shipping_rates.code = :code AND shipping_rates.currency = :currency AND shipping_methods.is_active
-    """
-)
 
 
 async def _write(
-    session: AsyncSession,
-    request: PlaceOrder,
-    cart: Cart,
-    lines: Sequence[PricedLine],
-    totals: Totals,
-    *,
-    provider: str,
+    session: AsyncSession, request: PlaceOrder, lines: Sequence[PricedLine], totals: Totals, *, provider: str
 ) -> None:
     total = totals.total
-    number = int(request.order_number.rpartition("-")[2])
     await session.execute(
-        insert(Order).values(
-            id=request.order_id,
-            number=number,
-            cart_id=cart.id,
-            user_id=cart.user_id,
-            email=cart.email,
-            currency=cart.currency,
-            subtotal=totals.subtotal.minor,
-            discount=totals.discount.minor,
-            shipping=totals.shipping.minor,
-            tax=totals.tax.minor,
-            total=total.minor,
-            shipping_method=cart.shipping_method,
-            shipping_address=cart.shipping_address,
-        )
+        WRITE_ORDER,
+        {
+            "order_id": request.order_id,
+            "number": sequence_of(request.order_number),
+            "cart_id": request.cart_id,
+            "subtotal": totals.subtotal.minor,
+            "discount": totals.discount.minor,
+            "shipping": totals.shipping.minor,
+            "tax": totals.tax.minor,
+            "total": total.minor,
+            "payment_id": request.payment_id,
+            "provider": provider,
+            "lines": json.dumps([_order_line(line) for line in lines]),
+        },
     )
-    await session.execute(insert(OrderLine).values(_order_lines(request.order_id, lines)))
-    await session.execute(
-        insert(Payment).values(
-            id=request.payment_id,
-            order_id=request.order_id,
-            provider=provider,
-            currency=total.currency,
-            amount=total.minor,
-        )
-    )
-    await session.execute(FREEZE_CART, {"cart_id": cart.id, "order_id": request.order_id})
     await record(
         session,
         request.order_id,
@@ -196,23 +176,37 @@ async def _write(
     )
 
 
-FREEZE_CART = text(
-    "UPDATE carts SET order_id = :order_id, version = version + 1, updated_at = now() WHERE id = :cart_id"
+WRITE_ORDER = text(
+    """
+    WITH cart AS (
+        UPDATE carts SET order_id = :order_id, version = version + 1, updated_at = now() WHERE id = :cart_id
+        RETURNING *
+    ), placed AS (
+        INSERT INTO orders (id, number, cart_id, user_id, email, currency, subtotal, discount, shipping, tax, total,
+                            shipping_method, shipping_address)
+        SELECT :order_id, :number, id, user_id, email, currency, :subtotal, :discount, :shipping, :tax, :total,
+               shipping_method, shipping_address
+        FROM cart
+        RETURNING id, currency, total
+    ), payment AS (
+        INSERT INTO payments (id, order_id, provider, currency, amount)
+        SELECT :payment_id, id, :provider, currency, total FROM placed
+    )
+    INSERT INTO order_lines (id, order_id, position, variant_id, sku, name, quantity, unit_price, line_total)
+    SELECT lines.id, placed.id, row_number() OVER (), variant_id, sku, name, quantity, unit_price,
+           unit_price * quantity
+    FROM placed, jsonb_to_recordset(CAST(:lines AS jsonb))
+         AS lines (id uuid, variant_id uuid, sku text, name text, quantity int, unit_price bigint)
+    """
 )
 
 
-def _order_lines(order_id: UUID, lines: Sequence[PricedLine]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": new_id(),
-            "order_id": order_id,
-            "position": position,
-            "variant_id": line.variant_id,
-            "sku": line.sku,
-            "name": line.name,
-            "quantity": line.quantity,
-            "unit_price": line.unit_price,
-            "line_total": (line.unit_price or 0) * line.quantity,
-        }
-        for position, line in enumerate(lines, start=1)
-    ]
+def _order_line(line: PricedLine) -> dict[str, Any]:
+    return {
+        "id": str(new_id()),
+        "variant_id": str(line.variant_id),
+        "sku": line.sku,
+        "name": line.name,
+        "quantity": line.quantity,
+        "unit_price": line.unit_price,
+    }

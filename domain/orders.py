@@ -43,6 +43,14 @@ def number_of(sequence: int) -> str:
     return f"S-{sequence}"
 
 
+def sequence_of(number: str) -> int:
+    """The other way round; ``ValueError`` for what is no order number."""
+    prefix, _, sequence = number.partition("-")
+    if prefix != "S" or not sequence.isdecimal():
+        raise ValueError(f"{number!r} is not an order number")
+    return int(sequence)
+
+
 class CancelReason(StrEnum):
     CUSTOMER = "customer"
     OPERATOR = "operator"

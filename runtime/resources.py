@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from db.deny_list import DenyList
-from db.engine import Sessions, connect, sessions_of
+from db.engine import Sessions, connect, reads_of, sessions_of
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
@@ -27,6 +27,7 @@ class Resources:
     settings: Settings
     engine: AsyncEngine
     sessions: Sessions
+    reads: Sessions
     redis: Redis
     temporal: Client
     payments: PaymentProvider
@@ -85,12 +86,13 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
             settings=settings,
             engine=engine,
             sessions=sessions,
+            reads=reads_of(engine),
             redis=redis,
             passwords=passwords,
             deny_list=DenyList(
                 redis, sessions, prefix=settings.cache.prefix, access_seconds=settings.auth.access_token_seconds
             ),
-            temporal=await temporal.connect(settings.temporal.address, settings.temporal.namespace),
+            temporal=await temporal.connect(settings.temporal),
             payments=provider,
             mailer=SmtpMailer(
                 host=mail.host,

@@ -49,6 +49,8 @@ class Temporal(Section):
     address: str = "127.0.0.1:7233"
     """Host and port of the Temporal frontend."""
     namespace: str = "default"
+    is_compressed: bool = False
+    """Compress what goes to the engine: for slow networks; inside a data centre it only costs processor time."""
     ui_url: str = "http://127.0.0.1:8233"
     """Where people open the Web UI; printed in links, never called."""
 

@@ -3,6 +3,7 @@
 from activities.shipping import ShippingActivities
 from runtime.resources import Resources
 from workers.duty import Duty
+from workers.notifications import notification_activities
 from workflows.fulfillment import Fulfillment
 
 
@@ -10,5 +11,12 @@ def build(resources: Resources) -> Duty:
     shipping = ShippingActivities(resources.sessions)
     return Duty(
         workflows=[Fulfillment],
-        activities=[shipping.plan, shipping.charge, shipping.ship, shipping.deliver, shipping.cancel],
+        activities=[
+            shipping.plan,
+            shipping.charge,
+            shipping.ship,
+            shipping.deliver,
+            shipping.cancel,
+            notification_activities(resources).order_confirmed,
+        ],
     )

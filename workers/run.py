@@ -55,8 +55,7 @@ def worker_for(queue: Queue, client: Client, resources: Resources) -> Worker:
 @asynccontextmanager
 async def serving(resources: Resources, queues: Iterable[Queue] = DUTIES.keys()) -> AsyncIterator[None]:
     """The queues are polled inside the block; leaving it lets running activities finish."""
-    engine = resources.settings.temporal
-    client = await connect_now(engine.address, engine.namespace)
+    client = await connect_now(resources.settings.temporal)
     async with AsyncExitStack() as stack:
         for queue in queues:
             await stack.enter_async_context(worker_for(queue, client, resources))

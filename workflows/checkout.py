@@ -1,5 +1,7 @@
 """From a cart to a paid order, or back to where it began."""
 
+from typing import NoReturn
+
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
@@ -70,9 +72,8 @@ class Checkout:
                 return self._refuse(refusal)
 
             await orders.confirm(self._the_order_to_confirm())
-        outcome = self._confirm()
-        await self._hand_over_to_fulfillment(order)
-        return outcome
+        self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+        return await self._hand_over_to_fulfillment(order)
 
     async def _take_payment(self, order: PlacedOrder) -> None:
         try:
@@ -106,6 +107,12 @@ class Checkout:
             search_attributes=self._search_attributes(OrderStatus.PENDING, PaymentStatus.REQUIRES_ACTION),
             static_summary=f"Payment of order {request.order_number}, {order.total}",
         )
+        workflow.upsert_search_attributes(
+            [
+                names.ORDER_STATUS.value_set(OrderStatus.PENDING),
+                names.PAYMENT_STATUS.value_set(PaymentStatus.REQUIRES_ACTION),
+            ]
+        )
         self._answer = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
         workflow.set_current_details(
             f"Order {request.order_number} waits for its customer to approve the payment of {order.total} "
@@ -135,28 +142,18 @@ class Checkout:
 
     def _refuse(self, refused: Refused) -> CheckoutOutcome:
         payment = PaymentStatus.VOIDED if self._money is MoneyBack.VOIDED else PaymentStatus.FAILED
-        return self._end(
-            CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused), OrderStatus.CANCELLED, payment
-        )
-
-    def _confirm(self) -> CheckoutOutcome:
-        return self._end(
-            CheckoutOutcome(status=CheckoutStatus.CONFIRMED), OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
-        )
-
-    def _end(self, outcome: CheckoutOutcome, order: OrderStatus, payment: PaymentStatus) -> CheckoutOutcome:
-        self._answer = self._outcome = outcome
-        reason = f" ({outcome.refused.code})" if outcome.refused else ""
-        workflow.set_current_details(f"Order {self._request.order_number} is {order}{reason}.")
         workflow.upsert_search_attributes(
-            [names.ORDER_STATUS.value_set(order), names.PAYMENT_STATUS.value_set(payment)]
+            [names.ORDER_STATUS.value_set(OrderStatus.CANCELLED), names.PAYMENT_STATUS.value_set(payment)]
         )
-        return outcome
+        workflow.set_current_details(f"Order {self._request.order_number} came to nothing: {refused.code}.")
+        self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
+        return self._outcome
 
-    async def _hand_over_to_fulfillment(self, order: PlacedOrder) -> None:
+    async def _hand_over_to_fulfillment(self, order: PlacedOrder) -> NoReturn:
+        """The same workflow goes on as the order's Fulfillment; whoever still waits is answered first."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
         request = self._request
-        await workflow.start_child_workflow(
-            Fulfillment.run,
+        workflow.continue_as_new(
             FulfillOrder(
                 order_id=order.order_id,
                 order_number=request.order_number,
@@ -165,13 +162,10 @@ class Checkout:
                 units=order.units,
                 authorize_key=self._authorize_key,
             ),
-            id=names.fulfillment_id(order.order_id),
+            workflow=Fulfillment.run,
             task_queue=names.Queue.FULFILLMENT,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             search_attributes=self._search_attributes(OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED),
-            static_summary=f"Order {request.order_number}, {order.total}, {order.units} units",
         )
-        await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _give_the_money_back(self, order: PlacedOrder) -> None:
         workflow.set_current_details(f"Order {self._request.order_number}: giving the money back.")
@@ -259,22 +253,20 @@ class Checkout:
     @workflow.update(description="Answers as soon as the order is confirmed, refused, or needs its customer to act")
     async def place(self) -> CheckoutOutcome:
         await workflow.wait_condition(lambda: self._answer is not None)
-        if self._answer is None:
-            raise AssertionError("waited for an answer")
-        return self._answer
+        return self._answer or UNDECIDED
 
     @workflow.update(description="Stop before the order is confirmed; all that was done is undone")
     async def cancel(self, request: AskToCancel) -> CheckoutOutcome:
         self._asked_to_cancel = self._asked_to_cancel or request
         await workflow.wait_condition(lambda: self._outcome is not None)
-        if self._outcome is None:
-            raise AssertionError("waited for the outcome")
-        return self._outcome
+        self._check_not_confirmed(request)
+        return self._outcome or UNDECIDED
 
     @cancel.validator
-    def _is_not_decided_yet(self, request: AskToCancel) -> None:
-        if self._outcome is not None:
-            raise ApplicationError("The checkout is over.", type="checkout_over", non_retryable=True)
+    def _check_not_confirmed(self, request: AskToCancel) -> None:
+        if self._outcome is not None and self._outcome.status is CheckoutStatus.CONFIRMED:
+            raise ApplicationError("The order is confirmed; ask its Fulfillment.", type="checkout_over")
 
 
 UNEXPLAINED = Refused(code="internal_error", detail="The order was not placed.")
+UNDECIDED = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=UNEXPLAINED)

@@ -19,17 +19,16 @@ def registration_id(user_id: UUID) -> str:
     return f"registration:{user_id}"
 
 
-def checkout_id(order_id: UUID) -> str:
-    """Derived from the order that the cart's one live checkout stands for, so twins meet in one workflow."""
-    return f"checkout:{order_id}"
+def order_id(order: UUID) -> str:
+    """One id for the whole life of an order: its first run is a ``Checkout``, the next its ``Fulfillment``.
+
+    The order's id was given out with the cart's one live checkout, so twins of a checkout meet in one workflow.
+    """
+    return f"order:{order}"
 
 
 def payment_id(payment: UUID) -> str:
     return f"payment:{payment}"
-
-
-def fulfillment_id(order_id: UUID) -> str:
-    return f"fulfillment:{order_id}"
 
 
 ORDER_ID = SearchAttributeKey.for_keyword("OrderId")

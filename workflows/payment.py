@@ -1,6 +1,5 @@
 """A payment that one call did not settle: the customer has to act, and may never come back."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -22,7 +21,7 @@ class Payment:
     @workflow.init
     def __init__(self, request: FollowPayment) -> None:
         self._request = request
-        self._has_news = False
+        self._has_news = True  # what was decided before this workflow began, nobody will say again
         self._is_given_up = False
 
     @workflow.run
@@ -52,7 +51,7 @@ class Payment:
                 timeout=max(deadline - workflow.now(), timedelta(0)),
                 timeout_summary="the customer's time to approve the payment",
             )
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return True
         return False
 

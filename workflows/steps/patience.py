@@ -88,3 +88,12 @@ A_DAY_OF_TRIES = Patience(
     longest_pause=timedelta(minutes=10),
 )
 """Mail and the like: worth a day of trying, not worth stopping an order for."""
+
+A_DAY_OF_TRIES_HERE = Patience(
+    attempt=timedelta(seconds=10),
+    budget=timedelta(hours=24),
+    first_pause=timedelta(seconds=1),
+    longest_pause=timedelta(minutes=10),
+    is_local=True,
+)
+"""The same for every single order: as a local step it costs the engine one event, not four and a task."""
