@@ -28,7 +28,7 @@ lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED) ## Measure
-	$(BIN)/sutler bench
+	$(BIN)/python -m benchmarks
 
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
 	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --group dev -o requirements/all.lock

@@ -9,6 +9,22 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill an
 
 
 @app.command()
+def up() -> None:
+    """Run the whole platform on this machine, with real servers and a real catalogue; Ctrl-C stops it."""
+    from deploy.up import up as bring_up
+
+    raise typer.Exit(bring_up())
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete the data that `sutler up` has made, after asking."""
+    from deploy.up import reset as delete
+
+    raise typer.Exit(delete(yes=yes))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
     from db import migrations
