@@ -7,8 +7,10 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.plugins.pydantic import PydanticPlugin
 
 from api.auth import provide_caller
+from api.bodies import discarding
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.metrics import counting
@@ -17,6 +19,10 @@ from api.stories import Stories
 from api.tracing import tracing
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
+from runtime.telemetry import configure_logging
+
+BODIES = PydanticPlugin(validate_strict=None)  # type: ignore[arg-type]
+"""``None`` leaves it to each field whether it is strict; Litestar's ``False`` overrules fields that are."""
 
 
 async def provide_resources(state: State) -> Resources:
@@ -54,13 +60,16 @@ def create_app(
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.api.max_body_bytes,
         openapi_config=openapi(settings.shop.name),
+        plugins=[BODIES],
         debug=False,
     )
     # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
-    app.asgi_handler = tracing(counting(app.asgi_handler))
+    app.asgi_handler = tracing(counting(discarding(app.asgi_handler)))
     return app
 
 
 def application() -> Any:
     """What the server imports: the API with the settings of the environment."""
-    return create_app(Settings())
+    settings = Settings()
+    configure_logging(settings.log_level)
+    return create_app(settings)

@@ -1,5 +1,6 @@
 """Every refusal the API can give, as RFC 9457 problem details."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -185,15 +186,18 @@ def on_validation(request: Request[Any, Any, Any], error: ValidationException) -
         errors = [{"pointer": pointer(item["loc"]), "detail": _sentence(item["msg"])} for item in of_pydantic]
     else:
         errors = [_of_litestar(item) for item in error.extra or [] if isinstance(item, dict)]
+        if missing := MISSING_PARAMETER.match(error.detail):
+            errors.append({"pointer": pointer([missing[1]]), "detail": "Field required"})
     return problem(request, "validation_failed", "Some fields are not acceptable.", errors=errors)
+
+
+MISSING_PARAMETER = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 
 def _of_litestar(item: dict[str, Any]) -> dict[str, str]:
     key, detail = item.get("key"), str(item.get("message", ""))
     if key == "data":
         return {"pointer": "", "detail": "This request needs a JSON body."}
-    if detail == f"'{key}'":  # Litestar's way to say that a parameter is missing
-        detail = "Field required"
     return {"pointer": pointer([key] if key else []), "detail": _sentence(detail)}
 
 

@@ -46,6 +46,9 @@ ENGINE_ANSWERS_WITHIN = 5.0
 
 WORKER_ANSWERS_WITHIN = 10.0
 
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
+"""A worker that is killed while it verifies somebody is noticed within the time that this person waits."""
+
 VERIFY: Any = Registration.verify  # the SDK's types do not know updates that take nothing
 
 
@@ -352,6 +355,7 @@ async def start_registration(resources: Resources, user_id: UUID) -> None:
                 ),
                 id=registration_id(user_id),
                 task_queue=Queue.REGISTRATION,
+                task_timeout=WORKFLOW_TASK_TIMEOUT,
                 static_summary=f"New account, to be verified within {auth.verification_hours} hours",
                 search_attributes=TypedSearchAttributes([SearchAttributePair(CUSTOMER_ID, str(user_id))]),
             )

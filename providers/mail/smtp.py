@@ -39,8 +39,7 @@ class SmtpMailer:
     async def send(self, mail: Mail) -> None:
         # The library's own errors quote the recipient, so they end here.
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._hand_over(self._message(mail))
+            await self._hand_over(self._message(mail))
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if min(codes) >= FIRST_PERMANENT_REPLY:
@@ -61,11 +60,12 @@ class SmtpMailer:
             timeout=self._timeout_seconds,
         )
         try:
-            await server.connect()
-            await server.send_message(message)
+            async with asyncio.timeout(self._timeout_seconds):
+                await server.connect()
+                await server.send_message(message)
             # The mail is accepted: how the goodbye goes does not matter any more.
             with suppress(aiosmtplib.SMTPException, OSError):
-                await server.quit()
+                await server.quit(timeout=1)
         finally:
             server.close()
 

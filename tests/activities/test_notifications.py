@@ -1,0 +1,202 @@
+"""Mails are sent once for their occasion, and only while there is somebody to read them."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+
+from activities.notifications import NotificationActivities
+from db.customers import User
+from db.notifications import SentMail
+from db.orders import Order, OrderLine
+from db.payments import Payment
+from domain.customers import AccountStatus, Customer
+from domain.notifications import AboutOrder, Mail, MailOutcome
+from domain.orders import OrderStatus
+from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
+from providers.mail.letters import Letters
+from runtime.resources import Resources
+
+ADDRESS = {"name": "Ada Testcase", "line1": "12 Orchard Lane", "city": "Springfield", "country": "US"}
+UNTIL = datetime(2026, 11, 26, 14, 30, tzinfo=UTC)
+
+
+@dataclass
+class Outbox:
+    """Takes every mail, or fails as told."""
+
+    error: Exception | None = None
+    mails: list[Mail] = field(default_factory=list)
+
+    async def send(self, mail: Mail) -> None:
+        if self.error:
+            raise self.error
+        self.mails.append(mail)
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def mailing(resources: Resources, outbox: Outbox) -> NotificationActivities:
+    return NotificationActivities(
+        resources.sessions,
+        outbox,
+        Letters(shop_name="Sutler"),
+        link=lambda user_id, created_at: (f"http://shop.test/verify-email?token={user_id}", UNTIL),
+    )
+
+
+async def a_customer(resources: Resources, status: AccountStatus = AccountStatus.PENDING_VERIFICATION) -> Customer:
+    name = f"ada.{uuid4().hex[:12]}"
+    async with resources.sessions.begin() as session:
+        user = User(username=name, email=f"{name}@example.com", password_hash="x", status=status)
+        session.add(user)
+        await session.flush()
+        return Customer(user_id=user.id)
+
+
+async def is_noted(resources: Resources, key: str) -> bool:
+    async with resources.sessions() as session:
+        return bool(await session.scalar(select(func.count()).select_from(SentMail).where(SentMail.key == key)))
+
+
+async def test_a_new_account_is_mailed_its_link(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources)
+
+    assert await mailing.verification(customer) is MailOutcome.SENT
+
+    [mail] = outbox.mails
+    assert mail.key == f"verification:{customer.user_id}"
+    assert f"http://shop.test/verify-email?token={customer.user_id}" in mail.text
+    assert await is_noted(resources, mail.key)
+
+
+async def test_a_repeated_step_sends_nothing_more(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources)
+    await mailing.verification(customer)
+
+    assert await mailing.verification(customer) is MailOutcome.SENT_BEFORE
+    assert len(outbox.mails) == 1
+
+
+async def test_the_reminder_is_a_mail_of_its_own(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources)
+    await mailing.verification(customer)
+
+    assert await mailing.reminder(customer) is MailOutcome.SENT
+    assert [mail.key for mail in outbox.mails] == [f"verification:{customer.user_id}", f"reminder:{customer.user_id}"]
+
+
+async def test_nobody_is_mailed_when_the_account_is_gone(mailing: NotificationActivities, outbox: Outbox) -> None:
+    assert await mailing.reminder(Customer(user_id=uuid4())) is MailOutcome.NOBODY_TO_SEND_TO
+    assert outbox.mails == []
+
+
+async def test_nobody_is_reminded_of_what_they_have_done(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources, AccountStatus.ACTIVE)
+    assert await mailing.reminder(customer) is MailOutcome.NOBODY_TO_SEND_TO
+    assert outbox.mails == []
+
+
+async def test_a_mail_that_no_server_took_is_not_noted_and_goes_out_later(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources)
+    outbox.error = MailNotAcceptedError("SMTP 451")
+    with pytest.raises(MailNotAcceptedError):
+        await mailing.verification(customer)
+    assert not await is_noted(resources, f"verification:{customer.user_id}")
+
+    outbox.error = None
+    assert await mailing.verification(customer) is MailOutcome.SENT
+
+
+async def test_a_mailbox_that_does_not_exist_is_an_answer_not_a_failure(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    customer = await a_customer(resources)
+    outbox.error = NoSuchMailboxError("SMTP 550")
+
+    assert await mailing.verification(customer) is MailOutcome.REFUSED
+    assert not await is_noted(resources, f"verification:{customer.user_id}")
+
+
+async def an_order(resources: Resources) -> UUID:
+    async with resources.sessions.begin() as session:
+        order = Order(
+            number=int(uuid4().int % 10**12),
+            cart_id=uuid4(),
+            email="ada@example.com",
+            status=OrderStatus.CONFIRMED,
+            currency="USD",
+            subtotal=3998,
+            discount=0,
+            shipping=499,
+            tax=0,
+            total=4497,
+            shipping_method="standard",
+            shipping_address={
+                "name": "Ada Testcase",
+                "line1": "12 Orchard Lane",
+                "city": "Springfield",
+                "country": "US",
+            },
+        )
+        session.add(order)
+        await session.flush()
+        session.add(
+            OrderLine(
+                order_id=order.id,
+                position=1,
+                variant_id=uuid4(),
+                sku="TEA",
+                name="Tea",
+                quantity=2,
+                unit_price=1999,
+                line_total=3998,
+            )
+        )
+        session.add(Payment(order_id=order.id, provider="stripe", currency="USD", amount=4497))
+        return order.id
+
+
+async def test_a_confirmed_order_is_mailed_once_with_its_lines_and_its_total(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    about = AboutOrder(order_id=await an_order(resources))
+
+    assert await mailing.order_confirmed(about) is MailOutcome.SENT
+    assert await mailing.order_confirmed(about) is MailOutcome.SENT_BEFORE
+
+    [mail] = outbox.mails
+    assert mail.key == f"order_confirmed:{about.order_id}"
+    assert mail.to == "ada@example.com"
+    assert "2 x Tea at USD 19.99: USD 39.98" in mail.text
+    assert "Total: USD 44.97" in mail.text
+    assert "Ada Testcase\n12 Orchard Lane\nSpringfield\nUS\n" in mail.text
+
+
+async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed_by_mail(
+    mailing: NotificationActivities, outbox: Outbox, resources: Resources
+) -> None:
+    order_id = await an_order(resources)
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            update(Order).where(Order.id == order_id).values(status=OrderStatus.CANCELLED, cancel_reason="customer")
+        )
+
+    assert await mailing.order_confirmed(AboutOrder(order_id=order_id)) is MailOutcome.NOBODY_TO_SEND_TO
+    assert outbox.mails == []
