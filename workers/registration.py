@@ -8,6 +8,7 @@ from workflows.registration import Registration
 
 
 def build(resources: Resources) -> Duty:
+    resources.tokens  # noqa: B018 (a missing signing key is noticed now, not by the first mail)
     customers = CustomerActivities(resources.sessions)
     notifications = notification_activities(resources)
     return Duty(
