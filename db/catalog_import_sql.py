@@ -55,18 +55,17 @@ DROP_PRODUCTS_WITHOUT_VARIANTS = """
 
 MERGE_PRODUCTS = """
     INSERT INTO products (id, slug, name, description, brand, category_id, is_active)
-    SELECT wanted.* FROM (
-        SELECT s.id, s.slug, s.name,
-               coalesce(s.description, p.description, '') AS description,
-               nullif(coalesce(s.brand, p.brand), '') AS brand,
-               coalesce(s.category_id, p.category_id) AS category_id,
-               coalesce(s.is_active, p.is_active, true) AS is_active
-        FROM staged_products s LEFT JOIN products p ON p.slug = s.slug
-        ORDER BY s.slug
-    ) wanted LEFT JOIN products p ON p.slug = wanted.slug
+    SELECT s.id, s.slug, s.name,
+           coalesce(s.description, p.description, ''),
+           nullif(coalesce(s.brand, p.brand), ''),
+           coalesce(s.category_id, p.category_id),
+           coalesce(s.is_active, p.is_active, true)
+    FROM staged_products s LEFT JOIN products p ON p.slug = s.slug
     WHERE p.id IS NULL OR p.archived_at IS NOT NULL
-       OR (p.name, p.description, p.brand, p.category_id, p.is_active)
-          IS DISTINCT FROM (wanted.name, wanted.description, wanted.brand, wanted.category_id, wanted.is_active)
+       OR (p.name, p.description, p.brand, p.category_id, p.is_active) IS DISTINCT FROM (
+           s.name, coalesce(s.description, p.description), nullif(coalesce(s.brand, p.brand), ''),
+           coalesce(s.category_id, p.category_id), coalesce(s.is_active, p.is_active)
+       )
     ON CONFLICT (slug) DO UPDATE SET
         name = excluded.name, description = excluded.description, brand = excluded.brand,
         category_id = excluded.category_id, is_active = excluded.is_active,

@@ -133,7 +133,7 @@ def _not_longer(column: str, text: str, longest: int) -> str:
 
 
 SPACES = re.compile(r"\s+")
-TAG = re.compile(r"(<[^<>]*>)")
+TAG = re.compile(r"(<[a-zA-Z/!?][^<>]*>)")
 BLOCK = re.compile(r"</?(?:p|div|br|li|ul|ol|h[1-6]|tr|table|section|article|hr|blockquote)\b", re.IGNORECASE)
 UNSEEN = re.compile(r"<(/?)(?:script|style)\b", re.IGNORECASE)
 

@@ -71,6 +71,7 @@ def _told(report: Report, console: Console) -> int:
     if report.imported.errors:
         console.print(errors_table(report))
     console.print(summary(report))
+    console.print(speed(report), highlight=False)
     return 0 if report.is_clean else 1
 
 
@@ -169,20 +170,22 @@ def progress_of(console: Console, total: int, report: Report) -> Iterator[Callab
 
 
 def summary(report: Report) -> Table:
-    """What was created, updated, left alone and refused, and how fast it went."""
+    """What was created, updated and left alone."""
     table = Table(show_edge=False)
     for heading in ("", "created", "updated", "unchanged"):
         table.add_column(heading, justify="left" if not heading else "right")
     tallies: dict[str, Tally] = {"products": report.imported.products, "variants": report.imported.variants}
     for name, tally in tallies.items():
         table.add_row(name, f"{tally.created:,}", f"{tally.updated:,}", f"{tally.unchanged:,}")
-    rows, seconds = report.reading.rows, report.seconds
-    speed = rows / seconds if seconds else 0
-    table.caption = (
-        f"{rows:,} rows in {seconds:.1f} s ({speed:,.0f} rows/s, of which COPY {report.imported.copy_seconds:.1f} s); "
-        f"{len(report.failed_lines):,} rows failed"
-    )
     return table
+
+
+def speed(report: Report) -> str:
+    rows, seconds = report.reading.rows, report.seconds
+    return (
+        f"{rows:,} rows in {seconds:.1f} s, {rows / seconds if seconds else 0:,.0f} rows/s "
+        f"({report.imported.copy_seconds:.1f} s of it COPY); {len(report.failed_lines):,} failed"
+    )
 
 
 def errors_table(report: Report) -> Table:
