@@ -81,17 +81,17 @@ async def test_a_page_takes_two_statements_however_long_it_is(resources: Resourc
         assert len(statements) == 2
 
 
-async def test_each_facet_takes_one_statement_more(resources: Resources) -> None:
-    brand = unique("Brand")
-    await a_product(resources.sessions, brand=brand)
+async def test_a_category_and_each_facet_take_one_statement_more(resources: Resources) -> None:
+    brand, category_id = unique("Brand"), await a_category(resources.sessions)
+    await a_product(resources.sessions, brand=brand, category_id=category_id)
 
     with counted_statements(resources.engine) as statements:
         async with resources.sessions() as session:
-            query = ProductQuery(currency="USD", limit=5, brand=brand, facets=list(Facet))
+            query = ProductQuery(currency="USD", limit=5, brand=brand, category=str(category_id), facets=list(Facet))
             page = await catalog_views.products(session, query)
 
     assert len(page.items) == 1
-    assert len(statements) == 4
+    assert len(statements) == 5
 
 
 async def test_a_search_uses_the_index(resources: Resources) -> None:
