@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post, put
-from pydantic import EmailStr, Field
+from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
 from api.errors import refuses
-from api.schemas import Amount, CurrencyCode, Input, Output, amount
+from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount
 from db import cart_views, carts
 from db.carts import LARGEST_QUANTITY, Cart
 from domain.errors import Refusal
@@ -34,7 +34,7 @@ class ItemChange(Input):
 
 
 class CartEmail(Input):
-    email: EmailStr
+    email: Email
 
 
 class ShippingAddress(Input):

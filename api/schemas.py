@@ -2,9 +2,21 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from domain.money import Money
+
+
+def acceptable_email(email: str) -> str:
+    try:
+        # Addresses below .test are let in: nobody can own one, and everybody tries with one.
+        return validate_email(email.strip(), check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError:
+        raise ValueError("This is not an e-mail address.") from None
+
+
+Email = Annotated[str, AfterValidator(acceptable_email), WithJsonSchema({"type": "string", "format": "email"})]
 
 
 class Input(BaseModel):

@@ -82,6 +82,15 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
         passwords = Passwords()
         stack.callback(passwords.close)
         sessions = sessions_of(engine)
+        mailer = SmtpMailer(
+            host=mail.host,
+            port=mail.port,
+            sender=mail.sender,
+            username=mail.username,
+            password=mail.password.get_secret_value() if mail.password else None,
+            start_tls=mail.start_tls,
+        )
+        stack.push_async_callback(mailer.aclose)
         yield Resources(
             settings=settings,
             engine=engine,
@@ -94,12 +103,5 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
             ),
             temporal=await temporal.connect(settings.temporal),
             payments=provider,
-            mailer=SmtpMailer(
-                host=mail.host,
-                port=mail.port,
-                sender=mail.sender,
-                username=mail.username,
-                password=mail.password.get_secret_value() if mail.password else None,
-                start_tls=mail.start_tls,
-            ),
+            mailer=mailer,
         )

@@ -11,9 +11,11 @@ import pytest
 
 from db import migrations
 from deploy import embedded
+from domain.customers import Role
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.processes import answers, free_port, process
+from tests.support.staff import headers_of
 from workers.run import serving
 
 
@@ -35,6 +37,8 @@ def environment(stack: embedded.Running, tmp_path_factory: pytest.TempPathFactor
         "APP_LOG_LEVEL": "WARNING",
         "APP_AUTH__SIGNING_KEY_FILE": str(directory / "signing-key.pem"),
         "APP_API__PORT": str(api),
+        # How long an answer takes on a busy machine is not what tests are about.
+        "APP_API__CHECKOUT_WAIT_SECONDS": "40",
         "APP_SHOP__PUBLIC_URL": f"http://127.0.0.1:{api}",
         "APP_SANDBOX__PORT": str(sandbox),
         "APP_SANDBOX__SMTP_PORT": str(smtp),
@@ -94,8 +98,15 @@ def api_url(settings: Settings, environment: dict[str, str], tmp_path_factory: p
 @pytest.fixture
 async def api(api_url: str, workers: None) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a session of its own: pass headers to be somebody."""
-    async with httpx.AsyncClient(base_url=api_url, timeout=30) as client:
+    limits = httpx.Limits(max_connections=250)
+    async with httpx.AsyncClient(base_url=api_url, timeout=60, limits=limits) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def operator(resources: Resources) -> dict[str, str]:
+    """Headers of somebody who may do what operators may."""
+    return await headers_of(resources, Role.OPERATOR)
 
 
 @pytest.fixture

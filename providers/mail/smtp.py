@@ -1,4 +1,4 @@
-"""Mail by SMTP, one connection per mail."""
+"""Mail by SMTP, over connections that are kept between mails."""
 
 import asyncio
 from contextlib import suppress
@@ -12,6 +12,8 @@ from domain.notifications import Mail
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
 
 FIRST_PERMANENT_REPLY = 500
+MOST_IDLE = 4
+"""Connections kept for the next mails; greeting and TLS cost more than a mail."""
 
 
 class SmtpMailer:
@@ -35,6 +37,7 @@ class SmtpMailer:
         self._password = password
         self._start_tls = start_tls
         self._timeout_seconds = timeout_seconds
+        self._idle: list[aiosmtplib.SMTP] = []
 
     async def send(self, mail: Mail) -> None:
         # The library's own errors quote the recipient, so they end here.
@@ -50,7 +53,33 @@ class SmtpMailer:
         except (aiosmtplib.SMTPException, OSError) as error:  # a TimeoutError is an OSError
             raise MailNotAcceptedError(type(error).__name__) from None
 
+    async def aclose(self) -> None:
+        while self._idle:
+            await _say_goodbye(self._idle.pop())
+
     async def _hand_over(self, message: EmailMessage) -> None:
+        async with asyncio.timeout(self._timeout_seconds):
+            server = await self._connected()
+            try:
+                await server.send_message(message)
+            except BaseException:
+                server.close()
+                raise
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(server)
+        else:
+            await _say_goodbye(server)
+
+    async def _connected(self) -> aiosmtplib.SMTP:
+        """A connection that was kept and still answers, or a new one."""
+        while self._idle:
+            kept = self._idle.pop()
+            try:
+                await kept.rset()
+            except (aiosmtplib.SMTPException, OSError):
+                kept.close()
+            else:
+                return kept
         server = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -59,15 +88,8 @@ class SmtpMailer:
             start_tls=True if self._start_tls else None,
             timeout=self._timeout_seconds,
         )
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await server.connect()
-                await server.send_message(message)
-            # The mail is accepted: how the goodbye goes does not matter any more.
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await server.quit(timeout=1)
-        finally:
-            server.close()
+        await server.connect()
+        return server
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()
@@ -85,3 +107,10 @@ class SmtpMailer:
     @property
     def _domain(self) -> str:
         return parseaddr(self._sender)[1].rpartition("@")[2]
+
+
+async def _say_goodbye(server: aiosmtplib.SMTP) -> None:
+    """How the goodbye goes does not matter: what was accepted is accepted."""
+    with suppress(aiosmtplib.SMTPException, OSError):
+        await server.quit(timeout=1)
+    server.close()

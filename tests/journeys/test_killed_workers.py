@@ -1,0 +1,130 @@
+"""Workers die in the middle of a checkout; the order does not notice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from domain.inventory import StockLevel
+from runtime.resources import Resources
+from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
+from tests.support.engines import PrivateShop, eventually, private_shop
+from tests.support.people import mails_to
+from tests.support.shopper import Shopper
+from workflows.names import Queue
+
+
+@pytest.fixture
+async def shop(resources: Resources, environment: dict[str, str], tmp_path: Path) -> AsyncIterator[PrivateShop]:
+    async with private_shop(resources, environment, tmp_path) as private:
+        yield private
+
+
+async def test_a_checkout_worker_killed_while_the_card_is_asked_confirms_and_charges_once(
+    shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    worker = await shop.start_worker(Queue.CHECKOUT)
+    await shop.start_worker(Queue.PAYMENTS)
+    shopper = Shopper(shop.http, email="killed.checkout@example.com")
+    cart = await shopper.a_cart((product.variant_id, 1))
+    await slow_down_the_next_card(sandbox, seconds=1.5)
+
+    answer = asyncio.create_task(shopper.check_out(cart))
+    await eventually(lambda: is_placed(resources, cart))
+    worker.kill()
+    await asyncio.to_thread(worker.wait)
+    await shop.start_worker(Queue.CHECKOUT)
+    await shop.start_worker(Queue.FULFILLMENT)
+
+    await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
+    assert len(await mails_to(sandbox, shopper.email)) == 1
+
+
+async def test_a_checkout_worker_killed_inside_the_placing_transaction_places_the_order_once(
+    shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    worker = await shop.start_worker(Queue.CHECKOUT)
+    await shop.start_worker(Queue.PAYMENTS)
+    shopper = Shopper(shop.http)
+    cart = await shopper.a_cart((product.variant_id, 1))
+
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            text("SELECT 1 FROM stock WHERE variant_id = :id FOR UPDATE"), {"id": product.variant_id}
+        )
+        answer = asyncio.create_task(shopper.check_out(cart))
+        await eventually(lambda: somebody_waits_for_stock(resources))
+        worker.kill()
+        await asyncio.to_thread(worker.wait)
+    await shop.start_worker(Queue.CHECKOUT)
+
+    await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
+
+
+async def test_a_payments_worker_killed_while_the_card_is_asked_charges_once(
+    shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    await shop.start_worker(Queue.CHECKOUT)
+    worker = await shop.start_worker(Queue.PAYMENTS)
+    shopper = Shopper(shop.http)
+    cart = await shopper.a_cart((product.variant_id, 1))
+    await slow_down_the_next_card(sandbox, seconds=1.5)
+
+    answer = asyncio.create_task(shopper.check_out(cart))
+    await eventually(lambda: is_placed(resources, cart))
+    await eventually(lambda: the_fault_was_used(sandbox))
+    worker.kill()
+    await asyncio.to_thread(worker.wait)
+    await shop.start_worker(Queue.PAYMENTS)
+
+    await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
+
+
+async def slow_down_the_next_card(sandbox: httpx.AsyncClient, *, seconds: float) -> None:
+    fault = {"operation": "create", "fault": "latency", "ms": int(seconds * 1000)}
+    response = await sandbox.put("/faults", json={"payments": {"next": [fault]}})
+    assert response.status_code == 200, response.text
+
+
+async def the_fault_was_used(sandbox: httpx.AsyncClient) -> bool:
+    faults: dict[str, Any] = (await sandbox.get("/faults")).json()
+    return not faults["payments"]["next"]
+
+
+async def is_placed(resources: Resources, cart_id: str) -> bool:
+    async with resources.sessions() as session:
+        return bool(await session.scalar(text("SELECT 1 FROM orders WHERE cart_id = :id"), {"id": UUID(cart_id)}))
+
+
+async def somebody_waits_for_stock(resources: Resources) -> bool:
+    async with resources.sessions() as session:
+        waiting = await session.scalar(
+            text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM stock%'")
+        )
+        return bool(waiting)
+
+
+async def is_confirmed_and_charged_once(
+    answer: httpx.Response, product: AProduct, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    assert answer.status_code == 201, answer.text
+    order = answer.json()
+    assert (order["status"], order["payment"]["status"]) == ("confirmed", "authorized")
+    ledger = (await sandbox.get("/ledger")).json()["items"]
+    of_this_order = [row for row in ledger if row["metadata"].get("order_id") == order["id"]]
+    assert [(row["kind"], row["amount"]) for row in of_this_order] == [("authorize", 1499)]
+    assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=3, reserved=1)
+    assert await ledger_of(resources.sessions, product.variant_id) == StockLevel(on_hand=3, reserved=1)
+    async with resources.sessions() as session:
+        events = await session.scalars(
+            text("SELECT type FROM order_events WHERE order_id = :id ORDER BY sequence"), {"id": UUID(order["id"])}
+        )
+        assert events.all() == ["order.placed", "order.confirmed"]

@@ -1,0 +1,90 @@
+"""A shop of its own within the session's servers, for tests that stop and kill parts of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from runtime import temporal
+from runtime.resources import Resources
+from tests.support.processes import answers, free_port, process
+from workflows.names import SEARCH_ATTRIBUTES, Queue
+
+
+@dataclass
+class PrivateShop:
+    """An API and workers of one's own; nobody else's workers serve its queues."""
+
+    client: Client
+    http: httpx.AsyncClient
+    environment: dict[str, str]
+    directory: Path
+    _parts: ExitStack
+
+    async def start_worker(self, queue: Queue) -> "Popen[bytes]":
+        """A worker process that is polling when this returns."""
+        name = f"{queue}-{uuid4().hex[:6]}"
+        ready = self.directory / f"{name}.ready"
+        part = process(
+            "cli",
+            "worker",
+            queue,
+            environment={**self.environment, "APP_READY_FILE": str(ready)},
+            ready=ready.exists,
+            log=self.directory / f"{name}.log",
+            within=60,
+        )
+        return await asyncio.to_thread(self._parts.enter_context, part)
+
+
+@asynccontextmanager
+async def private_shop(
+    resources: Resources, environment: dict[str, str], directory: Path
+) -> AsyncIterator[PrivateShop]:
+    namespace = f"private-{uuid4().hex[:8]}"
+    await make_namespace(resources, namespace)
+    port = free_port()
+    own = {**environment, "APP_TEMPORAL__NAMESPACE": namespace, "APP_API__PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    client = await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
+    with ExitStack() as parts:
+        api = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=directory / "api.log")
+        await asyncio.to_thread(parts.enter_context, api)
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            yield PrivateShop(client, http, own, directory, parts)
+
+
+async def make_namespace(resources: Resources, namespace: str) -> None:
+    """A namespace of the engine with the shop's search attributes, ready for use."""
+    client = resources.temporal
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
+    )
+    attributes = {key.name: key.indexed_value_type.value for key in SEARCH_ATTRIBUTES}
+    wish = AddSearchAttributesRequest(search_attributes=attributes, namespace=namespace)
+
+    async def is_made() -> bool:
+        try:
+            await client.operator_service.add_search_attributes(wish)
+        except RPCError as error:
+            return "already" in str(error).lower()
+        return True
+
+    await eventually(is_made)
+
+
+async def eventually(happened: Callable[[], Awaitable[bool]], within: float = 30) -> None:
+    async with asyncio.timeout(within):
+        while not await happened():  # noqa: ASYNC110 (it happens in another process)
+            await asyncio.sleep(0.02)
