@@ -20,7 +20,7 @@ from domain.catalog import (
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class BadCell(Exception):  # noqa: N818 - an outcome that is collected, not an accident
+class BadCell(Exception):
     """A value of a row that cannot be imported, and why."""
 
     def __init__(self, column: str, reason: str) -> None:
