@@ -64,12 +64,64 @@ def worker(queues: list[str]) -> None:
     run(Settings(), list(Queue) if queues == ["all"] else [Queue(name) for name in queues])
 
 
+@app.command()
+def demo(
+    guest: Annotated[bool, typer.Option("--guest", help="Buy without an account.")] = False,
+    declined: Annotated[bool, typer.Option("--declined", help="Pay with a card that is declined.")] = False,
+    three_d_secure: Annotated[
+        bool, typer.Option("--three-d-secure", help="Pay with a card whose bank wants to see its customer.")
+    ] = False,
+) -> None:
+    """Buy something from the running shop over HTTP, ship it, and tell the story as it happens."""
+    from deploy.demo import Card
+    from deploy.demo import demo as tell
+
+    if declined and three_d_secure:
+        raise typer.BadParameter("choose one of --declined and --three-d-secure")
+    card = Card.DECLINED if declined else Card.THREE_D_SECURE if three_d_secure else Card.GOOD
+    raise typer.Exit(tell(card=card, as_guest=guest))
+
+
+order = typer.Typer(no_args_is_help=True, help="Orders of the running shop, as its operators see them.")
+app.add_typer(order, name="order")
+
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="SUTLER_TOKEN", help="An operator's access token; without one, the demo operator signs in."),
+]
+
+
+@order.command("list")
+def order_list(
+    status: Annotated[str | None, typer.Option(help="pending, confirmed, shipped, delivered or cancelled.")] = None,
+    needs_attention: Annotated[bool, typer.Option("--needs-attention", help="Only those that need a person.")] = False,
+    customer: Annotated[str | None, typer.Option(help="The e-mail address of an order.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    token: Token = None,
+) -> None:
+    """List orders, newest first."""
+    from deploy.orders import list_orders
+
+    query = {"status": status, "q": customer, "needs_attention": "true" if needs_attention else None, "limit": limit}
+    raise typer.Exit(list_orders({name: str(value) for name, value in query.items() if value is not None}, token))
+
+
+@order.command("show")
+def order_show(
+    number: Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")], token: Token = None
+) -> None:
+    """Show one order: its lines, its timeline, and where to look closer."""
+    from deploy.orders import show_order
+
+    raise typer.Exit(show_order(number, token))
+
+
 accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")
 app.add_typer(accounts, name="accounts")
 
 
-@accounts.command()
-def demo() -> None:
+@accounts.command("demo")
+def accounts_demo() -> None:
     """Make the two verified demo accounts; refused in production."""
     import asyncio
 

@@ -83,8 +83,8 @@ def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSett
 def next_steps(settings: UpSettings) -> list[str]:
     """Three commands to try, as they can be pasted into another terminal."""
     steps = [
-        f"{_command('sutler')} demo",
-        f"{_command('temporal')} workflow list --address {settings.temporal_address}",
+        f"{command('sutler')} demo",
+        f"{command('temporal')} workflow list --address {settings.temporal_address}",
         f"curl -s '{settings.api_url}/v1/products?limit=3'",
     ]
     if settings.environment() != UpSettings.model_construct().environment():
@@ -92,7 +92,7 @@ def next_steps(settings: UpSettings) -> list[str]:
     return steps
 
 
-def _command(name: str) -> str:
+def command(name: str) -> str:
     """How one calls a program of our virtual environment, shorter when it is activated."""
     return name if os.environ.get("VIRTUAL_ENV") == sys.prefix else _short(Path(sys.prefix) / "bin" / name)
 

@@ -1,0 +1,75 @@
+"""``sutler order``: orders of the running shop, asked over HTTP as an operator would."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
+
+from rich.console import Console
+
+from deploy.order_tables import lines_table, look_closer, orders_table, timeline_table
+from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, terminal, visitors
+from runtime.settings import Settings
+
+
+def list_orders(query: Mapping[str, str], token: str | None) -> int:
+    """Print the orders that the query of ``GET /v1/admin/orders`` finds; the exit code."""
+
+    async def look(operator: Visitor, _: Settings, console: Console) -> None:
+        found = await operator.get("/v1/admin/orders", **query)
+        console.print(orders_table(found["items"]))
+        if found["next_cursor"]:
+            console.print(f"There are more than these {len(found['items'])}.")
+
+    return _as_operator(look, token)
+
+
+def show_order(number: str, token: str | None) -> int:
+    """Print the order with this number or id; the exit code."""
+
+    async def look(operator: Visitor, settings: Settings, console: Console) -> None:
+        order = await _find(operator, number)
+        if order is None:
+            raise NoSuchOrderError(f"There is no order {number}.")
+        events = await operator.get(f"/v1/orders/{order['id']}/events", limit="100")
+        console.print(orders_table([order]))
+        if order["totals"]:
+            console.print(lines_table(order))
+        console.print(timeline_table(events["items"]))
+        look_closer(console, settings.temporal, order)
+
+    return _as_operator(look, token)
+
+
+class NoSuchOrderError(Exception):
+    """No order has this number or id."""
+
+
+async def _find(operator: Visitor, number: str) -> Json:
+    try:
+        answer = await operator.ask("GET", f"/v1/orders/{UUID(number)}")
+    except ValueError:
+        found = await operator.get("/v1/admin/orders", q=number, limit="1")
+        return found["items"][0] if found["items"] else None
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise UnwelcomeError(answer)
+    return answer.body
+
+
+def _as_operator(look: Callable[[Visitor, Settings, Console], Awaitable[None]], token: str | None) -> int:
+    settings, console = Settings(), terminal()
+
+    async def visit() -> None:
+        async with visitors(settings) as operator:
+            operator.token = token
+            if token is None:
+                await operator.sign_in(OPERATOR, settings.demo.password.get_secret_value())
+            await look(operator, settings, console)
+
+    try:
+        asyncio.run(visit())
+    except (NobodyAnswersError, NoSuchOrderError, UnwelcomeError) as problem:
+        console.print(str(problem), soft_wrap=True)
+        return 1
+    return 0
