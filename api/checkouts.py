@@ -5,20 +5,21 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller
 from api.carts import may_use
 from api.errors import PROBLEM_JSON, PROBLEMS, problem_body, refuses
-from api.orders import OrderOut, visible_order
+from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
 from api.stories import Stories
 from api.tracing import trace_id_of
 from db import cart_views, checkouts
 from db.checkouts import Intake, Wish
 from domain.errors import Refusal
-from domain.orders import CheckoutStatus, OrderStatus, Refused, StartCheckout, number_of
+from domain.orders import OrderStatus, Refused, StartCheckout, number_of
 from runtime.resources import Resources
 
 
@@ -54,7 +55,15 @@ Key = Annotated[
     "/v1/checkouts",
     tags=["Checkout"],
     summary="Order a cart",
-    responses=refuses(
+    responses={
+        201: ResponseSpec(data_container=OrderOut, description="The confirmed order", generate_examples=False),
+        202: ResponseSpec(
+            data_container=OrderOut,
+            description="Not decided yet: look at `Location`; or the payer must act: see `payment.next_action`",
+            generate_examples=False,
+        ),
+    }
+    | refuses(
         "idempotency_key_required",
         "idempotency_key_reused",
         "unauthenticated",
@@ -77,7 +86,7 @@ async def check_out(
     resources: Resources,
     stories: Stories,
     idempotency_key: Key,
-) -> Response[OrderOut]:
+) -> Response[Any]:
     """Prices the cart, reserves its goods, authorises the payment and confirms the order.
 
     201 with the confirmed order. 202 with its `Location` when that takes longer than the wait or the payer must act
@@ -104,13 +113,17 @@ async def check_out(
     )
     if outcome is not None and outcome.refused is not None:
         return await _refused(outcome.refused, checkout, request, resources, replayed)
-    order = await visible_order(resources, checkout.order_id, caller, data.cart_id)
-    if order.status is OrderStatus.CANCELLED:
-        return await _refused(_why_cancelled(order), checkout, request, resources, replayed)
-    if (outcome is None or outcome.status is CheckoutStatus.REQUIRES_ACTION) and order.status is OrderStatus.PENDING:
-        return Response(order, status_code=202, headers={"Location": _location(order, caller, data), **replayed})
-    await _remember(resources, checkout.order_id, 201, order.model_dump(mode="json"))
-    return Response(order, status_code=201, headers=replayed)
+    async with resources.sessions.begin() as session:
+        order = await order_seen_by(session, checkout.order_id, caller, data.cart_id)
+        body = order.model_dump(mode="json")
+        if order.status not in (OrderStatus.PENDING, OrderStatus.CANCELLED):
+            await checkouts.remember_answer(session, checkout.order_id, 201, body)
+    match order.status:
+        case OrderStatus.PENDING:
+            return Response(body, status_code=202, headers={"Location": _location(order, caller, data), **replayed})
+        case OrderStatus.CANCELLED:
+            return await _refused(_why_cancelled(order), checkout, request, resources, replayed)
+    return Response(body, status_code=201, headers=replayed)
 
 
 async def taken_in(

@@ -9,6 +9,7 @@ from litestar import Controller, get, post
 from litestar.params import Parameter
 from pydantic import Field
 from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller, signed_in
 from api.carts import TotalsOut
@@ -194,9 +195,11 @@ def _uuid(value: Any) -> UUID:
 async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
     """The order, if the caller may see it; somebody else's is answered as if there were none."""
     async with resources.reads() as session:
-        row = await order_views.order(session, order_id)
-        if row is None:
-            row = await order_views.checkout(session, order_id)
+        return await order_seen_by(session, order_id, caller, cart)
+
+
+async def order_seen_by(session: AsyncSession, order_id: UUID, caller: Caller, cart: UUID | None) -> OrderOut:
+    row = await order_views.order(session, order_id) or await order_views.checkout(session, order_id)
     if row is None or not _is_visible(row["user_id"], row["cart_id"], caller, cart):
         raise Refusal("not_found", "There is no such order.")
     return order_out(row) if "total" in row else _checkout_out(row)

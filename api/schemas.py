@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Self
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from domain.catalog_files import why_not_storable
 from domain.money import Money
 
 
@@ -23,6 +24,13 @@ class Input(BaseModel):
     """What clients send: a field we do not know is refused, so that a typo is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def can_be_stored(cls, value: object) -> object:
+        if isinstance(value, str) and (reason := why_not_storable(value)):
+            raise ValueError(reason)
+        return value
 
 
 class Output(BaseModel):

@@ -28,7 +28,7 @@ from runtime.temporal import connect_now
 from tests.support.catalog import a_product
 
 ROUNDS = 1
-SHOPPERS = {1: 50, 10: 200}
+SHOPPERS = {10: 200, 50: 500}
 ADDRESS = {"name": "Ada", "line1": "12 Orchard Lane", "city": "Springfield", "postal_code": "62701", "country": "US"}
 
 

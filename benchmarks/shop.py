@@ -1,6 +1,7 @@
 """A whole shop on free ports, run as `sutler up` runs it: one process per part, workers per queue."""
 
 import asyncio
+import os
 import socket
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import psutil
 
 from db import migrations
 from deploy import embedded
+from deploy.plan import NICE
 from workflows.names import Queue
 
 
@@ -43,7 +45,7 @@ def free_port() -> int:
 @asynccontextmanager
 async def shop(**overrides: str) -> AsyncIterator[Shop]:
     """Production settings: workflow code outside the determinism sandbox, logs at WARNING."""
-    with embedded.stack() as stack, tempfile.TemporaryDirectory() as temporary:
+    with embedded.stack(durable=True) as stack, tempfile.TemporaryDirectory() as temporary:
         await asyncio.to_thread(migrations.upgrade, stack.database_url)
         directory = Path(temporary)
         api, sandbox, smtp = free_port(), free_port(), free_port()
@@ -70,7 +72,17 @@ async def shop(**overrides: str) -> AsyncIterator[Shop]:
             for queue in Queue:
                 ready = directory / f"{queue}.ready"
                 processes[f"worker {queue}"] = await running.enter_async_context(
-                    part("cli", "worker", queue, environment={**environment, "APP_READY_FILE": str(ready)}, log=directory)
+                    part(
+                        "cli",
+                        "worker",
+                        queue,
+                        environment={
+                            **environment,
+                            "APP_READY_FILE": str(ready),
+                            "APP_WORKERS__NICE": str(NICE.get(queue, 0)),
+                        },
+                        log=directory,
+                    )
                 )
                 await awaited(ready.exists)
             await answering(f"http://127.0.0.1:{api}/health")
@@ -93,7 +105,7 @@ def servers() -> dict[str, psutil.Process]:
 async def part(*argv: str, environment: Mapping[str, str], log: Path) -> AsyncIterator[psutil.Process]:
     with (log / f"{'-'.join(argv)}.log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *argv, env={**__import__("os").environ, **environment}, stdout=output, stderr=output
+            sys.executable, "-m", *argv, env={**os.environ, **environment}, stdout=output, stderr=output
         )
     try:
         yield psutil.Process(process.pid)

@@ -222,7 +222,7 @@ async def _contents(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, i
             FulfillmentItem.fulfillment_id == fulfillment_id
         )
     )
-    return dict(list(rows.tuples()))
+    return {row.order_line_id: row.quantity for row in rows}
 
 
 async def _variants(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID, int]:

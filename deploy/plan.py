@@ -14,6 +14,9 @@ from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 READY_FILE = "APP_READY_FILE"
 
+NICE = {Queue.FULFILLMENT: 10, Queue.REGISTRATION: 10}
+"""On one machine, work that a customer waits for goes before mails and parcels."""
+
 
 def the_stack(settings: UpSettings) -> list[Stage]:
     """Servers, then data, then the sandbox, then ourselves."""
@@ -68,7 +71,7 @@ def _worker(queue: Queue, settings: UpSettings, environment: dict[str, str]) -> 
     return Service(
         name=f"{queue} worker",
         argv=_python("cli", "worker", queue),
-        env={**environment, READY_FILE: str(ready_file)},
+        env={**environment, READY_FILE: str(ready_file), "APP_WORKERS__NICE": str(NICE.get(queue, 0))},
         address=f"task queue {queue}",
         prepare=partial(_expect, ready_file),
         ready=ready_file.exists,

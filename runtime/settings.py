@@ -107,6 +107,8 @@ class Workers(Section):
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 20
     max_concurrent_workflow_tasks: Annotated[int, Field(ge=2)] = 10
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
+    nice: Annotated[int, Field(ge=0, le=19)] = 0
+    """How far the process gives way to others on the same machine; where workers have machines of their own, 0."""
 
 
 class Sandbox(Section):
@@ -117,6 +119,13 @@ class Sandbox(Section):
     """Where the sandbox keeps its payments, mails and ledger."""
     webhook_url: str = "http://127.0.0.1:8080/v1/webhooks/stripe"
     """Where the sandbox sends its signed webhooks."""
+    webhook_events: tuple[str, ...] = (
+        "payment_intent.amount_capturable_updated",
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.canceled",
+    )
+    """What the shop's endpoint listens to, as one chooses it in Stripe's dashboard; ``*`` for everything."""
 
 
 class Demo(Section):

@@ -1,17 +1,43 @@
 """How every process speaks to the engine: one converter for the API, the workers and the replay tests."""
 
 import asyncio
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import structlog
+from pydantic import TypeAdapter
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydantic_data_converter
+from temporalio.converter import CompositePayloadConverter, DefaultPayloadConverter, JSONPlainPayloadConverter
 from temporalio.service import GrpcCompression
 
 from runtime.settings import Temporal
 
 log = structlog.get_logger()
 
-DATA_CONVERTER = pydantic_data_converter
+adapter_of = lru_cache(maxsize=1024)(TypeAdapter)
+
+
+class SharedAdapters(PydanticJSONPlainPayloadConverter):
+    """The SDK makes a converter for every workflow run; what it learns about our types is kept between them."""
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        return adapter_of(Any if type_hint is None else type_hint).validate_json(payload.data)
+
+
+class PayloadConverter(CompositePayloadConverter):
+    def __init__(self) -> None:
+        super().__init__(
+            *(
+                SharedAdapters() if isinstance(converter, JSONPlainPayloadConverter) else converter
+                for converter in DefaultPayloadConverter.default_encoding_payload_converters
+            )
+        )
+
+
+DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=PayloadConverter)
 
 LONGEST_PAUSE_SECONDS = 5.0
 

@@ -1,5 +1,6 @@
 """The whole sandbox put together, from a call to its answer."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import msgspec
@@ -33,11 +34,11 @@ class World:
     stripe: StripeApi
 
 
-def make_world(store: Store, *, public_url: str, secret_key: str) -> World:
+def make_world(store: Store, *, public_url: str, secret_key: str, listened_to: Container[str]) -> World:
     shelves = Shelves(store)
     ledger = Ledger(store)
     faults = Faults(store)
-    outbox = Outbox(store, shelves.events, faults)
+    outbox = Outbox(store, shelves.events, faults, listened_to)
     payments = Payments(store, shelves, ledger, outbox, public_url)
     stripe = StripeApi(store, shelves, payments, Idempotency(store), faults, secret_key)
     return World(store, shelves, ledger, faults, outbox, Mailbox(store), payments, stripe)

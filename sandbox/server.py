@@ -31,6 +31,7 @@ async def serve(settings: Settings) -> None:
         store,
         public_url=f"http://{sandbox.host}:{sandbox.port}",
         secret_key=settings.payments.stripe_api_key.get_secret_value(),
+        listened_to=frozenset(sandbox.webhook_events),
     )
     postman = Postman(world.outbox, sandbox.webhook_url, settings.payments.stripe_webhook_secret.get_secret_value())
     app = App(world)

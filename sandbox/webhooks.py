@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import hmac
 import logging
+from collections.abc import Container
 from typing import NamedTuple
 
 import aiohttp
@@ -36,8 +37,9 @@ class Due(NamedTuple):
 class Outbox:
     """Events that have happened and the deliveries still owed for them; a heap knows which is due next."""
 
-    def __init__(self, store: Store, events: Shelf[Event], faults: Faults) -> None:
+    def __init__(self, store: Store, events: Shelf[Event], faults: Faults, listened_to: Container[str]) -> None:
         self._store = store
+        self._listened_to = listened_to
         self._events = events
         self._faults = faults
         self._due: list[Due] = []
@@ -60,6 +62,8 @@ class Outbox:
             type=kind,
         )
         self._events.put(event)
+        if kind not in self._listened_to and "*" not in self._listened_to:
+            return
         self._owe(event)
         if hits(self._faults.plan.payments.duplicate_webhook_rate):
             self._owe(event)

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 def run(settings: Settings, queues: Sequence[Queue]) -> None:
     configure_logging(settings.log_level)
+    os.nice(settings.workers.nice)
     uvloop.run(serve_until_stopped(settings, queues))
     sys.stdout.flush()
     # The SDK's threads can crash the interpreter while it is torn down; the work is done, so leave without that.

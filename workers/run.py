@@ -60,5 +60,3 @@ async def serving(resources: Resources, queues: Iterable[Queue] = DUTIES.keys())
         for queue in queues:
             await stack.enter_async_context(worker_for(queue, client, resources))
         yield
-
-

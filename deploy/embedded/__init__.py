@@ -67,8 +67,8 @@ class Running:
 
 
 @contextmanager
-def stack(directory: Path | None = None, *, ui: bool = False) -> Iterator[Running]:
-    """The three servers, ready, on free ports; quick rather than durable, and stopped at the end."""
+def stack(directory: Path | None = None, *, ui: bool = False, durable: bool = False) -> Iterator[Running]:
+    """The three servers, ready, on free ports, and stopped at the end; quick unless they shall be ``durable``."""
     with ExitStack() as at_the_end:
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="sutler-stack-"))
@@ -94,8 +94,8 @@ def stack(directory: Path | None = None, *, ui: bool = False) -> Iterator[Runnin
                 ),
                 stop_signal=signal.SIGKILL,  # it would take a second to leave politely and has nothing to save
             ),
-            valkey(directory / "valkey", running.valkey_port, hasty=True),
-            postgres(directory / "postgres", running.postgres_port, hasty=True),
+            valkey(directory / "valkey", running.valkey_port, hasty=not durable),
+            postgres(directory / "postgres", running.postgres_port, hasty=not durable),
         ]
         logs = [directory / f"{service.name}.log" for service in services]
         children: list[Child] = []

@@ -3,7 +3,9 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
-from email.message import EmailMessage
+from email.header import Header
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 from email.utils import format_datetime, parseaddr
 
 import aiosmtplib
@@ -42,7 +44,7 @@ class SmtpMailer:
     async def send(self, mail: Mail) -> None:
         # The library's own errors quote the recipient, so they end here.
         try:
-            await self._hand_over(self._message(mail))
+            await self._hand_over(mail.to, self._message(mail))
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if min(codes) >= FIRST_PERMANENT_REPLY:
@@ -57,11 +59,11 @@ class SmtpMailer:
         while self._idle:
             await _say_goodbye(self._idle.pop())
 
-    async def _hand_over(self, message: EmailMessage) -> None:
+    async def _hand_over(self, to: str, message: bytes) -> None:
         async with asyncio.timeout(self._timeout_seconds):
             server = await self._connected()
             try:
-                await server.send_message(message)
+                await server.sendmail(parseaddr(self._sender)[1], [to], message)
             except BaseException:
                 server.close()
                 raise
@@ -91,18 +93,26 @@ class SmtpMailer:
         await server.connect()
         return server
 
-    def _message(self, mail: Mail) -> EmailMessage:
-        message = EmailMessage()
-        message["From"] = self._sender
-        message["To"] = mail.to
-        message["Subject"] = mail.subject
-        message["Date"] = format_datetime(datetime.now(UTC))
-        # The same for every repetition, so that a mail that was sent twice can be recognised as one.
-        message["Message-ID"] = f"<{mail.key.replace(':', '.')}@{self._domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # no out-of-office replies, please
-        message.set_content(mail.text)
-        message.add_alternative(mail.html, subtype="html")
-        return message
+    def _message(self, mail: Mail) -> bytes:
+        # The old classes of the standard library take a third of the time of the new ones; what these check beyond,
+        # line breaks in headers, is checked here.
+        message = MIMEMultipart("alternative")
+        headers = {
+            "From": self._sender,
+            "To": mail.to,
+            "Subject": mail.subject if mail.subject.isascii() else Header(mail.subject, "utf-8").encode(),
+            "Date": format_datetime(datetime.now(UTC)),
+            # The same for every repetition, so that a mail that was sent twice can be recognised as one.
+            "Message-ID": f"<{mail.key.replace(':', '.')}@{self._domain}>",
+            "Auto-Submitted": "auto-generated",  # no out-of-office replies, please
+        }
+        for name, value in headers.items():
+            if "\r" in value or "\n" in value.replace("\n ", ""):  # a folded header continues with a space
+                raise ValueError(f"a line break in the header {name}")
+            message[name] = value
+        message.attach(MIMEText(mail.text, "plain", "utf-8"))
+        message.attach(MIMEText(mail.html, "html", "utf-8"))
+        return message.as_bytes()
 
     @property
     def _domain(self) -> str:

@@ -2,7 +2,6 @@
 
 import httpx
 
-from db.engine import Sessions
 from runtime.resources import Resources
 from tests.support.catalog import a_product
 from tests.support.shopper import Shopper

@@ -56,9 +56,7 @@ async def test_a_checkout_worker_killed_inside_the_placing_transaction_places_th
     cart = await shopper.a_cart((product.variant_id, 1))
 
     async with resources.sessions.begin() as session:
-        await session.execute(
-            text("SELECT 1 FROM stock WHERE variant_id = :id FOR UPDATE"), {"id": product.variant_id}
-        )
+        await session.execute(text("SELECT 1 FROM stock WHERE variant_id = :id FOR UPDATE"), {"id": product.variant_id})
         answer = asyncio.create_task(shopper.check_out(cart))
         await eventually(lambda: somebody_waits_for_stock(resources))
         worker.kill()

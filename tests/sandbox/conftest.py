@@ -146,6 +146,7 @@ def environment(directory: Path, port: int, smtp_port: int, hooks: Hooks) -> dic
         "APP_SANDBOX__SMTP_PORT": str(smtp_port),
         "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
         "APP_SANDBOX__WEBHOOK_URL": hooks.url,
+        "APP_SANDBOX__WEBHOOK_EVENTS": '["*"]',
     }
 
 
