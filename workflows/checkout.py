@@ -124,7 +124,8 @@ class Checkout:
         return await payment
 
     def _reason_not_to_confirm(self) -> Refused | None:
-        if self._asked_to_cancel is not None:
+        # A step that ends well swallows the engine's own cancel, which is how operators stop a checkout from outside.
+        if self._asked_to_cancel is not None or workflow.cancellation_reason() is not None:
             return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
         match self._authorization:
             case PaymentAuthorization(answer=Answer.AUTHORIZED):

@@ -9,6 +9,10 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig, LocalActivityConfig
 
+LONGEST_LOCAL_PAUSE = timedelta(milliseconds=500)
+"""Longer pauses of a local step are the engine's timers. Only there is the budget looked at, and only then can the
+story hear that its customer cancels; the SDK's own pauses would go on for ever, deaf."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
@@ -38,6 +42,7 @@ class Patience:
             start_to_close_timeout=self.attempt,
             schedule_to_close_timeout=self.budget,
             retry_policy=self._retries(),
+            local_retry_threshold=LONGEST_LOCAL_PAUSE,
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 

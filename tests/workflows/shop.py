@@ -1,0 +1,351 @@
+"""A shop of fakes: every step of an order's story is written down, and behaves as the test says."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from temporalio.client import WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.failures import FailureTranslation
+from domain.money import Money
+from domain.notifications import AboutOrder, MailOutcome
+from domain.orders import (
+    AwaitCustomer,
+    CancelOrder,
+    CheckoutOutcome,
+    ConfirmOrder,
+    OrderState,
+    OrderStatus,
+    PlacedOrder,
+    Placement,
+    PlaceOrder,
+    StartCheckout,
+)
+from domain.payments import (
+    Answer,
+    AuthorizePayment,
+    CapturePayment,
+    GiveMoneyBack,
+    LookUpPayment,
+    MoneyBack,
+    PaymentAuthorization,
+    PaymentCapture,
+    PaymentGivenBack,
+    PaymentStatus,
+)
+from domain.shipping import (
+    FulfillmentStatus,
+    FulfillOrder,
+    MoveParcel,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentCharge,
+    ShipmentState,
+    ShipParcel,
+)
+from workers.run import workflow_runner
+from workflows.checkout import Checkout
+from workflows.fulfillment import Fulfillment
+from workflows.names import Queue, order_id, payment_id
+from workflows.payment import Payment
+from workflows.steps import notifications, orders, payments, shipping
+from workflows.steps.step import Step
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+CheckingOut = WorkflowHandle[Checkout, CheckoutOutcome]
+Fulfilling = WorkflowHandle[Fulfillment, OrderStatus]
+
+TOTAL = Money(4497, "USD")
+UNITS = 3
+AUTHORIZED = PaymentAuthorization(answer=Answer.AUTHORIZED, reference="pi_1", amount_minor=TOTAL.minor)
+DECLINED = PaymentAuthorization(answer=Answer.DECLINED, reference="pi_1", decline_code="insufficient_funds")
+REQUIRES_ACTION = PaymentAuthorization(
+    answer=Answer.REQUIRES_ACTION, reference="pi_1", redirect_url="https://bank.example/3ds"
+)
+
+
+class Shop:
+    """The world as steps leave it, and every request they were called with.
+
+    A step does what it usually does unless :meth:`when` says otherwise; a test's own behaviour may call ``usually``.
+    """
+
+    def __init__(self, environment: WorkflowEnvironment) -> None:
+        self.environment = environment
+        self.asked: list[tuple[str, Any]] = []
+        self.order: OrderStatus | None = None
+        self.is_stock_reserved = False
+        self.held = 0
+        self.captured = 0
+        self.refunded = 0
+        self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
+        self._behaviours: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+
+    def when(self, step: Step[Request, Result], behaves: Callable[[Request], Awaitable[Result]]) -> None:
+        self._behaviours[step.name] = behaves
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps in the order they were tried; repetitions of one count once."""
+        names = [name for name, _ in self.asked]
+        return [name for i, name in enumerate(names) if i == 0 or names[i - 1] != name]
+
+    def requests(self, step: Step[Request, Result]) -> list[Request]:
+        return [request for name, request in self.asked if name == step.name]
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """No goods are reserved, no money is held or kept, and no order is alive."""
+        return (
+            not self.is_stock_reserved
+            and self.held == 0
+            and self.captured == self.refunded
+            and self.order in (None, OrderStatus.CANCELLED)
+        )
+
+    async def _perform(
+        self, step: Step[Request, Result], request: Request, usual: Callable[[Request], Awaitable[Result]]
+    ) -> Result:
+        self.asked.append((step.name, request))
+        answer: Result = await self._behaviours.get(step.name, usual)(request)
+        return answer
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    @orders.place.performed_by
+    async def place(self, request: PlaceOrder) -> Placement:
+        return await self._perform(orders.place, request, self.usually_place)
+
+    async def usually_place(self, request: PlaceOrder) -> Placement:
+        self.order, self.is_stock_reserved = OrderStatus.PENDING, True
+        return Placement(order=PlacedOrder(order_id=request.order_id, total=TOTAL, units=UNITS))
+
+    @orders.await_customer.performed_by
+    async def await_customer(self, request: AwaitCustomer) -> OrderState:
+        return await self._perform(orders.await_customer, request, self.usually_await_customer)
+
+    async def usually_await_customer(self, request: AwaitCustomer) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.REQUIRES_ACTION)
+
+    @orders.confirm.performed_by
+    async def confirm(self, request: ConfirmOrder) -> OrderState:
+        return await self._perform(orders.confirm, request, self.usually_confirm)
+
+    async def usually_confirm(self, request: ConfirmOrder) -> OrderState:
+        self.order = OrderStatus.CONFIRMED
+        return self._state(request.order_id, PaymentStatus.AUTHORIZED)
+
+    @orders.cancel.performed_by
+    async def cancel(self, request: CancelOrder) -> OrderState:
+        return await self._perform(orders.cancel, request, self.usually_cancel)
+
+    async def usually_cancel(self, request: CancelOrder) -> OrderState:
+        if self.order is not None:
+            self.order, self.is_stock_reserved = OrderStatus.CANCELLED, False
+        return self._state(request.order_id, PaymentStatus.VOIDED)
+
+    def _state(self, order: UUID, payment: PaymentStatus) -> OrderState:
+        return OrderState(order_id=order, status=self.order or OrderStatus.CANCELLED, payment_status=payment)
+
+    # --- payments -------------------------------------------------------------------------------------------------
+
+    @payments.authorize.performed_by
+    async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
+        return await self._perform(payments.authorize, request, self.usually_authorize)
+
+    async def usually_authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
+        self.held = request.total.minor
+        return AUTHORIZED
+
+    @payments.look_up.performed_by
+    async def look_up(self, request: LookUpPayment) -> PaymentAuthorization:
+        return await self._perform(payments.look_up, request, self.usually_look_up)
+
+    async def usually_look_up(self, request: LookUpPayment) -> PaymentAuthorization:
+        return AUTHORIZED if self.held else REQUIRES_ACTION
+
+    @payments.capture.performed_by
+    async def capture(self, request: CapturePayment) -> PaymentCapture:
+        return await self._perform(payments.capture, request, self.usually_capture)
+
+    async def usually_capture(self, request: CapturePayment) -> PaymentCapture:
+        self.captured += request.amount.minor
+        self.held = 0 if request.is_final else self.held - request.amount.minor
+        return PaymentCapture(is_captured=True)
+
+    @payments.give_back.performed_by
+    async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
+        return await self._perform(payments.give_back, request, self.usually_give_back)
+
+    async def usually_give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
+        was_held, self.held = self.held, 0
+        return PaymentGivenBack(how=MoneyBack.VOIDED if was_held else MoneyBack.NOTHING_TAKEN)
+
+    # --- parcels --------------------------------------------------------------------------------------------------
+
+    @shipping.plan.performed_by
+    async def plan(self, request: PlanShipment) -> PlannedShipment:
+        return await self._perform(shipping.plan, request, self.usually_plan)
+
+    async def usually_plan(self, request: PlanShipment) -> PlannedShipment:
+        units = self._open_units if request.items is None else sum(item.quantity for item in request.items)
+        if not 0 < units <= self._open_units:
+            raise ApplicationError("no units", type="units_not_available", non_retryable=True)
+        self.parcels[request.fulfillment_id] = (FulfillmentStatus.PENDING, units)
+        return PlannedShipment(fulfillment_id=request.fulfillment_id, units=units)
+
+    @shipping.charge.performed_by
+    async def charge(self, request: ShipParcel) -> ShipmentCharge:
+        return await self._perform(shipping.charge, request, self.usually_charge)
+
+    async def usually_charge(self, request: ShipParcel) -> ShipmentCharge:
+        status, units = self.parcels[request.fulfillment_id]
+        return ShipmentCharge(
+            amount=Money(TOTAL.minor // UNITS * units, TOTAL.currency),
+            is_final=self._open_units == 0,
+            is_shipped=status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED),
+        )
+
+    @shipping.ship.performed_by
+    async def ship(self, request: ShipParcel) -> ShipmentState:
+        return await self._perform(shipping.ship, request, self.usually_ship)
+
+    async def usually_ship(self, request: ShipParcel) -> ShipmentState:
+        return self._move(request.fulfillment_id, FulfillmentStatus.SHIPPED)
+
+    @shipping.deliver.performed_by
+    async def deliver(self, request: MoveParcel) -> ShipmentState:
+        return await self._perform(shipping.deliver, request, self.usually_deliver)
+
+    async def usually_deliver(self, request: MoveParcel) -> ShipmentState:
+        return self._move(request.fulfillment_id, FulfillmentStatus.DELIVERED)
+
+    @shipping.cancel.performed_by
+    async def cancel_parcel(self, request: MoveParcel) -> ShipmentState:
+        return await self._perform(shipping.cancel, request, self.usually_cancel_parcel)
+
+    async def usually_cancel_parcel(self, request: MoveParcel) -> ShipmentState:
+        return self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED)
+
+    @property
+    def _open_units(self) -> int:
+        return UNITS - sum(units for status, units in self.parcels.values() if status != FulfillmentStatus.CANCELLED)
+
+    def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
+        self.parcels[parcel] = (to, self.parcels[parcel][1])
+        moved = [status for status, _ in self.parcels.values() if status != FulfillmentStatus.CANCELLED]
+        if self._open_units == 0 and set(moved) == {FulfillmentStatus.DELIVERED}:
+            self.order = OrderStatus.DELIVERED
+        elif self._open_units == 0 and FulfillmentStatus.PENDING not in moved:
+            self.order = OrderStatus.SHIPPED
+        return ShipmentState(
+            fulfillment_id=parcel,
+            status=to,
+            order_status=self.order or OrderStatus.CONFIRMED,
+            open_units=self._open_units,
+        )
+
+    # --- mails ----------------------------------------------------------------------------------------------------
+
+    @notifications.order_confirmed.performed_by
+    async def order_confirmed(self, request: AboutOrder) -> MailOutcome:
+        return await self._perform(notifications.order_confirmed, request, self.usually_mail)
+
+    async def usually_mail(self, request: AboutOrder) -> MailOutcome:
+        return MailOutcome.SENT
+
+    # --- stories -------------------------------------------------------------------------------------------------
+
+    async def check_out(self, request: StartCheckout, **options: Any) -> CheckingOut:
+        return await self.environment.client.start_workflow(
+            Checkout.run, request, id=order_id(request.order_id), task_queue=Queue.CHECKOUT, **options
+        )
+
+    async def fulfill(self, request: FulfillOrder) -> Fulfilling:
+        self.order, self.is_stock_reserved, self.held = OrderStatus.CONFIRMED, True, request.total.minor
+        return await self.environment.client.start_workflow(
+            Fulfillment.run, request, id=order_id(request.order_id), task_queue=Queue.FULFILLMENT
+        )
+
+    def payment_of(self, request: StartCheckout) -> WorkflowHandle[Payment, PaymentAuthorization]:
+        return self.environment.client.get_workflow_handle_for(Payment.run, payment_id(request.payment_id))
+
+    def duties(self) -> dict[Queue, tuple[type, list[Callable[..., Any]]]]:
+        return {
+            Queue.CHECKOUT: (Checkout, [self.place, self.await_customer, self.confirm, self.cancel]),
+            Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.give_back]),
+            Queue.FULFILLMENT: (
+                Fulfillment,
+                [self.plan, self.charge, self.ship, self.deliver, self.cancel_parcel, self.order_confirmed],
+            ),
+        }
+
+
+@asynccontextmanager
+async def serving(shop: Shop) -> AsyncIterator[None]:
+    """Workers on the shop's queues."""
+    async with AsyncExitStack() as stack:
+        for queue, (story, activities) in shop.duties().items():
+            worker = Worker(
+                shop.environment.client,
+                task_queue=queue,
+                workflows=[story],
+                activities=activities,
+                interceptors=[FailureTranslation()],
+                workflow_runner=workflow_runner(sandboxed=True),
+            )
+            await stack.enter_async_context(worker)
+        yield
+
+
+def answering(*answers: Any) -> Callable[[Any], Awaitable[Any]]:
+    """A behaviour that gives these answers one after the other, and the last one for ever; exceptions are raised."""
+    left = list(answers)
+
+    async def behave(_: Any) -> Any:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    return behave
+
+
+def away() -> ApplicationError:
+    """What is tried again as long as there is patience."""
+    return ApplicationError("the part is away", type="away")
+
+
+def broken() -> ApplicationError:
+    """What is not tried again: patience has ended."""
+    return ApplicationError("the part is broken", type="broken", non_retryable=True)
+
+
+def a_checkout(**otherwise: Any) -> StartCheckout:
+    facts: dict[str, Any] = {
+        "order_id": uuid4(),
+        "order_number": "S-1001",
+        "cart_id": uuid4(),
+        "payment_id": uuid4(),
+        "payment_method": "pm_card_visa",
+        "customer": "guest",
+    }
+    return StartCheckout(**{**facts, **otherwise})
+
+
+def to_fulfill(**otherwise: Any) -> FulfillOrder:
+    order = uuid4()
+    facts: dict[str, Any] = {
+        "order_id": order,
+        "order_number": "S-1001",
+        "payment_id": uuid4(),
+        "total": TOTAL,
+        "units": UNITS,
+        "authorize_key": f"order/{order}/authorize/1",
+    }
+    return FulfillOrder(**{**facts, **otherwise})

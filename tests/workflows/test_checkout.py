@@ -1,0 +1,806 @@
+"""From a cart to a paid order, or back to where it began: every way a checkout can go."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowContinuedAsNewError,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from domain.errors import Refusal
+from domain.orders import (
+    AskToCancel,
+    AwaitCustomer,
+    CancelOrder,
+    CancelReason,
+    CheckoutOutcome,
+    CheckoutStatus,
+    ConfirmOrder,
+    OrderState,
+    OrderStatus,
+    Placement,
+    PlaceOrder,
+    Refused,
+    StartCheckout,
+)
+from domain.payments import (
+    Answer,
+    AuthorizePayment,
+    GiveMoneyBack,
+    MoneyBack,
+    PaymentAuthorization,
+    PaymentGivenBack,
+    PaymentStatus,
+)
+from domain.shipping import FulfillOrder
+from runtime.temporal import DATA_CONVERTER
+from tests.support.waiting import eventually
+from tests.workflows.shop import (
+    AUTHORIZED,
+    DECLINED,
+    REQUIRES_ACTION,
+    TOTAL,
+    UNITS,
+    CheckingOut,
+    Shop,
+    a_checkout,
+    answering,
+    away,
+    broken,
+)
+from workflows import names
+from workflows.checkout import Checkout
+from workflows.names import Queue
+from workflows.payment import Payment
+from workflows.steps import orders, payments
+
+CONFIRMED = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+MUST_ACT = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+CANCELLED_BY_CUSTOMER = AskToCancel(reason=CancelReason.CUSTOMER, actor="customer:1")
+
+PLACED_AND_ASKED_TO_ACT = ["orders.place", "payments.authorize", "orders.await_customer", "payments.look_up"]
+UNDONE = ["payments.give_back", "orders.cancel"]
+
+
+async def place(checkout: CheckingOut) -> CheckoutOutcome:
+    """What the customer is answered."""
+    outcome: CheckoutOutcome = await checkout.execute_update("place", id="place", result_type=CheckoutOutcome)
+    return outcome
+
+
+async def cancel(checkout: CheckingOut) -> CheckoutOutcome:
+    """What the customer who cancels is answered."""
+    outcome: CheckoutOutcome = await checkout.execute_update(
+        "cancel", CANCELLED_BY_CUSTOMER, result_type=CheckoutOutcome
+    )
+    return outcome
+
+
+async def cancel_is_heard(checkout: CheckingOut) -> WorkflowUpdateHandle[Any]:
+    """The same without waiting for the answer."""
+    return await checkout.start_update(
+        "cancel",
+        CANCELLED_BY_CUSTOMER,
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        result_type=CheckoutOutcome,
+    )
+
+
+async def ended(checkout: CheckingOut) -> CheckoutOutcome:
+    """How the checkout ends, with time skipped as long as nothing happens."""
+    return await checkout.result(follow_runs=False)
+
+
+async def goes_on_as_fulfillment(shop: Shop, checkout: CheckingOut) -> FulfillOrder:
+    """What the order's Fulfillment begins with."""
+    with pytest.raises(WorkflowContinuedAsNewError):
+        await ended(checkout)
+    successor = shop.environment.client.get_workflow_handle(checkout.id)
+    begun = await successor.describe()
+    assert (begun.workflow_type, begun.task_queue) == ("Fulfillment", Queue.FULFILLMENT)
+    first = (await successor.fetch_history()).events[0].workflow_execution_started_event_attributes
+    [request] = await DATA_CONVERTER.decode(first.input.payloads, [FulfillOrder])
+    assert isinstance(request, FulfillOrder)
+    return request
+
+
+def cancellation(shop: Shop) -> CancelOrder:
+    [cancelled] = shop.requests(orders.cancel)
+    return cancelled
+
+
+async def waiting_for_its_customer(shop: Shop, request: StartCheckout) -> CheckingOut:
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    checkout = await shop.check_out(request)
+    assert await place(checkout) == MUST_ACT
+    await eventually(lambda: asked_for(shop, "payments.look_up"))
+    return checkout
+
+
+async def asked_for(shop: Shop, step: str) -> bool:
+    return step in shop.steps
+
+
+async def test_a_good_card_makes_an_order_that_goes_on_as_its_fulfillment(shop: Shop) -> None:
+    request = a_checkout(expected_total_minor=TOTAL.minor)
+    checkout = await shop.check_out(request)
+
+    assert await place(checkout) == CONFIRMED
+    handed_over = await goes_on_as_fulfillment(shop, checkout)
+
+    await eventually(lambda: asked_for(shop, "notifications.order_confirmed"))
+    assert shop.steps == ["orders.place", "payments.authorize", "orders.confirm", "notifications.order_confirmed"]
+    key = f"order/{request.order_id}/authorize/1"
+    assert shop.requests(orders.place) == [
+        PlaceOrder(
+            order_id=request.order_id,
+            order_number="S-1001",
+            cart_id=request.cart_id,
+            payment_id=request.payment_id,
+            expected_total_minor=TOTAL.minor,
+            hold_seconds=35 * 60,
+        )
+    ]
+    assert shop.requests(payments.authorize) == [
+        AuthorizePayment(
+            payment_id=request.payment_id,
+            order_id=request.order_id,
+            order_number="S-1001",
+            method="pm_card_visa",
+            total=TOTAL,
+            key=key,
+        )
+    ]
+    assert shop.requests(orders.confirm) == [
+        ConfirmOrder(order_id=request.order_id, payment_id=request.payment_id, authorization=AUTHORIZED)
+    ]
+    assert handed_over == FulfillOrder(
+        order_id=request.order_id,
+        order_number="S-1001",
+        payment_id=request.payment_id,
+        total=TOTAL,
+        units=UNITS,
+        authorize_key=key,
+    )
+    assert (shop.order, shop.held, shop.is_stock_reserved) == (OrderStatus.CONFIRMED, TOTAL.minor, True)
+
+
+async def test_operators_find_a_confirmed_order_by_all_its_search_attributes(shop: Shop) -> None:
+    request = a_checkout(customer="0192-some-customer")
+    checkout = await shop.check_out(request)
+    await place(checkout)
+    await goes_on_as_fulfillment(shop, checkout)
+
+    described = await shop.environment.client.get_workflow_handle(checkout.id).describe()
+
+    found = {pair.key.name: pair.value for pair in described.typed_search_attributes}
+    assert found == {
+        "OrderId": str(request.order_id),
+        "OrderNumber": "S-1001",
+        "CustomerId": "0192-some-customer",
+        "OrderStatus": "confirmed",
+        "PaymentStatus": "authorized",
+        "NeedsAttention": False,
+    }
+
+
+async def test_a_refused_placement_asks_nothing_of_anybody_else(shop: Shop) -> None:
+    shortage = Refused(
+        code="out_of_stock", detail="Not enough.", facts={"items": [{"sku": "A", "requested": 2, "available": 1}]}
+    )
+    shop.when(orders.place, answering(Placement(refused=shortage)))
+    checkout = await shop.check_out(a_checkout())
+
+    refused = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=shortage)
+    assert await place(checkout) == refused
+    assert await ended(checkout) == refused
+
+    assert shop.steps == ["orders.place"]
+    assert shop.is_as_it_was
+
+
+async def test_a_declined_card_gives_the_money_and_then_the_stock_back(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(DECLINED))
+    request = a_checkout()
+    checkout = await shop.check_out(request)
+
+    outcome = await place(checkout)
+
+    assert outcome == CheckoutOutcome(
+        status=CheckoutStatus.REFUSED,
+        refused=Refused(
+            code="payment_declined",
+            detail="The payment was declined; nothing was charged and nothing is reserved.",
+            facts={"decline_code": "insufficient_funds"},
+        ),
+    )
+    assert await ended(checkout) == outcome
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert shop.requests(payments.give_back) == [
+        GiveMoneyBack(
+            payment_id=request.payment_id,
+            order_id=request.order_id,
+            total=TOTAL,
+            authorize_key=f"order/{request.order_id}/authorize/1",
+            reference="pi_1",
+        )
+    ]
+    assert cancellation(shop) == CancelOrder(
+        order_id=request.order_id,
+        reason=CancelReason.PAYMENT_DECLINED,
+        actor="system",
+        money=MoneyBack.NOTHING_TAKEN,
+        declined=DECLINED,
+    )
+    assert shop.is_as_it_was
+
+
+async def test_the_customer_of_a_declined_card_is_answered_only_after_all_is_undone(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(DECLINED))
+    checkout = await shop.check_out(a_checkout())
+
+    await place(checkout)
+
+    assert shop.steps[-1] == "orders.cancel"
+    assert shop.is_as_it_was
+
+
+async def test_operators_see_that_a_declined_order_was_cancelled(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(DECLINED))
+    checkout = await shop.check_out(a_checkout())
+    await place(checkout)
+    await ended(checkout)
+
+    found = (await checkout.describe()).typed_search_attributes
+    assert found.get(names.ORDER_STATUS) == OrderStatus.CANCELLED
+    assert found.get(names.PAYMENT_STATUS) == PaymentStatus.FAILED
+
+
+async def test_a_provider_that_is_silent_for_two_minutes_ends_the_checkout_unpaid(shop: Shop) -> None:
+    async def takes_the_money_and_says_nothing(wish: AuthorizePayment) -> PaymentAuthorization:
+        await shop.usually_authorize(wish)
+        raise away()
+
+    shop.when(payments.authorize, takes_the_money_and_says_nothing)
+    request = a_checkout()
+    checkout = await shop.check_out(request)
+
+    outcome = await ended(checkout)  # an update that waits for its answer would stop the server from skipping time
+
+    assert outcome.refused is not None
+    assert (outcome.refused.code, outcome.refused.facts) == ("payment_unavailable", {})
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert len({wish.key for wish in shop.requests(payments.authorize)}) == 1
+    assert len(shop.requests(payments.authorize)) > 5
+    assert shop.requests(payments.give_back)[0].reference is None  # nobody ever heard the provider's own id
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.money) == (CancelReason.PAYMENT_UNAVAILABLE, MoneyBack.VOIDED)
+    assert shop.is_as_it_was
+    took = await took_of(shop, checkout)
+    assert timedelta(minutes=1) < took <= timedelta(minutes=2, seconds=5)
+
+
+async def took_of(shop: Shop, checkout: CheckingOut) -> timedelta:
+    """How long the checkout itself took, without its Fulfillment."""
+    first_run = shop.environment.client.get_workflow_handle(checkout.id, run_id=checkout.first_execution_run_id)
+    run = await first_run.describe()
+    assert run.close_time is not None
+    return run.close_time - run.start_time
+
+
+async def test_a_provider_that_comes_back_in_time_confirms_the_order_with_the_same_key(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(away(), away(), away(), AUTHORIZED))
+    shop.held = TOTAL.minor
+    checkout = await shop.check_out(a_checkout())
+
+    await goes_on_as_fulfillment(shop, checkout)
+
+    assert [step for step in shop.steps if step in UNDONE] == []
+    assert len(shop.requests(payments.authorize)) == 4
+    assert len({wish.key for wish in shop.requests(payments.authorize)}) == 1
+
+
+async def test_money_that_cannot_be_given_back_at_first_is_tried_until_it_is(shop: Shop) -> None:
+    tries = 0
+
+    async def down_for_an_hour(request: GiveMoneyBack) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 20:
+            raise away()
+        return await shop.usually_give_back(request)
+
+    shop.when(payments.authorize, answering(broken()))
+    shop.when(payments.give_back, down_for_an_hour)
+    shop.held = TOTAL.minor
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "payment_unavailable"
+    assert tries == 20
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert shop.is_as_it_was
+
+
+# --- the customer has to act --------------------------------------------------------------------------------------
+
+
+async def test_a_customer_who_must_act_is_told_early_and_pays_later(shop: Shop) -> None:
+    request = a_checkout()
+    checkout = await waiting_for_its_customer(shop, request)
+
+    waiting = await checkout.describe()
+    assert waiting.status is WorkflowExecutionStatus.RUNNING
+    assert waiting.typed_search_attributes.get(names.ORDER_STATUS) == OrderStatus.PENDING
+    assert waiting.typed_search_attributes.get(names.PAYMENT_STATUS) == PaymentStatus.REQUIRES_ACTION
+    shop.held = TOTAL.minor
+    await shop.payment_of(request).signal(Payment.provider_event, "evt_1")
+    await goes_on_as_fulfillment(shop, checkout)
+
+    await eventually(lambda: asked_for(shop, "notifications.order_confirmed"))
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, "orders.confirm", "notifications.order_confirmed"]
+    assert shop.requests(orders.await_customer) == [
+        AwaitCustomer(order_id=request.order_id, payment_id=request.payment_id, authorization=REQUIRES_ACTION)
+    ]
+    assert shop.requests(orders.confirm)[0].authorization == AUTHORIZED
+    assert await took_of(shop, checkout) < timedelta(minutes=1)
+
+
+async def test_hints_that_come_twice_too_early_or_for_nothing_only_make_us_ask(shop: Shop) -> None:
+    request = a_checkout()
+    checkout = await waiting_for_its_customer(shop, request)
+    payment = shop.payment_of(request)
+
+    for event in ("evt_created", "evt_requires_action", "evt_requires_action"):
+        before = len(shop.requests(payments.look_up))
+        await payment.signal(Payment.provider_event, event)
+        await eventually(lambda before=before: more_look_ups_than(shop, before))  # type: ignore[misc]
+    assert "orders.confirm" not in shop.steps
+    shop.held = TOTAL.minor
+    await payment.signal(Payment.provider_event, "evt_paid")
+    await payment.signal(Payment.provider_event, "evt_paid")
+    await goes_on_as_fulfillment(shop, checkout)
+
+    assert len(shop.requests(orders.confirm)) == 1
+    assert "payments.give_back" not in shop.steps
+
+
+async def more_look_ups_than(shop: Shop, count: int) -> bool:
+    return len(shop.requests(payments.look_up)) > count
+
+
+async def test_a_payment_that_was_approved_before_its_workflow_began_needs_no_hint(shop: Shop) -> None:
+    async def approved_at_once(wish: AuthorizePayment) -> PaymentAuthorization:
+        await shop.usually_authorize(wish)  # by the time we look, the bank has its customer's word
+        return REQUIRES_ACTION
+
+    shop.when(payments.authorize, approved_at_once)
+    checkout = await shop.check_out(a_checkout())
+
+    await goes_on_as_fulfillment(shop, checkout)
+
+    assert shop.order is OrderStatus.CONFIRMED
+    assert len(shop.requests(payments.look_up)) == 1
+    assert await took_of(shop, checkout) < timedelta(minutes=1)
+
+
+async def test_a_customer_who_never_comes_back_loses_the_goods_after_half_an_hour(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    request = a_checkout()
+    checkout = await shop.check_out(request)
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert (outcome.refused.code, outcome.refused.facts) == ("payment_declined", {"decline_code": "expired"})
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.actor) == (CancelReason.PAYMENT_EXPIRED, "system")
+    assert shop.is_as_it_was
+    assert timedelta(minutes=30) <= await took_of(shop, checkout) < timedelta(minutes=31)
+
+
+async def test_a_customer_who_pays_in_the_last_moment_without_a_hint_gets_the_order(shop: Shop) -> None:
+    shop.when(payments.look_up, answering(REQUIRES_ACTION, AUTHORIZED))
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    checkout = await shop.check_out(a_checkout())
+
+    await goes_on_as_fulfillment(shop, checkout)
+
+    assert shop.order is OrderStatus.CONFIRMED
+    assert timedelta(minutes=30) <= await took_of(shop, checkout) < timedelta(minutes=31)
+
+
+async def test_a_bank_that_declines_after_all_undoes_the_order(shop: Shop) -> None:
+    request = a_checkout()
+    checkout = await waiting_for_its_customer(shop, request)
+
+    shop.when(payments.look_up, answering(DECLINED))
+    await shop.payment_of(request).signal(Payment.provider_event, "evt_failed")
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.facts == {"decline_code": "insufficient_funds"}
+    assert cancellation(shop).reason == CancelReason.PAYMENT_DECLINED
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    assert shop.is_as_it_was
+
+
+# --- cancelling ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_customer_who_waits_at_the_bank_may_cancel(shop: Shop) -> None:
+    checkout = await waiting_for_its_customer(shop, a_checkout())
+
+    outcome = await cancel(checkout)
+
+    assert outcome.refused is not None
+    assert (outcome.status, outcome.refused.code) == (CheckoutStatus.REFUSED, "checkout_cancelled")
+    assert await ended(checkout) == outcome
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.actor) == (CancelReason.CUSTOMER, "customer:1")
+    assert shop.is_as_it_was
+
+
+async def test_a_payment_that_arrives_with_the_cancel_is_given_back(shop: Shop) -> None:
+    checkout = await waiting_for_its_customer(shop, a_checkout())
+
+    shop.held = TOTAL.minor
+    outcome = await cancel(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    await ended(checkout)
+    assert "orders.confirm" not in shop.steps
+    assert cancellation(shop).money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+
+
+async def test_whoever_cancels_twice_is_answered_the_same(shop: Shop) -> None:
+    checkout = await waiting_for_its_customer(shop, a_checkout())
+    asking = [cancel(checkout) for _ in range(2)]
+
+    first, second = await asyncio.gather(*asking)
+
+    assert first == second
+    await ended(checkout)
+    assert len(shop.requests(orders.cancel)) == 1
+
+
+async def test_a_cancel_during_the_card_call_waits_for_its_outcome_and_takes_it_back(shop: Shop) -> None:
+    answered = asyncio.Event()
+
+    async def slowly(wish: AuthorizePayment) -> PaymentAuthorization:
+        await answered.wait()
+        return await shop.usually_authorize(wish)
+
+    shop.when(payments.authorize, slowly)
+    checkout = await shop.check_out(a_checkout())
+    await eventually(lambda: asked_for(shop, "payments.authorize"))
+    asked = await cancel_is_heard(checkout)
+
+    assert shop.steps == ["orders.place", "payments.authorize"]
+    answered.set()
+    outcome = await asked.result()
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert await ended(checkout) == outcome
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert cancellation(shop).money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+
+
+async def test_a_cancel_that_arrives_while_the_order_is_being_confirmed_is_sent_on_to_the_fulfillment(
+    shop: Shop,
+) -> None:
+    is_heard = asyncio.Event()
+
+    async def slowly(request: ConfirmOrder) -> OrderState:
+        await is_heard.wait()
+        return await shop.usually_confirm(request)
+
+    shop.when(orders.confirm, slowly)
+    # The engine tells a workflow news in the middle of a local step only when its task would time out otherwise.
+    checkout = await shop.check_out(a_checkout(), task_timeout=timedelta(seconds=1))
+    await eventually(lambda: asked_for(shop, "orders.confirm"))
+    asked = await cancel_is_heard(checkout)
+    is_heard.set()
+
+    with pytest.raises(WorkflowUpdateFailedError) as told:
+        await asked.result()
+
+    assert isinstance(told.value.cause, ApplicationError)
+    assert told.value.cause.type == "checkout_over"
+    await goes_on_as_fulfillment(shop, checkout)
+    assert shop.order is OrderStatus.CONFIRMED
+    assert [step for step in shop.steps if step in UNDONE] == []
+    successor = shop.environment.client.get_workflow_handle(checkout.id)
+    state = await successor.execute_update("cancel", CANCELLED_BY_CUSTOMER, result_type=OrderState)
+    assert state.status is OrderStatus.CANCELLED
+    assert await successor.result() == OrderStatus.CANCELLED
+    assert cancellation(shop).actor == "customer:1"
+    assert shop.is_as_it_was
+
+
+async def test_a_cancel_that_crosses_the_hand_over_is_heard_by_one_chapter_or_the_other(shop: Shop) -> None:
+    checkout = await shop.check_out(a_checkout())
+    await eventually(lambda: asked_for(shop, "orders.confirm"))
+    order = shop.environment.client.get_workflow_handle(checkout.id)
+
+    async def heard() -> bool:
+        with suppress(WorkflowUpdateFailedError):  # the checkout says that it is over; its Fulfillment comes next
+            await order.execute_update("cancel", CANCELLED_BY_CUSTOMER, result_type=dict)
+            return True
+        return False
+
+    await eventually(heard)
+    await order.result()
+    assert [step for step in shop.steps if step in UNDONE] == UNDONE
+    assert cancellation(shop).actor == "customer:1"
+    assert shop.is_as_it_was
+
+
+async def test_a_workflow_that_an_operator_cancels_at_the_bank_is_undone_and_closes_as_cancelled(shop: Shop) -> None:
+    checkout = await waiting_for_its_customer(shop, a_checkout())
+
+    await checkout.cancel()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await ended(checkout)
+
+    assert isinstance(failed.value.cause, CancelledError)
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    assert shop.is_as_it_was
+
+
+async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undone(real_shop: Shop) -> None:
+    shop, answered = real_shop, asyncio.Event()
+
+    async def slowly(wish: AuthorizePayment) -> PaymentAuthorization:
+        await answered.wait()
+        return await shop.usually_authorize(wish)
+
+    shop.when(payments.authorize, slowly)
+    checkout = await shop.check_out(a_checkout())
+    await eventually(lambda: asked_for(shop, "payments.authorize"))
+    await checkout.cancel()
+    answered.set()
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert cancellation(shop).money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+
+
+async def test_a_second_cancel_from_outside_does_not_stop_the_undoing(shop: Shop) -> None:
+    is_cancelled_again = asyncio.Event()
+
+    async def slowly(request: GiveMoneyBack) -> PaymentGivenBack:
+        await is_cancelled_again.wait()
+        return await shop.usually_give_back(request)
+
+    shop.when(payments.give_back, slowly)
+    checkout = await waiting_for_its_customer(shop, a_checkout())
+    await checkout.cancel()
+    await eventually(lambda: asked_for(shop, "payments.give_back"))
+    await checkout.cancel()
+    is_cancelled_again.set()
+
+    with pytest.raises(WorkflowFailureError) as failed:
+        await ended(checkout)
+
+    assert isinstance(failed.value.cause, CancelledError)
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    assert shop.is_as_it_was
+
+
+# --- twins --------------------------------------------------------------------------------------------------------
+
+
+async def test_twenty_who_place_the_same_order_at_once_share_one_checkout_and_one_answer(real_shop: Shop) -> None:
+    shop, request = real_shop, a_checkout()
+
+    async def place_it() -> CheckoutOutcome:
+        start = WithStartWorkflowOperation(
+            Checkout.run,
+            request,
+            id=names.order_id(request.order_id),
+            task_queue=Queue.CHECKOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+        placing: Any = shop.environment.client.execute_update_with_start_workflow(
+            Checkout.place, start_workflow_operation=start, id="place"
+        )
+        answer: CheckoutOutcome = await placing
+        await start.workflow_handle()
+        return answer
+
+    answers = await asyncio.gather(*(place_it() for _ in range(20)))
+
+    assert answers == [CONFIRMED] * 20
+    await eventually(lambda: asked_for(shop, "notifications.order_confirmed"))
+    assert len(shop.requests(orders.place)) == 1
+    assert len(shop.requests(payments.authorize)) == 1
+    assert len(shop.requests(orders.confirm)) == 1
+
+
+async def test_whoever_asks_after_the_hand_over_hears_from_the_fulfillment_that_it_is_confirmed(shop: Shop) -> None:
+    checkout = await shop.check_out(a_checkout())
+    await goes_on_as_fulfillment(shop, checkout)
+
+    successor = shop.environment.client.get_workflow_handle(checkout.id)
+    assert await successor.execute_update("place", id="place", result_type=CheckoutOutcome) == CONFIRMED
+
+
+# --- every step can fail, before it did its work or after -----------------------------------------------------------
+
+Behaviour = Callable[[Any], Awaitable[Any]]
+
+
+def never_did_it(_: Behaviour) -> Behaviour:
+    return answering(broken())
+
+
+def did_it_unheard(usually: Behaviour) -> Behaviour:
+    async def behave(request: Any) -> Any:
+        await usually(request)
+        raise broken()
+
+    return behave
+
+
+HOW = pytest.mark.parametrize("fails", [never_did_it, did_it_unheard], ids=lambda fails: fails.__name__)
+
+
+@HOW
+async def test_when_placing_fails_the_order_is_cancelled(shop: Shop, fails: Callable[[Behaviour], Behaviour]) -> None:
+    shop.when(orders.place, fails(shop.usually_place))
+    checkout = await shop.check_out(a_checkout())
+
+    with pytest.raises(WorkflowFailureError):
+        await ended(checkout)
+
+    assert shop.steps == ["orders.place", "orders.cancel"]
+    assert cancellation(shop).money is MoneyBack.NOTHING_TAKEN
+    assert shop.is_as_it_was
+
+
+@HOW
+async def test_when_authorising_fails_money_and_stock_go_back(
+    shop: Shop, fails: Callable[[Behaviour], Behaviour]
+) -> None:
+    shop.when(payments.authorize, fails(shop.usually_authorize))
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "payment_unavailable"
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert shop.is_as_it_was
+
+
+@HOW
+async def test_when_the_wait_cannot_be_noted_money_and_stock_go_back(
+    shop: Shop, fails: Callable[[Behaviour], Behaviour]
+) -> None:
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    shop.when(orders.await_customer, fails(shop.usually_await_customer))
+    checkout = await shop.check_out(a_checkout())
+
+    with pytest.raises(WorkflowFailureError):
+        await ended(checkout)
+
+    assert shop.steps == ["orders.place", "payments.authorize", "orders.await_customer", *UNDONE]
+    assert shop.is_as_it_was
+
+
+async def test_when_the_payment_cannot_be_followed_money_and_stock_go_back(shop: Shop) -> None:
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    shop.when(payments.look_up, answering(broken()))
+    checkout = await shop.check_out(a_checkout())
+
+    with pytest.raises(WorkflowFailureError):
+        await ended(checkout)
+
+    assert shop.steps == [*PLACED_AND_ASKED_TO_ACT, *UNDONE]
+    assert shop.is_as_it_was
+
+
+async def test_when_the_confirmation_is_refused_money_and_stock_go_back(shop: Shop) -> None:
+    shop.when(orders.confirm, answering(Refusal("amount_mismatch", "The provider holds less.")))
+    checkout = await shop.check_out(a_checkout())
+
+    with pytest.raises(WorkflowFailureError):
+        await ended(checkout)
+
+    assert shop.steps == ["orders.place", "payments.authorize", "orders.confirm", *UNDONE]
+    assert cancellation(shop).money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+
+
+async def test_a_database_that_is_away_longer_than_a_customer_waits_ends_the_checkout(shop: Shop) -> None:
+    """Takes its 20 seconds: the budget of a local step is kept by the worker's own clock, which nobody can skip."""
+    shop.when(orders.place, answering(away()))
+    checkout = await shop.check_out(a_checkout())
+
+    with pytest.raises(WorkflowFailureError):
+        await ended(checkout)
+
+    assert shop.steps == ["orders.place", "orders.cancel"]
+    assert shop.is_as_it_was
+
+
+async def test_a_confirmation_is_tried_until_the_database_is_back(shop: Shop) -> None:
+    tries = 0
+
+    async def away_for_minutes(request: ConfirmOrder) -> OrderState:
+        nonlocal tries
+        tries += 1
+        if tries < 30:
+            raise away()
+        return await shop.usually_confirm(request)
+
+    shop.when(orders.confirm, away_for_minutes)
+    checkout = await shop.check_out(a_checkout())
+
+    await goes_on_as_fulfillment(shop, checkout)
+
+    assert tries == 30
+    assert [step for step in shop.steps if step in UNDONE] == []
+    assert await took_of(shop, checkout) > timedelta(minutes=3)
+
+
+async def test_a_database_that_is_away_for_a_moment_is_not_noticed(shop: Shop) -> None:
+    placed, confirmed = shop.usually_place, shop.usually_confirm
+
+    def after_two_failures(usually: Behaviour) -> Behaviour:
+        failing = answering(away(), away(), None)
+
+        async def behave(request: Any) -> Any:
+            await failing(request)
+            return await usually(request)
+
+        return behave
+
+    shop.when(orders.place, after_two_failures(placed))
+    shop.when(orders.confirm, after_two_failures(confirmed))
+    checkout = await shop.check_out(a_checkout())
+
+    assert await place(checkout) == CONFIRMED
+    assert len(shop.requests(orders.place)) == len(shop.requests(orders.confirm)) == 3
+    assert "orders.cancel" not in shop.steps
+
+
+async def test_an_authorisation_without_an_answer_of_ours_is_a_declined_one(shop: Shop) -> None:
+    shop.when(
+        payments.authorize,
+        answering(PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code="resource_missing")),
+    )
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await place(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.facts == {"decline_code": "resource_missing"}
+    assert shop.requests(payments.give_back)[0].reference is None
+    assert shop.is_as_it_was
