@@ -81,7 +81,7 @@ async def _tell(settings: Settings, console: Console, *, card: Card, as_guest: b
             await story.see_that_nothing_remained()
         else:
             if answer.status == 202:
-                await story.approve_at_the_bank(answer.body)
+                await story.wait_for_the_payment()
             await story.see_what_happened()
             await story.ship_it()
         story.look_closer()
@@ -161,19 +161,23 @@ class Story:
             raise UnwelcomeError(answer)
         return answer
 
-    async def approve_at_the_bank(self, order: Json) -> None:
+    async def wait_for_the_payment(self) -> None:
+        action = (self.order["payment"] or {}).get("next_action")
+        if action:
+            await self._approve_at_the_bank(action["redirect_url"])
+        else:
+            self._chapter("The provider takes its time")
+            self._say("The checkout goes on without anybody waiting for it; its goods stay reserved.")
+        self.order = await self._soon("the confirmed order", self._confirmed)
+        self._say(f"Order {self.order['number']} is {self.order['status']}.")
+
+    async def _approve_at_the_bank(self, page: str) -> None:
         self._chapter("The bank wants to see its customer")
-        bank = order["payment"]["next_action"]["redirect_url"] if order["payment"] else None
-        if bank is None:
-            raise NothingHappenedError("The checkout still runs; look again with `sutler order list`.")
-        self._say(f"The goods stay reserved while the customer goes to {bank}")
-        page = Visitor(self.sandbox.http, bank)
-        await page.done("POST", "/complete")
+        self._say(f"The goods stay reserved while the customer goes to {page}")
+        await Visitor(self.sandbox.http, page).done("POST", "/complete")
         self._say(
             "Approved. The provider's webhook wakes the payment's workflow, and that asks how the payment stands."
         )
-        self.order = await self._soon("the confirmed order", self._confirmed)
-        self._say(f"Order {self.order['number']} is {self.order['status']}.")
 
     async def _confirmed(self) -> Json:
         order = await self._looked_at()
