@@ -1,64 +1,112 @@
-"""Whole checkouts over HTTP against the floor of the engine, in one run: ``python -m benchmarks.checkouts``."""
+"""Whole checkouts over HTTP, against the floor of the engine in the same run.
+
+The floor is a workflow with one no-op activity, started and awaited as a checkout is: Update-with-Start with the same
+options, workers with the same settings, the activity on a queue and in a process of its own.
+"""
 
 import asyncio
 import json
-import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
+from uuid import UUID, uuid4
 
 import aiohttp
-import uvloop
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from temporalio.client import Client
 
 from benchmarks import floor
-from benchmarks.shop import Shop, awaited, part, shop
+from benchmarks.load import Series, measured
+from benchmarks.report import Row
+from benchmarks.shop import Shop, awaited, part
 from db.engine import sessions_of
+from runtime import temporal
 from runtime.settings import Temporal
-from runtime.temporal import connect_now
 from tests.support.catalog import a_product
+from workflows.names import order_id
 
-ROUNDS = 1
-SHOPPERS = {10: 200, 50: 500}
+ROUNDS = 3
+SHOPPERS = {1: 100, 10: 300, 50: 600}
+"""How many checkouts are measured with how many shoppers at a time."""
 ADDRESS = {"name": "Ada", "line1": "12 Orchard Lane", "city": "Springfield", "postal_code": "62701", "country": "US"}
 
 
-@dataclass(frozen=True)
-class Series:
-    per_second: float
-    p50_ms: float
-    p99_ms: float
+async def run(shop: Shop, progress: Callable[[str], None]) -> list[Row]:
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory()))
+        for duty in ("workflows", "calls"):
+            ready = directory / duty
+            settings = {**shop.environment, "APP_READY_FILE": str(ready)}
+            await stack.enter_async_context(part("benchmarks.floor_worker", duty, environment=settings, log=directory))
+            await awaited(ready.exists)
+        engine = await temporal.connect(Temporal(address=shop.temporal_address), is_lazy=False)
+        connector = aiohttp.TCPConnector(limit=100)
+        http = await stack.enter_async_context(aiohttp.ClientSession(shop.api_url, connector=connector))
+        till = Till(http, await carts_for(shop, ROUNDS * sum(SHOPPERS.values()) + 50))
+        await measured(lambda: floor.place(engine), 5, 50)
+        await measured(till.check_out, 5, 50)
+        await till.settled(shop)
+        rows = [await _row(shop, till, engine, shoppers, count, progress) for shoppers, count in SHOPPERS.items()]
+        rows[0].notes["history events up to the answer"] = str(await events_up_to_the_answer(engine, till.last_order))
+        return rows
 
 
-async def measured(work: Callable[[], Awaitable[None]], shoppers: int, count: int) -> Series:
-    """``count`` pieces of work by ``shoppers`` at a time, each shopper starting the next as soon as one is answered."""
-    times: list[float] = []
-    left = iter(range(count))
+async def _row(
+    shop: Shop, till: "Till", engine: Client, shoppers: int, count: int, progress: Callable[[str], None]
+) -> Row:
+    ours: list[Series] = []
+    floors: list[Series] = []
+    settled: list[float] = []
+    used: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        floors.append(await measured(lambda: floor.place(engine), shoppers, count))
+        before, begin = shop.cpu_seconds(), time.perf_counter()
+        ours.append(await measured(till.check_out, shoppers, count))
+        await till.settled(shop)
+        settled.append(count / (time.perf_counter() - begin))
+        used = {name: (cpu - before[name]) / count * 1000 for name, cpu in shop.cpu_seconds().items()}
+        progress(f"checkout, {shoppers} shoppers")
+    notes = {
+        "per second until the last confirmation mail is out": f"{sorted(settled)[ROUNDS // 2]:.1f}",
+        "processor ms per checkout": ", ".join(f"{name} {ms:.1f}" for name, ms in used.items() if ms >= 0.5),
+    }
+    return Row("checkout", f"{shoppers} shoppers", ours, floors, notes)
 
-    async def shopper() -> None:
-        for _ in left:
-            begin = time.perf_counter()
-            await work()
-            times.append(time.perf_counter() - begin)
 
-    begin = time.perf_counter()
-    await asyncio.gather(*(shopper() for _ in range(shoppers)))
-    took = time.perf_counter() - begin
-    times.sort()
-    return Series(count / took, statistics.median(times) * 1000, times[int(len(times) * 0.99) - 1] * 1000)
+class Till:
+    """Checks out one prepared cart after the other."""
+
+    def __init__(self, http: aiohttp.ClientSession, carts: list[str]) -> None:
+        self._http = http
+        self._carts = iter(carts)
+        self._confirmed = 0
+        self.last_order = ""
+
+    async def check_out(self) -> None:
+        body = {"cart_id": next(self._carts), "payment_method": "pm_card_visa"}
+        headers = {"Idempotency-Key": str(uuid4())}
+        async with self._http.post("/v1/checkouts", json=body, headers=headers) as answer:
+            told = await answer.json()
+            if answer.status != 201:
+                raise RuntimeError(f"{answer.status}: {told}")
+            self._confirmed += 1
+            self.last_order = told["id"]
+
+    async def settled(self, shop: Shop) -> None:
+        """Waits until every confirmed order's mail has gone out."""
+        engine = create_async_engine(shop.environment["APP_DATABASE__URL"])
+        async with engine.connect() as connection, asyncio.timeout(120):
+            while (await connection.scalar(text("SELECT count(*) FROM sent_mails")) or 0) < self._confirmed:
+                await connection.rollback()
+                await asyncio.sleep(0.1)
+        await engine.dispose()
 
 
 async def carts_for(shop: Shop, count: int) -> list[str]:
-    """Complete carts of two lines each, written straight into the table: filling them is not what is measured."""
+    """Complete carts of two lines each, written straight into the tables: filling them is not what is measured."""
     engine = create_async_engine(shop.environment["APP_DATABASE__URL"])
     products = [await a_product(sessions_of(engine), stock=1_000_000) for _ in range(20)]
     carts = [uuid4() for _ in range(count)]
@@ -73,8 +121,8 @@ async def carts_for(shop: Shop, count: int) -> list[str]:
         await connection.execute(
             text("INSERT INTO cart_items (id, cart_id, variant_id, quantity) VALUES (:id, :cart, :variant, 1)"),
             [
-                {"id": uuid4(), "cart": cart, "variant": products[(n * 7 + line) % 20].variant_id}
-                for n, cart in enumerate(carts)
+                {"id": uuid4(), "cart": cart, "variant": products[(number * 7 + line) % 20].variant_id}
+                for number, cart in enumerate(carts)
                 for line in (0, 3)
             ],
         )
@@ -82,49 +130,14 @@ async def carts_for(shop: Shop, count: int) -> list[str]:
     return [str(cart) for cart in carts]
 
 
-async def main() -> None:
-    console = Console()
-    async with shop() as running, AsyncExitStack() as extra:
-        directory = Path(extra.enter_context(tempfile.TemporaryDirectory()))
-        for duty in ("workflows", "calls"):
-            ready = directory / duty
-            environment = {**running.environment, "APP_READY_FILE": str(ready)}
-            process = await extra.enter_async_context(
-                part("benchmarks.floor_worker", duty, environment=environment, log=directory)
-            )
-            running.processes[f"floor {duty}"] = process  # type: ignore[index]
-            await awaited(ready.exists)
-        client = await connect_now(Temporal(address=running.temporal_address))
-        http = await extra.enter_async_context(
-            aiohttp.ClientSession(running.api_url, connector=aiohttp.TCPConnector(limit=100))
+async def events_up_to_the_answer(engine: Client, order: str) -> int:
+    """Events in the history of a happy checkout, up to and with the one that answers the customer."""
+    workflow_id = order_id(UUID(order))
+    async for run in engine.list_workflows(f"WorkflowId = '{workflow_id}' AND WorkflowType = 'Checkout'"):
+        history = await engine.get_workflow_handle(workflow_id, run_id=run.run_id).fetch_history()
+        return next(
+            number
+            for number, event in enumerate(history.events, start=1)
+            if event.HasField("workflow_execution_update_completed_event_attributes")
         )
-        carts = iter(await carts_for(running, ROUNDS * sum(SHOPPERS.values()) + 1050))
-
-        async def check_out() -> None:
-            body = {"cart_id": next(carts), "payment_method": "pm_card_visa"}
-            async with http.post("/v1/checkouts", json=body, headers={"Idempotency-Key": str(uuid4())}) as answer:
-                if answer.status not in (201, 202):
-                    raise RuntimeError(await answer.text())
-                await answer.read()
-
-        subjects = {
-            "floor": lambda: floor.place(client),
-            "floor, activity in the same worker": lambda: floor.place(client, floor.QUEUE),
-            "checkout": check_out,
-        }
-        for work in subjects.values():
-            await measured(work, 5, 50)
-        found: dict[tuple[int, str], list[Series]] = {}
-        for _ in range(ROUNDS):
-            for shoppers, count in SHOPPERS.items():
-                for name, work in subjects.items():
-                    before = running.cpu_seconds()
-                    series = await measured(work, shoppers, count)
-                    await asyncio.sleep(1)
-                    used = {k: (v - before[k]) / count * 1000 for k, v in running.cpu_seconds().items()}
-                    found.setdefault((shoppers, name), []).append(series)
-                    print(shoppers, name, series, {k: round(v, 1) for k, v in used.items() if v > 0.3}, flush=True)
-
-
-if __name__ == "__main__":
-    uvloop.run(main())
+    raise LookupError(workflow_id)

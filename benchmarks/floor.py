@@ -1,13 +1,19 @@
 """The floor of the engine: a workflow that does one no-op activity, started and awaited as a checkout is."""
 
-import asyncio
-import sys
 from datetime import timedelta
 from uuid import uuid4
 
 from temporalio import activity, workflow
 from temporalio.client import Client, WithStartWorkflowOperation
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+
+from workflows import names
 
 QUEUE = "floor"
 CALLS = "floor-calls"
@@ -48,5 +54,15 @@ async def place(client: Client, queue: str = CALLS) -> None:
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         task_timeout=timedelta(seconds=5),
         priority=Priority(priority_key=1),
+        static_summary=f"Order {order_id}",
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(names.ORDER_ID, order_id),
+                SearchAttributePair(names.ORDER_NUMBER, "S-1001"),
+                SearchAttributePair(names.CUSTOMER_ID, "guest"),
+                SearchAttributePair(names.ORDER_STATUS, "pending"),
+                SearchAttributePair(names.NEEDS_ATTENTION, False),
+            ]
+        ),
     )
     await client.execute_update_with_start_workflow(Floor.place, start_workflow_operation=start, id="place")

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from workflows.names import Queue
 class Shop:
     environment: Mapping[str, str]
     api_url: str
+    api_port: int
     sandbox_url: str
     processes: dict[str, psutil.Process]
     temporal_address: str
@@ -65,6 +66,7 @@ async def shop(**overrides: str) -> AsyncIterator[Shop]:
             **overrides,
         }
         async with AsyncExitStack() as running:
+            await products(environment)
             processes = {
                 "sandbox": await running.enter_async_context(part("sandbox", environment=environment, log=directory)),
                 "api": await running.enter_async_context(part("cli", "api", environment=environment, log=directory)),
@@ -90,10 +92,26 @@ async def shop(**overrides: str) -> AsyncIterator[Shop]:
             yield Shop(
                 environment=environment,
                 api_url=f"http://127.0.0.1:{api}",
+                api_port=api,
                 sandbox_url=f"http://127.0.0.1:{sandbox}",
                 processes={**processes, **servers()},
                 temporal_address=stack.temporal_address,
             )
+
+
+async def products(environment: Mapping[str, str]) -> None:
+    """A real catalogue to read."""
+    command = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli",
+        "catalog",
+        "demo",
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    if await command.wait() != 0:
+        raise RuntimeError("the demo catalogue could not be imported")
 
 
 def servers() -> dict[str, psutil.Process]:
@@ -115,7 +133,7 @@ async def part(*argv: str, environment: Mapping[str, str], log: Path) -> AsyncIt
             await process.wait()
 
 
-async def awaited(condition: "callable[[], bool]", seconds: float = 30) -> None:  # type: ignore[valid-type]
+async def awaited(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
