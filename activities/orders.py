@@ -3,7 +3,16 @@
 from db import checkouts, orders, placement
 from db.engine import Sessions
 from domain.errors import Refusal
-from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, Placement, PlaceOrder, Refused
+from domain.orders import (
+    AwaitCustomer,
+    CancelOrder,
+    ConfirmOrder,
+    OrderAttention,
+    OrderState,
+    Placement,
+    PlaceOrder,
+    Refused,
+)
 from workflows.steps import orders as steps
 
 
@@ -36,3 +45,8 @@ class OrderActivities:
     async def cancel(self, request: CancelOrder) -> OrderState:
         async with self._sessions.begin() as session:
             return await orders.cancel(session, request)
+
+    @steps.attend.performed_by
+    async def attend(self, request: OrderAttention) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.attend(session, request)

@@ -45,7 +45,7 @@ def create_app(
             app.state.tokens = resources.tokens
             app.state.deny_list = resources.deny_list
             app.state.stories = Stories(
-                resources.temporal, resources.reads, wait_seconds=settings.api.checkout_wait_seconds
+                resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
             yield
 

@@ -112,7 +112,7 @@ class CartController(Controller):
     @get("/{cart_id:uuid}", summary="Look into a cart", responses=refuses("unauthenticated", "not_found"))
     async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> CartOut:
         """The cart with its totals, priced as of now."""
-        async with resources.reads() as session:
+        async with resources.autocommit() as session:
             view = await cart_views.cart(session, cart_id)
         if view is None or not may_use(caller, view.cart["user_id"]):
             raise Refusal("not_found", "There is no such cart.")
@@ -167,7 +167,7 @@ class CartController(Controller):
     )
     async def shipping_options(self, cart_id: UUID, caller: Caller, resources: Resources) -> ShippingOptions:
         """What this cart may choose, with its price and the days it usually takes."""
-        async with resources.reads() as session:
+        async with resources.autocommit() as session:
             view = await cart_views.cart(session, cart_id)
             if view is None or not may_use(caller, view.cart["user_id"]):
                 raise Refusal("not_found", "There is no such cart.")

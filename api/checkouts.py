@@ -113,7 +113,7 @@ async def check_out(
     )
     if outcome is not None and outcome.refused is not None:
         return await _refused(outcome.refused, checkout, request, resources, replayed)
-    async with resources.sessions.begin() as session:
+    async with resources.autocommit() as session:
         order = await order_seen_by(session, checkout.order_id, caller, data.cart_id)
         body = order.model_dump(mode="json")
         if order.status not in (OrderStatus.PENDING, OrderStatus.CANCELLED):
@@ -201,7 +201,7 @@ async def _refused(
 
 
 async def _remember(resources: Resources, order_id: UUID, status: int, answer: dict[str, Any]) -> None:
-    async with resources.sessions.begin() as session:
+    async with resources.autocommit() as session:
         await checkouts.remember_answer(session, order_id, status, answer)
 
 

@@ -153,7 +153,7 @@ def summed(items: list[UnitsIn]) -> list[Units]:
 
 
 async def order_of(resources: Resources, fulfillment_id: UUID) -> UUID:
-    async with resources.reads() as session:
+    async with resources.autocommit() as session:
         order_id = await order_views.order_of_fulfillment(session, fulfillment_id)
     if order_id is None:
         raise Refusal("not_found", "There is no such fulfillment.")

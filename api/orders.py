@@ -146,7 +146,7 @@ class OrderController(Controller):
         """All that happened to the order, oldest first."""
         await visible_order(resources, order_id, caller, cart)
         position = decode_cursor(cursor, length=1)
-        async with resources.reads() as session:
+        async with resources.autocommit() as session:
             rows = await order_views.events(
                 session, order_id, limit=limit + 1, after=int(position[0]) if position else 0
             )
@@ -179,7 +179,7 @@ class OrderController(Controller):
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:
     position = decode_cursor(cursor, length=1)
     before = _uuid(position[0]) if position else None
-    async with resources.reads() as session:
+    async with resources.autocommit() as session:
         rows = await order_views.orders(session, limit=limit + 1, before=before, filters=filters)
     more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
     return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
@@ -194,7 +194,7 @@ def _uuid(value: Any) -> UUID:
 
 async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
     """The order, if the caller may see it; somebody else's is answered as if there were none."""
-    async with resources.reads() as session:
+    async with resources.autocommit() as session:
         return await order_seen_by(session, order_id, caller, cart)
 
 

@@ -71,6 +71,7 @@ class Stories:
                     SearchAttributePair(names.ORDER_ID, str(request.order_id)),
                     SearchAttributePair(names.ORDER_NUMBER, request.order_number),
                     SearchAttributePair(names.CUSTOMER_ID, request.customer),
+                    SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
                     SearchAttributePair(names.NEEDS_ATTENTION, False),
                 ]
             ),

@@ -29,10 +29,10 @@ async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, 
     except WebhookForged as forged:
         raise Refusal("webhook_forged", "This webhook is not signed by Stripe, or is too old.") from forged
     provider = resources.payments.name
-    async with resources.sessions.begin() as session:
+    async with resources.autocommit() as session:
         somebody_waits = await payments.receive(session, provider, event)
     if somebody_waits and event.payment_id is not None:
         await stories.tell_payment(event.payment_id, event.event_id)
-        async with resources.sessions.begin() as session:
+        async with resources.autocommit() as session:
             await payments.handled(session, provider, event.event_id)
     return Response(None, status_code=200)

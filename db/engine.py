@@ -36,6 +36,6 @@ def sessions_of(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
-def reads_of(engine: AsyncEngine) -> Sessions:
-    """Sessions for reading only: each statement stands for itself, which saves two round trips a request."""
+def autocommitting(engine: AsyncEngine) -> Sessions:
+    """Sessions whose statements each stand for themselves, which saves two round trips where there is just one."""
     return async_sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)

@@ -91,52 +91,51 @@ class Demand:
 
 
 async def reserve(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], *, hold_seconds: int) -> None:
-    """Reserve all of the demand for the order; refuses ``out_of_stock`` and reserves nothing when any of it is short.
+    """Reserve all of the demand for the order; refuses ``out_of_stock`` when any of it is short.
 
-    Rows are locked in the order of their keys, so two orders for the same goods cannot deadlock. The refusal is
-    decided on locked rows; the conditional update that follows states the rule once more where it counts.
+    The refusal must end the transaction: what was enough is reserved until then. Rows are locked in the order of
+    their keys, so two orders for the same goods cannot deadlock, and each is taken only if it still suffices.
     """
-    variants = [demand.variant_id for demand in demands]
-    available = {row.variant_id: row.available for row in await session.execute(LOCK_STOCK, {"variants": variants})}
-    shortages = [
-        Shortage(variant_id=demand.variant_id, sku=demand.sku, requested=demand.quantity, available=left)
-        for demand in demands
-        if (left := available.get(demand.variant_id, 0)) < demand.quantity
-    ]
-    if shortages:
-        raise out_of_stock(shortages)
-    taken = await session.execute(
+    found = await session.execute(
         TAKE_STOCK,
         {
             "order_id": order_id,
-            "variants": variants,
+            "variants": [demand.variant_id for demand in demands],
             "quantities": [demand.quantity for demand in demands],
             "hold_seconds": hold_seconds,
         },
     )
-    if taken.scalar_one() != len(demands):
-        raise AssertionError("stock changed under its lock")
+    stock = {row.variant_id: row for row in found}
+    shortages = [
+        Shortage(
+            variant_id=demand.variant_id,
+            sku=demand.sku,
+            requested=demand.quantity,
+            available=stock[demand.variant_id].available if demand.variant_id in stock else 0,
+        )
+        for demand in demands
+        if demand.variant_id not in stock or not stock[demand.variant_id].is_taken
+    ]
+    if shortages:
+        raise out_of_stock(shortages)
 
-
-LOCK_STOCK = text(
-    """
-    SELECT variant_id, on_hand - reserved AS available FROM stock
-    WHERE variant_id = ANY(:variants) AND location = 'main'
-    ORDER BY variant_id
-    FOR UPDATE
-    """
-)
 
 TAKE_STOCK = text(
     """
     WITH demand AS (
         SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS demand (variant_id, quantity)
+    ), locked AS (
+        SELECT stock.variant_id, stock.on_hand - stock.reserved AS available, demand.quantity
+        FROM stock JOIN demand USING (variant_id)
+        WHERE stock.location = 'main'
+        ORDER BY stock.variant_id
+        FOR UPDATE OF stock
     ), taken AS (
-        UPDATE stock SET reserved = stock.reserved + demand.quantity
-        FROM demand
-        WHERE stock.variant_id = demand.variant_id AND stock.location = 'main'
-          AND stock.on_hand - stock.reserved >= demand.quantity
-        RETURNING stock.variant_id, demand.quantity
+        UPDATE stock SET reserved = stock.reserved + locked.quantity
+        FROM locked
+        WHERE stock.variant_id = locked.variant_id AND stock.location = 'main'
+          AND stock.on_hand - stock.reserved >= locked.quantity
+        RETURNING stock.variant_id, locked.quantity
     ), held AS (
         INSERT INTO stock_holds (order_id, variant_id, location, quantity, expires_at)
         SELECT :order_id, variant_id, 'main', quantity, now() + make_interval(secs => :hold_seconds) FROM taken
@@ -144,7 +143,8 @@ TAKE_STOCK = text(
         INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id)
         SELECT variant_id, 'main', 0, quantity, 'reserved', :order_id FROM taken
     )
-    SELECT count(*) FROM taken
+    SELECT locked.variant_id, locked.available, taken.variant_id IS NOT NULL AS is_taken
+    FROM locked LEFT JOIN taken USING (variant_id)
     """
 )
 

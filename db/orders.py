@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db import carts, checkouts, inventory, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
-from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, OrderStatus, check_move
+from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, OrderStatus, check_move
 from domain.payments import PaymentStatus
 from domain.shipping import OrderFulfillmentStatus
 
@@ -216,14 +216,24 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     """
     order = await locked(session, request.order_id)
     if order is None:
+        # Waits for a placement that is under way, and stops every later one.
         await checkouts.refuse(session, request.order_id)
+        order = await locked(session, request.order_id)
+    if order is None:
         return OrderState(order_id=request.order_id, status=OrderStatus.CANCELLED, payment_status=PaymentStatus.PENDING)
     if order.status == OrderStatus.CANCELLED:
         return state_of(order)
     check_move(OrderStatus(order.status), OrderStatus.CANCELLED)
+    if order.fulfillment_status != OrderFulfillmentStatus.UNFULFILLED:
+        raise Refusal(
+            "order_transition_not_allowed",
+            "A parcel of this order has left; the order cannot be cancelled any more.",
+            status=order.status,
+            allowed=[str(OrderStatus.SHIPPED)],
+        )
     if order.status == OrderStatus.PENDING:
+        await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them
         await checkouts.refuse(session, order.id)
-        await carts.reopen(session, order.cart_id, order.id)
     await inventory.release(session, order.id, reason="cancelled")
     await shipping.cancel_pending(session, order.id)
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)
@@ -239,6 +249,17 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         actor=request.actor,
         data={"reason": request.reason, "money": request.money},
     )
+    return state_of(order)
+
+
+async def attend(session: AsyncSession, request: OrderAttention) -> OrderState:
+    """Note what a person must look at, or that nobody has to; the timeline shows each change once."""
+    order = await _existing(session, request.order_id)
+    if order.attention != request.attention:
+        order.attention, order.updated_at = request.attention, func.now()
+        await session.flush()
+        happened = "order.needs_attention" if request.attention else "order.needs_no_attention"
+        await record(session, order.id, happened, data={"why": request.attention} if request.attention else None)
     return state_of(order)
 
 

@@ -36,10 +36,10 @@ class PricedLine:
 async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) -> PlacedOrder:
     """Write the cart as a pending order whose goods are reserved; the same order again when it was placed before.
 
-    Refuses, with nothing written: ``cart_incomplete``, ``cart_completed``, ``cart_in_checkout``,
-    ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
+    Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
+    ``cart_in_checkout``, ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
     """
-    cart = await _cart_of(session, request.cart_id)
+    cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
         return await _placed_before(session, request.order_id)
     _check_may_become_an_order(cart)
@@ -48,6 +48,8 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     if request.expected_total_minor is not None and request.expected_total_minor != totals.total.minor:
         raise price_changed(totals.total)
     await inventory.reserve(session, request.order_id, _demand(lines), hold_seconds=request.hold_seconds)
+    if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
+        raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
     await _write(session, request, lines, totals, provider=provider)
     return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
 
@@ -88,8 +90,9 @@ def price_changed(total: Money) -> Refusal:
     )
 
 
-async def _cart_of(session: AsyncSession, cart_id: UUID) -> Row[Any]:
-    cart = (await session.execute(LOCK_CART, {"cart_id": cart_id})).one_or_none()
+async def _cart_of(session: AsyncSession, request: PlaceOrder) -> Row[Any]:
+    wanted = {"cart_id": request.cart_id, "order_id": request.order_id}
+    cart = (await session.execute(LOCK_CART, wanted)).one_or_none()
     if cart is None:
         raise Refusal("not_found", "There is no such cart.")
     return cart
@@ -98,12 +101,13 @@ async def _cart_of(session: AsyncSession, cart_id: UUID) -> Row[Any]:
 LOCK_CART = text(
     """
     SELECT carts.id, carts.currency, carts.email, carts.order_id, carts.completed_at,
-           carts.shipping_address, carts.shipping_method, (
+           carts.shipping_address, carts.shipping_method, checkouts.is_refused, (
                SELECT amount FROM shipping_rates JOIN shipping_methods USING (code)
                WHERE code = carts.shipping_method AND currency = carts.currency AND is_active
            ) AS shipping
-    FROM carts WHERE carts.id = :cart_id
-    FOR UPDATE OF carts
+    FROM carts JOIN checkouts ON checkouts.cart_id = carts.id
+    WHERE carts.id = :cart_id AND checkouts.order_id = :order_id
+    FOR UPDATE OF carts FOR SHARE OF checkouts
     """
 )
 

@@ -143,6 +143,14 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrderAttention:
+    """What a person has to look at; ``None`` when nobody has to any more."""
+
+    order_id: UUID
+    attention: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderState:
     order_id: UUID
     status: OrderStatus

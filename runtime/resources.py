@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from db.deny_list import DenyList
-from db.engine import Sessions, connect, reads_of, sessions_of
+from db.engine import Sessions, autocommitting, connect, sessions_of
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
@@ -27,7 +27,7 @@ class Resources:
     settings: Settings
     engine: AsyncEngine
     sessions: Sessions
-    reads: Sessions
+    autocommit: Sessions
     redis: Redis
     temporal: Client
     payments: PaymentProvider
@@ -95,7 +95,7 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
             settings=settings,
             engine=engine,
             sessions=sessions,
-            reads=reads_of(engine),
+            autocommit=autocommitting(engine),
             redis=redis,
             passwords=passwords,
             deny_list=DenyList(

@@ -16,4 +16,4 @@ def notification_activities(resources: Resources) -> NotificationActivities:
         token = tokens.verification(user_id, created_at)
         return f"{shop.public_url}/verify-email?token={token}", tokens.verifiable_until(created_at)
 
-    return NotificationActivities(resources.sessions, resources.mailer, Letters(shop_name=shop.name), link=link)
+    return NotificationActivities(resources.autocommit, resources.mailer, Letters(shop_name=shop.name), link=link)

@@ -169,6 +169,9 @@ class Checkout:
         )
 
     async def _give_the_money_back(self, order: PlacedOrder) -> None:
+        declined = self._declined()
+        if declined is not None and declined.reference is None:
+            return  # the provider has said that it made nothing of this wish
         workflow.set_current_details(f"Order {self._request.order_number}: giving the money back.")
         given_back = await payments.give_back(
             GiveMoneyBack(

@@ -8,7 +8,15 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from domain.notifications import AboutOrder
-from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus
+from domain.orders import (
+    AskToCancel,
+    CancelOrder,
+    CheckoutOutcome,
+    CheckoutStatus,
+    OrderAttention,
+    OrderState,
+    OrderStatus,
+)
 from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus
 from domain.shipping import (
     FulfillOrder,
@@ -37,6 +45,7 @@ class Fulfillment:
         self._status = OrderStatus.CONFIRMED
         self._waiting_units = request.units
         self._has_shipped = False
+        self._needs_a_person = False
         self._one_at_a_time = asyncio.Lock()
 
     @workflow.run
@@ -74,6 +83,7 @@ class Fulfillment:
             charge = await shipping.charge(request)
             if not charge.is_shipped:
                 await self._capture(request, charge)
+                await self._need_no_person()
             self._has_shipped = True
             return self._follow(await shipping.ship(request))
 
@@ -94,6 +104,7 @@ class Fulfillment:
             state = await self._undo_the_order(request)
             self._status = state.status
             self._note(state.status, state.payment_status)
+            self._describe()
             return state
 
     @cancel.validator
@@ -133,7 +144,7 @@ class Fulfillment:
             summary=f"capture {charge.amount}",
         )
         if not capture.is_captured:
-            self._call_for_a_person(f"the provider refuses to capture {charge.amount}: {capture.refusal}")
+            await self._call_for_a_person(f"the provider refuses to capture {charge.amount}: {capture.refusal}")
             raise ApplicationError(
                 f"The provider refuses to take {charge.amount}; the parcel must not leave.",
                 {"refusal": capture.refusal},
@@ -172,9 +183,17 @@ class Fulfillment:
             changes.append(names.PAYMENT_STATUS.value_set(payment))
         workflow.upsert_search_attributes(changes)
 
-    def _call_for_a_person(self, why: str) -> None:
+    async def _call_for_a_person(self, why: str) -> None:
+        self._needs_a_person = True
+        await orders.attend(OrderAttention(order_id=self._request.order_id, attention=why))
         workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
         workflow.set_current_details(f"**Order {self._request.order_number} needs a person**: {why}.")
+
+    async def _need_no_person(self) -> None:
+        if self._needs_a_person:
+            self._needs_a_person = False
+            await orders.attend(OrderAttention(order_id=self._request.order_id, attention=None))
+            workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(False)])
 
     def _describe(self) -> None:
         match self._status:

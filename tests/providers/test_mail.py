@@ -175,7 +175,7 @@ def test_an_order_is_confirmed_in_readable_words() -> None:
 
     assert mail.subject == "Sutler: your order S-1001"
     assert mail.text == (
-        "Thank you for your order S-1001. We have reserved everything and will write again when it is on its way.\n"
+        "Thank you for your order S-1001. We have reserved everything for you.\n"
         "\n"
         "2 x Tea at USD 19.99: USD 39.98\n"
         "\n"

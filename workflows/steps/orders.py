@@ -1,6 +1,6 @@
 """What a story may ask about orders."""
 
-from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderState, Placement, PlaceOrder
+from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, Placement, PlaceOrder
 from workflows.names import Queue
 from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
 from workflows.steps.step import Step
@@ -16,3 +16,6 @@ confirm = Step("orders.confirm", ConfirmOrder, OrderState, ONE_TRANSACTION_UNTIL
 
 cancel = Step("orders.cancel", CancelOrder, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Stock back, cart open again, order cancelled; content when there is no order or it is cancelled already."""
+
+attend = Step("orders.attend", OrderAttention, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""Put the order on the list of those that a person must look at, or take it off."""
