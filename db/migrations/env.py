@@ -17,7 +17,12 @@ def run(connection: Connection, shop_schema: str) -> None:
     connection.execute(text(f'SET search_path TO "{shop_schema}", public'))
     connection.commit()
     connection.dialect.default_schema_name = shop_schema
-    context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_server_default=False,
+        version_table_schema=shop_schema,  # or a shop in `public` would be taken for this one
+    )
     with context.begin_transaction():
         context.run_migrations()
 

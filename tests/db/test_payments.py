@@ -1,0 +1,171 @@
+"""What the shop notes about payments and about what providers tell it."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from db import orders, payments
+from domain.orders import AwaitCustomer
+from domain.payments import Answer, PaymentAuthorization, PaymentStatus, ProviderEvent
+from runtime.resources import Resources
+from tests.support.catalog import a_product
+from tests.support.orders import AnOrder, a_confirmed_order, a_placed_order
+
+
+def an_event(payment_id: UUID | None, **otherwise: Any) -> ProviderEvent:
+    facts: dict[str, Any] = {
+        "event_id": f"evt_{uuid4().hex}",
+        "type": "payment_intent.succeeded",
+        "payment_id": payment_id,
+        "reference": "pi_1",
+    }
+    return ProviderEvent(**{**facts, **otherwise})
+
+
+async def receive(resources: Resources, event: ProviderEvent) -> bool:
+    async with resources.sessions.begin() as session:
+        return await payments.receive(session, "stripe", event)
+
+
+async def in_the_inbox(resources: Resources, event: ProviderEvent) -> list[tuple[str, bool]]:
+    """Type and handled-or-not of the rows with this event's id."""
+    async with resources.sessions() as session:
+        rows = await session.execute(
+            text("SELECT type, handled_at IS NOT NULL FROM webhook_events WHERE event_id = :id"),
+            {"id": event.event_id},
+        )
+        return [tuple(row) for row in rows]
+
+
+async def an_order_at_the_bank(resources: Resources) -> AnOrder:
+    product = await a_product(resources.sessions)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    must_act = PaymentAuthorization(answer=Answer.REQUIRES_ACTION, reference=order.reference)
+    async with resources.sessions.begin() as session:
+        await orders.await_customer(
+            session, AwaitCustomer(order_id=order.order_id, payment_id=order.payment_id, authorization=must_act)
+        )
+    return order
+
+
+async def test_an_event_about_a_payment_at_the_bank_is_to_be_told_until_it_was(resources: Resources) -> None:
+    order = await an_order_at_the_bank(resources)
+    event = an_event(order.payment_id)
+
+    assert await receive(resources, event)
+    assert await in_the_inbox(resources, event) == [(event.type, False)]
+    assert await receive(resources, event)  # the first one may have died before it told anybody
+    async with resources.sessions.begin() as session:
+        await payments.handled(session, "stripe", event.event_id)
+
+    assert not await receive(resources, event)
+    assert await in_the_inbox(resources, event) == [(event.type, True)]
+
+
+async def test_an_event_about_a_payment_that_nobody_waits_for_is_noted_and_done(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    event = an_event(order.payment_id)
+
+    assert not await receive(resources, event)
+    assert await in_the_inbox(resources, event) == [(event.type, True)]
+
+
+@pytest.mark.parametrize("payment_id", [None, uuid4()])
+async def test_an_event_about_somebody_elses_payment_is_noted_and_done(
+    resources: Resources, payment_id: UUID | None
+) -> None:
+    event = an_event(payment_id, reference=None)
+
+    assert not await receive(resources, event)
+    assert await in_the_inbox(resources, event) == [(event.type, True)]
+
+
+async def test_an_event_that_comes_twenty_times_at_once_is_stored_once(resources: Resources) -> None:
+    order = await an_order_at_the_bank(resources)
+    event = an_event(order.payment_id)
+
+    await asyncio.gather(*(receive(resources, event) for _ in range(20)))
+
+    assert await in_the_inbox(resources, event) == [(event.type, False)]
+
+
+async def test_events_of_two_providers_may_have_the_same_id(resources: Resources) -> None:
+    event = an_event(None)
+    await receive(resources, event)
+    async with resources.sessions.begin() as session:
+        await payments.receive(session, "another", event)
+
+    assert len(await in_the_inbox(resources, event)) == 2
+
+
+async def test_the_inbox_keeps_ids_only(resources: Resources) -> None:
+    order = await an_order_at_the_bank(resources)
+    event = an_event(order.payment_id, reference=order.reference)
+    await receive(resources, event)
+
+    async with resources.sessions() as session:
+        stored = await session.scalar(
+            text("SELECT payload FROM webhook_events WHERE event_id = :id"), {"id": event.event_id}
+        )
+    assert stored == {"payment_id": str(order.payment_id), "reference": order.reference}
+
+
+async def test_the_providers_own_id_is_known_as_soon_as_it_was_noted(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+
+    async with resources.sessions.begin() as session:
+        assert await payments.known_reference(session, order.payment_id) is None
+        await payments.requires_action(session, order.payment_id, "pi_noted", redirect_url=None)
+        assert await payments.known_reference(session, order.payment_id) == "pi_noted"
+        assert await payments.known_reference(session, uuid4()) is None
+        await session.rollback()
+
+
+async def test_captures_of_several_parcels_add_up_to_a_captured_payment(resources: Resources) -> None:
+    product = await a_product(resources.sessions, price="10.00")
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+
+    async with resources.sessions.begin() as session:
+        assert await payments.captured(session, order.order_id, 1000) is PaymentStatus.AUTHORIZED
+    async with resources.sessions.begin() as session:
+        assert await payments.captured(session, order.order_id, 499) is PaymentStatus.CAPTURED
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("captured = authorized + 1", "captured_within_authorized"),
+        ("captured = -1", "captured_within_authorized"),
+        ("refunded = captured + 1", "refunded_within_captured"),
+        ("amount = -1", "amounts_not_negative"),
+        ("status = 'stolen'", "ck_payments_status"),
+    ],
+)
+async def test_the_database_itself_refuses_money_that_cannot_be(
+    resources: Resources, change: str, constraint: str
+) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+
+    with pytest.raises(IntegrityError, match=constraint):
+        async with resources.sessions.begin() as session:
+            await session.execute(
+                text(f"UPDATE payments SET {change} WHERE id = :id"),  # noqa: S608 (the test's own text)
+                {"id": order.payment_id},
+            )
+
+
+async def test_one_of_the_providers_payments_pays_one_order(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    other = await a_placed_order(resources.sessions, (product.variant_id, 1))
+
+    with pytest.raises(IntegrityError, match="provider_reference"):
+        async with resources.sessions.begin() as session:
+            await payments.requires_action(session, other.payment_id, order.reference, redirect_url=None)
