@@ -1,4 +1,4 @@
-"""A worker for the floor, set up as the shop's own workers are: ``python -m benchmarks.floor_worker workflows|calls``."""
+"""A worker for the floor, set up as the shop's own workers are: ``… -m benchmarks.floor_worker workflows|calls``."""
 
 import asyncio
 import os

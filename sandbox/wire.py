@@ -40,7 +40,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class ConnectionCut(Exception):  # noqa: N818  it is no error: somebody asked for it
+class ConnectionCut(Exception):
     """The caller gets no answer at all."""
 
 

@@ -6,7 +6,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
 from uuid import uuid4
 
 import httpx
