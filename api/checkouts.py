@@ -19,7 +19,7 @@ from api.tracing import trace_id_of
 from db import cart_views, checkouts
 from db.checkouts import Intake, Wish
 from domain.errors import Refusal
-from domain.orders import OrderStatus, Refused, StartCheckout, number_of
+from domain.orders import CancelReason, OrderStatus, Refused, StartCheckout, number_of
 from runtime.resources import Resources
 
 
@@ -179,9 +179,14 @@ def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:
 
 
 def _why_cancelled(order: OrderOut) -> Refused:
-    declined = order.payment.decline_code if order.payment else None
-    if declined:
-        return Refused(code="payment_declined", detail="The payment was declined.", facts={"decline_code": declined})
+    match order.cancel_reason:
+        case CancelReason.PAYMENT_DECLINED | CancelReason.PAYMENT_EXPIRED:
+            declined = order.payment.decline_code if order.payment else None
+            return Refused(
+                code="payment_declined", detail="The payment was declined.", facts={"decline_code": declined}
+            )
+        case CancelReason.PAYMENT_UNAVAILABLE:
+            return Refused(code="payment_unavailable", detail="The order could not be paid; nothing was charged.")
     return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
 
 

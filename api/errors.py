@@ -147,6 +147,7 @@ def problem_body(
 ) -> dict[str, Any]:
     known = PROBLEMS[code]
     body: dict[str, Any] = {
+        **facts,  # first, so that no fact can take the name of one of RFC 9457's own members
         "type": f"urn:sutler:problem:{code}",
         "title": known.title,
         "status": known.status,
@@ -154,7 +155,6 @@ def problem_body(
         "instance": instance,
         "code": code,
         "trace_id": trace_id,
-        **facts,
     }
     if field_errors := list(errors):
         body["errors"] = field_errors

@@ -16,7 +16,7 @@ from api.stories import Stories
 from db import order_views
 from db.base import new_id
 from domain.errors import Refusal
-from domain.orders import OrderStatus
+from domain.orders import OrderStatus, check_move
 from domain.payments import PaymentStatus
 from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel, Units
 from runtime.resources import Resources
@@ -79,7 +79,8 @@ class OperatorController(Controller):
         self, order_id: UUID, data: NewFulfillment, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         """Puts units of a confirmed order into a parcel that can be shipped."""
-        await visible_order(resources, order_id, caller)
+        order = await visible_order(resources, order_id, caller)
+        check_move(order.status, OrderStatus.SHIPPED)  # an unpaid order's workflow does not know of parcels
         planned = await stories.ask(
             order_id,
             "plan_shipment",

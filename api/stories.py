@@ -22,6 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.errors import PROBLEMS
 from db import order_views
 from db.engine import Sessions
 from domain.errors import Refusal
@@ -112,19 +113,19 @@ class Stories:
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                raise await self._it_is_over(order_id) from None
+                raise await self._it_is_over(order_id, update) from None
             except Refusal as refusal:
                 if refusal.code != "checkout_over" or asyncio.get_running_loop().time() > deadline:
                     raise
             await asyncio.sleep(0.02)
 
-    async def _it_is_over(self, order_id: UUID) -> Refusal:
+    async def _it_is_over(self, order_id: UUID, update: str) -> Refusal:
         """Why an order whose workflow has ended cannot be changed any more."""
         status = await self._status_of(order_id)
         return Refusal(
-            "order_not_cancellable" if status is OrderStatus.DELIVERED else "order_transition_not_allowed",
+            "order_not_cancellable" if update == "cancel" else "order_transition_not_allowed",
             f"An order that is {status} cannot be changed any more.",
-            status=str(status),
+            current_status=str(status),
         )
 
     async def tell_payment(self, payment_id: UUID, event_id: str) -> None:
@@ -156,11 +157,15 @@ class Stories:
         return OrderStatus(row["status"]) if row else None
 
 
+KNOWN_REFUSALS = {*PROBLEMS, "checkout_over"}
+"""``checkout_over`` is only ever told to :meth:`Stories.ask`. Everything else that fails is no answer for a client."""
+
+
 def refusal_of(failure: BaseException) -> Refusal:
-    """The business refusal that a workflow's failure carries; ``unavailable`` when it is none."""
+    """The refusal that a workflow's failure carries; ``unavailable`` when it is none that the API knows."""
     cause: BaseException | None = failure
     while cause is not None:
-        if isinstance(cause, ApplicationError) and cause.type:
+        if isinstance(cause, ApplicationError) and cause.type in KNOWN_REFUSALS:
             facts = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
             return Refusal(cause.type, cause.message, **facts)
         cause = cause.__cause__

@@ -228,7 +228,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         raise Refusal(
             "order_transition_not_allowed",
             "A parcel of this order has left; the order cannot be cancelled any more.",
-            status=order.status,
+            current_status=order.status,
             allowed=[str(OrderStatus.SHIPPED)],
         )
     if order.status == OrderStatus.PENDING:

@@ -212,7 +212,7 @@ def _check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
         raise Refusal(
             "order_transition_not_allowed",
             f"The fulfillment is {parcel.status}; this is possible only while it is {expected}.",
-            status=parcel.status,
+            current_status=parcel.status,
         )
 
 

@@ -33,7 +33,7 @@ def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
         raise Refusal(
             "order_transition_not_allowed",
             f"An order that is {current} cannot become {wanted}.",
-            status=str(current),
+            current_status=str(current),
             allowed=sorted(str(move) for move in ALLOWED_MOVES[current]),
         )
 

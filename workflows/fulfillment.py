@@ -155,14 +155,14 @@ class Fulfillment:
     def _check_not_cancelled(self) -> None:
         if self._status is OrderStatus.CANCELLED:
             raise ApplicationError(
-                "The order is cancelled.", {"status": "cancelled"}, type="order_transition_not_allowed"
+                "The order is cancelled.", {"current_status": "cancelled"}, type="order_transition_not_allowed"
             )
 
     def _check_nothing_shipped(self) -> None:
         if self._has_shipped:
             raise ApplicationError(
                 "Something of this order has been shipped; it can be returned, not cancelled.",
-                {"status": str(self._status)},
+                {"current_status": str(self._status)},
                 type="order_not_cancellable",
             )
 

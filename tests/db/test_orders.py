@@ -100,7 +100,7 @@ async def test_a_cancelled_order_is_not_confirmed(resources: Resources) -> None:
     refusal = await unchanged_by(resources, order, orders.confirm, to_confirm(order))
 
     assert refusal.code == "order_transition_not_allowed"
-    assert refusal.facts == {"status": "cancelled", "allowed": []}
+    assert refusal.facts == {"current_status": "cancelled", "allowed": []}
 
 
 async def test_cancelling_an_unpaid_order_opens_its_cart_and_frees_its_goods_once(resources: Resources) -> None:

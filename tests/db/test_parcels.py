@@ -312,7 +312,7 @@ async def test_a_parcel_moves_only_where_it_can(resources: Resources, moved: str
 
     for step, request in forbidden:
         refusal = await refused(resources, order, step, request)
-        assert (refusal.code, refusal.facts["status"]) == ("order_transition_not_allowed", moved)
+        assert (refusal.code, refusal.facts["current_status"]) == ("order_transition_not_allowed", moved)
 
 
 async def test_a_parcel_that_has_not_left_cannot_arrive(resources: Resources) -> None:
@@ -323,7 +323,7 @@ async def test_a_parcel_that_has_not_left_cannot_arrive(resources: Resources) ->
 
     refusal = await refused(resources, order, parcels.deliver, to_move(order, plan.fulfillment_id))
 
-    assert (refusal.code, refusal.facts) == ("order_transition_not_allowed", {"status": "pending"})
+    assert (refusal.code, refusal.facts) == ("order_transition_not_allowed", {"current_status": "pending"})
 
 
 async def test_cancelling_the_order_cancels_its_packed_parcels(resources: Resources) -> None:
@@ -350,7 +350,7 @@ async def test_a_shipped_order_is_not_cancelled(resources: Resources) -> None:
 
     assert (refusal.code, refusal.facts) == (
         "order_transition_not_allowed",
-        {"status": "shipped", "allowed": ["delivered"]},
+        {"current_status": "shipped", "allowed": ["delivered"]},
     )
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=8, reserved=0)
 
@@ -365,7 +365,7 @@ async def test_an_order_of_which_one_parcel_has_left_is_not_cancelled(resources:
 
     assert (refusal.code, refusal.facts) == (
         "order_transition_not_allowed",
-        {"status": "confirmed", "allowed": ["shipped"]},
+        {"current_status": "confirmed", "allowed": ["shipped"]},
     )
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=8, reserved=1)
 

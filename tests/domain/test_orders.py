@@ -25,7 +25,7 @@ def test_only_these_moves_are_allowed(current: OrderStatus, wanted: OrderStatus)
         check_move(current, wanted)
     assert refused.value.code == "order_transition_not_allowed"
     assert refused.value.facts == {
-        "status": current,
+        "current_status": current,
         "allowed": sorted(wanted for status, wanted in ALLOWED if status == current),
     }
 

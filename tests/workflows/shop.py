@@ -18,6 +18,7 @@ from domain.orders import (
     CancelOrder,
     CheckoutOutcome,
     ConfirmOrder,
+    OrderAttention,
     OrderState,
     OrderStatus,
     PlacedOrder,
@@ -149,6 +150,13 @@ class Shop:
             self.order, self.is_stock_reserved = OrderStatus.CANCELLED, False
         return self._state(request.order_id, PaymentStatus.VOIDED)
 
+    @orders.attend.performed_by
+    async def attend(self, request: OrderAttention) -> OrderState:
+        return await self._perform(orders.attend, request, self.usually_attend)
+
+    async def usually_attend(self, request: OrderAttention) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.AUTHORIZED)
+
     def _state(self, order: UUID, payment: PaymentStatus) -> OrderState:
         return OrderState(order_id=order, status=self.order or OrderStatus.CANCELLED, payment_status=payment)
 
@@ -277,7 +285,7 @@ class Shop:
 
     def duties(self) -> dict[Queue, tuple[type, list[Callable[..., Any]]]]:
         return {
-            Queue.CHECKOUT: (Checkout, [self.place, self.await_customer, self.confirm, self.cancel]),
+            Queue.CHECKOUT: (Checkout, [self.place, self.await_customer, self.confirm, self.cancel, self.attend]),
             Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.give_back]),
             Queue.FULFILLMENT: (
                 Fulfillment,

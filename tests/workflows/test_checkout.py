@@ -19,6 +19,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from api.stories import Stories
 from domain.errors import Refusal
 from domain.orders import (
     AskToCancel,
@@ -44,7 +45,7 @@ from domain.payments import (
     PaymentGivenBack,
     PaymentStatus,
 )
-from domain.shipping import FulfillOrder
+from domain.shipping import FulfillOrder, PlannedShipment, PlanShipment
 from runtime.temporal import DATA_CONVERTER
 from tests.support.waiting import eventually
 from tests.workflows.shop import (
@@ -738,6 +739,34 @@ async def test_when_the_confirmation_is_refused_money_and_stock_go_back(shop: Sh
     assert shop.is_as_it_was
 
 
+async def test_whoever_waits_for_a_checkout_that_fails_is_told_to_try_again(real_shop: Shop) -> None:
+    real_shop.when(orders.confirm, answering(Refusal("amount_mismatch", "The provider holds less.")))
+    sessions: Any = None  # the database is asked only about orders whose workflow is over
+    stories = Stories(real_shop.environment.client, sessions, wait_seconds=30)
+
+    with pytest.raises(Refusal) as told:
+        await stories.check_out(a_checkout())
+
+    assert told.value.code == "unavailable"
+    assert real_shop.steps == ["orders.place", "payments.authorize", "orders.confirm", *UNDONE]
+    assert real_shop.is_as_it_was
+
+
+async def test_what_only_a_confirmed_order_can_do_is_no_answer_of_a_checkout(real_shop: Shop) -> None:
+    shop, request = real_shop, a_checkout()
+    shop.when(payments.authorize, answering(REQUIRES_ACTION))
+    sessions: Any = None
+    stories = Stories(shop.environment.client, sessions, wait_seconds=30)
+    assert await stories.check_out(request) == MUST_ACT
+
+    plan = PlanShipment(order_id=request.order_id, fulfillment_id=request.payment_id, actor="operator:1")
+    with pytest.raises(Refusal) as told:
+        await stories.ask(request.order_id, "plan_shipment", plan, result_type=PlannedShipment)
+
+    assert told.value.code == "unavailable"
+    assert "shipping.plan" not in shop.steps
+
+
 async def test_a_database_that_is_away_longer_than_a_customer_waits_ends_the_checkout(shop: Shop) -> None:
     """Takes its 20 seconds: the budget of a local step is kept by the worker's own clock, which nobody can skip."""
     shop.when(orders.place, answering(away()))
@@ -791,16 +820,14 @@ async def test_a_database_that_is_away_for_a_moment_is_not_noticed(shop: Shop) -
     assert "orders.cancel" not in shop.steps
 
 
-async def test_an_authorisation_without_an_answer_of_ours_is_a_declined_one(shop: Shop) -> None:
-    shop.when(
-        payments.authorize,
-        answering(PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code="resource_missing")),
-    )
+async def test_a_card_that_the_provider_made_nothing_of_has_nothing_to_give_back(shop: Shop) -> None:
+    unknown = PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code="resource_missing")
+    shop.when(payments.authorize, answering(unknown))
     checkout = await shop.check_out(a_checkout())
 
     outcome = await place(checkout)
 
     assert outcome.refused is not None
     assert outcome.refused.facts == {"decline_code": "resource_missing"}
-    assert shop.requests(payments.give_back)[0].reference is None
+    assert shop.steps == ["orders.place", "payments.authorize", "orders.cancel"]
     assert shop.is_as_it_was
