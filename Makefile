@@ -18,8 +18,8 @@ up: $(INSTALLED) ## Run the whole platform here; Ctrl-C stops it, the data stays
 reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
 
-test: $(INSTALLED) ## Run all tests
-	$(BIN)/pytest
+test: $(INSTALLED) ## Run all tests against real servers, and measure what they cover
+	$(BIN)/pytest --cov --cov-report=term
 
 lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ from tests.support.catalog import a_product
 from workflows.names import order_id
 
 ROUNDS = 3
-SHOPPERS = {1: 100, 10: 300, 50: 600}
+SHOPPERS = {1: 60, 10: 150, 50: 300}
 """How many checkouts are measured with how many shoppers at a time."""
 ADDRESS = {"name": "Ada", "line1": "12 Orchard Lane", "city": "Springfield", "postal_code": "62701", "country": "US"}
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
@@ -70,7 +71,7 @@ async def make_namespace(resources: Resources, namespace: str) -> None:
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
     )
-    attributes = {key.name: key.indexed_value_type.value for key in SEARCH_ATTRIBUTES}
+    attributes = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
     wish = AddSearchAttributesRequest(search_attributes=attributes, namespace=namespace)
 
     async def is_made() -> bool:

@@ -50,7 +50,10 @@ class Shopper:
         )
 
     async def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
-        return await self._done("GET", f"/v1/orders/{order_id}", params={"cart": cart_id} if cart_id else None)
+        order: dict[str, Any] = await self._done(
+            "GET", f"/v1/orders/{order_id}", params={"cart": cart_id} if cart_id else None
+        )
+        return order
 
     async def _done(self, method: str, path: str, json: Any = None, params: Any = None) -> Any:
         response = await self.send(method, path, json=json, params=params)
