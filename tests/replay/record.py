@@ -1,0 +1,262 @@
+"""Record how the stories go today, so that tomorrow's code can be held to it.
+
+    python -m tests.replay.record
+
+plays every case below against the whole real shop and writes what the engine kept of it to
+``tests/replay/histories/<Type>-<case>.json``. A history that is there is never written over: it stands for orders
+that may still be on their way, begun by the code of its day. After a change of a story, record again and keep both;
+delete a history only when no running workflow can be as old as it is.
+
+It is a test that only this command runs, which lends it the shop of the tests.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
+
+from db.customers import User
+from domain.customers import RegisterCustomer
+from runtime.resources import Resources
+from tests.support.catalog import AProduct, a_product
+from tests.support.ledger import moved
+from tests.support.people import Person
+from tests.support.shopper import ADDRESS, Shopper
+from tests.support.waiting import eventually
+from workflows.names import Queue, order_id, registration_id
+from workflows.registration import Registration
+
+HISTORIES = Path(__file__).parent / "histories"
+
+PLANTED = "planted"
+"""In every name, address, mail address and password of the recorded runs; no history may contain it."""
+
+LABEL = {"carrier": "UPS", "tracking_number": "1Z999"}
+BANK_WANTS_TO_SEE_THE_PAYER = "pm_card_threeDSecure2Required"
+
+
+class Recorder:
+    """A customer with a planted name, an operator, and the engine that keeps what they do."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, operator: dict[str, str]
+    ) -> None:
+        self.http = http
+        self.sandbox = sandbox
+        self.resources = resources
+        self.operator = operator
+
+    async def shopper(self, person: Person) -> Shopper:
+        return Shopper(self.http, email=person.email, headers=person.headers)
+
+    async def product(self, stock: int = 9) -> AProduct:
+        return await a_product(self.resources.sessions, price="10.00", stock=stock)
+
+    async def check_out(self, shopper: Shopper, product: AProduct, quantity: int, **how: Any) -> dict[str, Any]:
+        cart = await shopper.a_cart((product.variant_id, quantity))
+        address = {**ADDRESS, "name": f"{PLANTED} Person", "line1": f"1 {PLANTED} Lane", "city": f"{PLANTED}ville"}
+        await shopper.send("PUT", f"/v1/carts/{cart}/shipping-address", json=address)
+        told = await shopper.check_out(cart, **how)
+        assert told.status_code in (201, 202, 402, 409), told.text
+        answer: dict[str, Any] = told.json()
+        return answer
+
+    async def desk(self, path: str, body: Any = None) -> httpx.Response:
+        return await self.http.post(f"/v1/admin{path}", json=body, headers=self.operator)
+
+    async def pack(self, order: dict[str, Any], *items: tuple[str, int]) -> str:
+        wanted = {"items": [{"order_item_id": line, "quantity": quantity} for line, quantity in items]} if items else {}
+        packed = await self.desk(f"/orders/{order['id']}/fulfillments", wanted)
+        assert packed.status_code == 201, packed.text
+        return str(packed.json()["id"])
+
+    async def newest_order_of(self, shopper: Shopper) -> dict[str, Any]:
+        order: dict[str, Any] = (await shopper.send("GET", "/v1/orders")).json()["items"][0]
+        return order
+
+    async def both_chapters(self, order: str, checkout: str, fulfillment: str) -> None:
+        """Keep the order's Fulfillment, when it is over, and the Checkout that it was begun by."""
+        workflow_id = order_id(UUID(order))
+        successor = self.resources.temporal.get_workflow_handle(workflow_id)
+        await self._keep(successor, fulfillment)
+        begun = (await successor.fetch_history()).events[0].workflow_execution_started_event_attributes
+        first = self.resources.temporal.get_workflow_handle(workflow_id, run_id=begun.continued_execution_run_id)
+        keep(await first.fetch_history(), checkout)
+
+    async def one_chapter(self, workflow_id: str, name: str) -> None:
+        await self._keep(self.resources.temporal.get_workflow_handle(workflow_id), name)
+
+    async def _keep(self, handle: WorkflowHandle[Any, Any], name: str) -> None:
+        async def is_over() -> bool:
+            return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+        await eventually(is_over)
+        keep(await handle.fetch_history(), name)
+
+
+def keep(history: WorkflowHistory, name: str) -> None:
+    """Write the history down, unless one of this name is there; without the names of our machines."""
+    path = HISTORIES / f"{name}.json"
+    if path.exists():
+        return
+    plain = json.loads(history.to_json())
+    for mapping in _mappings(plain):
+        if "identity" in mapping:
+            mapping["identity"] = "recorded"
+    path.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n")
+
+
+def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from _mappings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _mappings(value)
+
+
+@pytest.fixture
+async def recorder(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, operator: dict[str, str]
+) -> Recorder:
+    HISTORIES.mkdir(exist_ok=True)
+    return Recorder(api, sandbox, resources, operator)
+
+
+@pytest.fixture
+async def person(api: httpx.AsyncClient, sandbox: httpx.AsyncClient) -> Person:
+    somebody = Person(api, username=f"{PLANTED}.{uuid4().hex[:12]}", password=f"{PLANTED} password")
+    assert (await somebody.register()).status_code == 202
+    assert (await somebody.verify(sandbox)).status_code == 200
+    return await somebody.sign_in()
+
+
+async def test_registrations(recorder: Recorder, person: Person) -> None:
+    me = (await person.me()).json()
+    await recorder.one_chapter(registration_id(UUID(me["id"])), "Registration-verified")
+
+    name = f"{PLANTED}.{uuid4().hex[:12]}"
+    async with recorder.resources.sessions.begin() as session:
+        never_came = User(username=name, email=f"{name}@example.com", password_hash=f"{PLANTED}-hash")
+        session.add(never_came)
+    await recorder.resources.temporal.start_workflow(
+        Registration.run,
+        RegisterCustomer(user_id=never_came.id, reminder_after_seconds=1, expires_after_seconds=2),
+        id=registration_id(never_came.id),
+        task_queue=Queue.REGISTRATION,
+    )
+    await recorder.one_chapter(registration_id(never_came.id), "Registration-expired")
+
+
+async def test_an_order_delivered_in_two_parcels(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 3)
+    [line] = [item["id"] for item in order["items"]]
+    unpacked = await recorder.pack(order)
+    assert (await recorder.desk(f"/fulfillments/{unpacked}/cancel")).status_code == 200
+    parcels = [await recorder.pack(order, (line, 1)), await recorder.pack(order)]
+    for move in ("ship", "deliver"):
+        for parcel in parcels:
+            moved_on = await recorder.desk(f"/fulfillments/{parcel}/{move}", LABEL if move == "ship" else None)
+            assert moved_on.status_code == 200, moved_on.text
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-delivered")
+
+
+async def test_an_order_cancelled_before_it_left(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    await recorder.pack(order)
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-cancelled")
+
+
+async def test_an_order_whose_capture_was_refused(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    await recorder.sandbox.post(
+        f"/v1/payment_intents/{order['payment']['provider_reference']}/cancel",
+        headers={"Authorization": "Bearer sk_test_sutler"},
+    )
+    refused = await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    assert refused.json()["code"] == "capture_refused"
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "cannot pay"})
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-capture_refused")
+
+
+async def test_checkouts_that_come_to_nothing(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product(stock=1)
+    declined = await recorder.check_out(shopper, product, 1, card="pm_card_chargeDeclined")
+    assert declined["code"] == "payment_declined"
+    order = await recorder.newest_order_of(shopper)
+    await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-declined")
+
+    sold_out = await recorder.check_out(shopper, product, 2)
+    assert sold_out["code"] == "out_of_stock"
+    async with recorder.resources.sessions() as session:
+        newest = await session.scalar(text("SELECT order_id FROM checkouts ORDER BY order_number DESC LIMIT 1"))
+    await recorder.one_chapter(order_id(newest), "Checkout-out_of_stock")
+
+
+async def test_a_lost_answer_of_the_provider(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    faults = {"payments": {"next": [{"operation": "create", "fault": "drop_response"}]}}
+    await recorder.sandbox.put("/faults", json=faults)
+    order = await recorder.check_out(shopper, product, 1)
+    assert await moved(recorder.sandbox, order) == [("authorize", 1499)]
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.both_chapters(order["id"], "Checkout-answer_lost", "Fulfillment-cancelled")
+
+
+async def test_a_payer_who_approves_at_the_bank(recorder: Recorder, person: Person) -> None:
+    shopper, order, payment = await at_the_bank(recorder, person)
+    await recorder.sandbox.post(f"{order['payment']['next_action']['redirect_url']}/complete")
+    await recorder.one_chapter(payment, "Payment-approved")
+    await eventually(lambda: is_confirmed(shopper, order))
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.both_chapters(order["id"], "Checkout-approved_at_the_bank", "Fulfillment-cancelled")
+
+
+async def test_a_payer_whom_the_bank_does_not_know(recorder: Recorder, person: Person) -> None:
+    _, order, payment = await at_the_bank(recorder, person)
+    await recorder.sandbox.post(f"{order['payment']['next_action']['redirect_url']}/fail")
+    await recorder.one_chapter(payment, "Payment-declined")
+    await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-declined_at_the_bank")
+
+
+async def test_a_payer_who_gives_up_at_the_bank(recorder: Recorder, person: Person) -> None:
+    shopper, order, payment = await at_the_bank(recorder, person)
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.one_chapter(payment, "Payment-given_up")
+    await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-cancelled_at_the_bank")
+
+
+async def at_the_bank(recorder: Recorder, person: Person) -> tuple[Shopper, dict[str, Any], str]:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1, card=BANK_WANTS_TO_SEE_THE_PAYER)
+    return shopper, order, await payment_of(recorder, order)
+
+
+async def is_confirmed(shopper: Shopper, order: dict[str, Any]) -> bool:
+    return bool((await shopper.order(order["id"]))["status"] == "confirmed")
+
+
+async def payment_of(recorder: Recorder, order: dict[str, Any]) -> str:
+    """The id of the workflow that follows the order's payment."""
+    handle = recorder.resources.temporal.get_workflow_handle(order_id(UUID(order["id"])))
+    for event in (await handle.fetch_history()).events:
+        if event.HasField("start_child_workflow_execution_initiated_event_attributes"):
+            return event.start_child_workflow_execution_initiated_event_attributes.workflow_id
+    raise AssertionError("nobody follows this payment")
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, "-q", "-o", "python_files=record.py"]))
