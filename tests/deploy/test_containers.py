@@ -100,7 +100,7 @@ def test_the_image_is_built_from_what_exists_and_does_not_run_as_root() -> None:
 def test_the_image_gets_every_package_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel["force-include"], "pyproject.toml", project["project"]["readme"]}
+    needed = {*wheel["only-include"], "pyproject.toml", project["project"]["readme"]}
     ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
     assert ignored[0] == "*"
     assert {line[1:] for line in ignored if line.startswith("!")} == needed | {"requirements"}
