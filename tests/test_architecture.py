@@ -1,0 +1,187 @@
+"""What no single file can see: that the parts fit together by their names."""
+
+import ast
+import importlib
+import pkgutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.activity import _Definition as ActivityDefinition
+from temporalio.workflow import _Definition as WorkflowDefinition
+
+import workflows.steps
+from api.errors import PROBLEMS
+from runtime.resources import Resources
+from workers.run import DUTIES
+from workflows.checkout import Checkout
+from workflows.fulfillment import Fulfillment
+from workflows.names import Queue
+from workflows.payment import Payment
+from workflows.registration import Registration
+from workflows.steps.step import Step
+
+ROOT = Path(__file__).parents[1]
+
+ONLY_FOR_STORIES = {"amount_mismatch", "checkout_over"}
+"""Refusals that a workflow hears and no client."""
+
+
+def all_steps() -> dict[str, Step[Any, Any]]:
+    steps: list[Step[Any, Any]] = []
+    for module in pkgutil.iter_modules(workflows.steps.__path__):
+        found = vars(importlib.import_module(f"workflows.steps.{module.name}")).values()
+        steps += [value for value in found if isinstance(value, Step)]
+    assert Counter(step.name for step in steps).most_common(1)[0][1] == 1
+    return {step.name: step for step in steps}
+
+
+STEPS = all_steps()
+
+
+def performers(resources: Resources) -> dict[str, dict[Queue, ActivityDefinition]]:
+    """By the step's name: on which queues it is performed, and by what."""
+    found: defaultdict[str, dict[Queue, ActivityDefinition]] = defaultdict(dict)
+    for queue, build in DUTIES.items():
+        for performer in build(resources).activities:
+            definition = ActivityDefinition.must_from_callable(performer)
+            assert definition.name is not None
+            assert queue not in found[definition.name], f"{definition.name} is performed twice on {queue}"
+            found[definition.name][queue] = definition
+    return dict(found)
+
+
+async def test_every_step_is_performed_and_everything_performed_is_a_step(resources: Resources) -> None:
+    assert set(performers(resources)) == set(STEPS)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+async def test_a_step_is_performed_by_one_method_of_its_own_types(resources: Resources, name: str) -> None:
+    step, performed = STEPS[name], performers(resources)[name]
+
+    assert len({definition.fn.__qualname__ for definition in performed.values()}) == 1
+    for definition in performed.values():
+        assert definition.arg_types == [step.takes]
+        assert definition.ret_type == step.gives
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+async def test_a_step_is_performed_where_it_is_asked_for(resources: Resources, name: str) -> None:
+    step, performed = STEPS[name], performers(resources)[name]
+    if step.queue is not None:
+        assert set(performed) == {step.queue}
+        return
+    asking = {queue for queue, story in STORIES.items() if name in steps_asked_by(story)}
+
+    assert asking
+    assert set(performed) >= asking
+
+
+STORIES: dict[Queue, type] = {
+    Queue.REGISTRATION: Registration,
+    Queue.CHECKOUT: Checkout,
+    Queue.PAYMENTS: Payment,
+    Queue.FULFILLMENT: Fulfillment,
+}
+
+
+def steps_asked_by(story: type) -> set[str]:
+    """The steps that the story's file names, as ``module.step``."""
+    tree = ast.parse(file_of(story).read_text())
+    named = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    return named & set(STEPS)
+
+
+def file_of(story: type) -> Path:
+    return ROOT / f"{story.__module__.replace('.', '/')}.py"
+
+
+async def test_every_story_is_told_on_one_queue(resources: Resources) -> None:
+    told = {queue: build(resources).workflows for queue, build in DUTIES.items()}
+
+    assert told == {queue: [story] for queue, story in STORIES.items()}
+
+
+def test_a_name_of_a_step_says_which_file_performs_it() -> None:
+    for name in STEPS:
+        noun, _, _ = name.partition(".")
+        for folder in ("activities", "workflows/steps"):
+            assert (ROOT / folder / f"{noun}.py").exists(), f"{name} has no {folder}/{noun}.py"
+
+
+# --- what the API calls by its name ---------------------------------------------------------------------------------
+
+
+def updates_of(story: type) -> set[str | None]:
+    return set(WorkflowDefinition.must_from_class(story).updates)
+
+
+def calls(folder: str, method: str) -> Iterator[ast.Call]:
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                yield node
+
+
+def text_at(call: ast.Call, position: int) -> str | None:
+    argument = call.args[position] if len(call.args) > position else None
+    return argument.value if isinstance(argument, ast.Constant) and isinstance(argument.value, str) else None
+
+
+def test_every_update_that_the_api_asks_for_by_name_exists() -> None:
+    asked = {text_at(call, 1) for call in calls("api", "ask")} | {text_at(call, 0) for call in calls("api", "_move")}
+    names = {name for name in asked if name is not None}
+
+    assert names == {"plan_shipment", "ship", "deliver", "cancel_shipment", "cancel"}
+    assert names <= updates_of(Fulfillment)
+
+
+def test_both_chapters_of_an_order_can_be_asked_to_place_and_to_cancel() -> None:
+    for story in (Checkout, Fulfillment):
+        assert {"place", "cancel"} <= updates_of(story)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+def refusal_codes() -> Iterator[tuple[str, str]]:
+    """Every code in the sources with the file that it is in."""
+    for folder in ("domain", "db", "api", "activities", "workflows", "runtime"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call):
+                    yield from ((code, str(path.relative_to(ROOT))) for code in codes_in(node))
+
+
+def codes_in(call: ast.Call) -> Iterator[str]:
+    called = call.func.id if isinstance(call.func, ast.Name) else ""
+    if called == "Refusal" and (code := text_at(call, 0)):
+        yield code
+    wanted = {"Refused": "code", "ApplicationError": "type"}.get(called)
+    for keyword in call.keywords:
+        if keyword.arg == wanted and isinstance(keyword.value, ast.Constant):
+            yield str(keyword.value.value)
+
+
+def test_every_refusal_has_its_entry_in_the_apis_table() -> None:
+    without = {(code, path) for code, path in refusal_codes() if code not in PROBLEMS and code not in ONLY_FOR_STORIES}
+
+    assert {(code, path) for code, path in without if code != "DatabaseError"} == set()
+
+
+def test_stories_read_neither_the_clock_nor_dice() -> None:
+    forbidden = {("datetime", "now"), ("time", "time"), ("uuid", "uuid4"), ("asyncio", "sleep")}
+    for story in STORIES.values():
+        tree = ast.parse(file_of(story).read_text())
+        used = {
+            (node.value.id, node.attr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        }
+        assert used & forbidden == set()

@@ -1,0 +1,429 @@
+"""From a confirmed order to the customer's door, or to its cancellation; and payments that wait for their customer."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from domain.money import Money
+from domain.notifications import MailOutcome
+from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus
+from domain.payments import CapturePayment, GiveMoneyBack, MoneyBack, PaymentCapture
+from domain.shipping import (
+    FulfillmentStatus,
+    FulfillOrder,
+    MoveParcel,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentState,
+    ShipParcel,
+    Units,
+)
+from tests.support.waiting import eventually
+from tests.workflows.shop import TOTAL, Fulfilling, Shop, answering, away, broken, to_fulfill
+from workflows import names
+from workflows.steps import notifications, orders, payments, shipping
+
+Result = TypeVar("Result")
+
+BY_CUSTOMER = AskToCancel(reason="changed my mind", actor="customer:1")
+THIRD = Money(TOTAL.minor // 3, "USD")
+
+
+class Desk:
+    """Operators and customers who speak to one running order."""
+
+    def __init__(self, shop: Shop, order: Fulfilling, request: FulfillOrder) -> None:
+        self.shop = shop
+        self.order = order
+        self.request = request
+
+    async def ask(self, update: str, request: Any, answer: type[Result]) -> Result:
+        told: Result = await self.order.execute_update(update, request, result_type=answer)
+        return told
+
+    async def pack(self, units: int | None = None) -> UUID:
+        items = None if units is None else [Units(order_line_id=uuid4(), quantity=units)]
+        plan = PlanShipment(order_id=self.request.order_id, fulfillment_id=uuid4(), actor="operator:1", items=items)
+        return (await self.ask("plan_shipment", plan, PlannedShipment)).fulfillment_id
+
+    async def ship(self, parcel: UUID) -> ShipmentState:
+        request = ShipParcel(
+            order_id=self.request.order_id,
+            fulfillment_id=parcel,
+            carrier="UPS",
+            tracking_number="1Z999",
+            actor="operator:1",
+        )
+        return await self.ask("ship", request, ShipmentState)
+
+    async def deliver(self, parcel: UUID) -> ShipmentState:
+        return await self.ask("deliver", self._move(parcel), ShipmentState)
+
+    async def unpack(self, parcel: UUID) -> ShipmentState:
+        return await self.ask("cancel_shipment", self._move(parcel), ShipmentState)
+
+    async def cancel(self) -> OrderState:
+        return await self.ask("cancel", BY_CUSTOMER, OrderState)
+
+    def _move(self, parcel: UUID) -> MoveParcel:
+        return MoveParcel(order_id=self.request.order_id, fulfillment_id=parcel, actor="operator:1")
+
+    @property
+    def steps(self) -> list[str]:
+        """What was asked of the world, without the mail, which goes its own way."""
+        return [step for step in self.shop.steps if step != "notifications.order_confirmed"]
+
+
+@pytest.fixture
+async def desk(shop: Shop) -> Desk:
+    request = to_fulfill()
+    return Desk(shop, await shop.fulfill(request), request)
+
+
+async def refusal(asking: Any) -> tuple[str | None, dict[str, Any]]:
+    """Code and facts that the one who asked was told."""
+    with pytest.raises(WorkflowUpdateFailedError) as failed:
+        await asking
+    cause: BaseException | None = failed.value.cause
+    while cause is not None and not isinstance(cause, ApplicationError):
+        cause = cause.__cause__
+    assert isinstance(cause, ApplicationError)
+    return cause.type, cause.details[0] if cause.details else {}
+
+
+async def test_one_parcel_goes_from_packed_to_delivered_and_ends_the_story(desk: Desk) -> None:
+    parcel = await desk.pack()
+    shipped = await desk.ship(parcel)
+    delivered = await desk.deliver(parcel)
+
+    assert (shipped.status, shipped.order_status, shipped.open_units) == (
+        FulfillmentStatus.SHIPPED,
+        OrderStatus.SHIPPED,
+        0,
+    )
+    assert (delivered.status, delivered.order_status) == (FulfillmentStatus.DELIVERED, OrderStatus.DELIVERED)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+    assert desk.steps == [
+        "shipping.plan",
+        "shipping.charge",
+        "payments.capture",
+        "shipping.ship",
+        "shipping.deliver",
+    ]
+    assert desk.shop.requests(payments.capture) == [
+        CapturePayment(
+            payment_id=desk.request.payment_id,
+            amount=TOTAL,
+            is_final=True,
+            key=f"order/{desk.request.order_id}/capture/{parcel}",
+        )
+    ]
+    assert (desk.shop.captured, desk.shop.held) == (TOTAL.minor, 0)
+
+
+async def test_the_customer_is_told_once_that_the_order_is_confirmed(desk: Desk) -> None:
+    async def is_told() -> bool:
+        return "notifications.order_confirmed" in desk.shop.steps
+
+    await eventually(is_told)
+
+    assert [about.order_id for about in desk.shop.requests(notifications.order_confirmed)] == [desk.request.order_id]
+
+
+async def test_a_mail_that_cannot_be_sent_for_a_day_does_not_stop_the_order(shop: Shop) -> None:
+    shop.when(notifications.order_confirmed, answering(away()))
+    request = to_fulfill()
+    desk = Desk(shop, await shop.fulfill(request), request)
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    await desk.deliver(parcel)
+
+    shop.when(notifications.order_confirmed, answering(MailOutcome.SENT))
+    assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+async def test_parcels_are_captured_one_by_one_and_the_last_one_is_final(desk: Desk) -> None:
+    first = await desk.pack(1)
+    partly = await desk.ship(first)
+    last = await desk.pack()
+    wholly = await desk.ship(last)
+
+    assert (partly.order_status, partly.open_units) == (OrderStatus.CONFIRMED, 2)
+    assert (wholly.order_status, wholly.open_units) == (OrderStatus.SHIPPED, 0)
+    captures = desk.shop.requests(payments.capture)
+    assert [(capture.amount, capture.is_final) for capture in captures] == [(THIRD, False), (THIRD * 2, True)]
+    assert len({capture.key for capture in captures}) == 2
+    assert desk.shop.captured == TOTAL.minor
+    await desk.deliver(first)
+    assert (await desk.order.describe()).status is WorkflowExecutionStatus.RUNNING
+    await desk.deliver(last)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+async def test_a_parcel_shipped_twice_is_captured_once(desk: Desk) -> None:
+    parcel = await desk.pack()
+
+    first, again = await desk.ship(parcel), await desk.ship(parcel)
+
+    assert again == first
+    assert len(desk.shop.requests(payments.capture)) == 1
+
+
+async def test_a_parcel_that_costs_nothing_is_not_captured(shop: Shop) -> None:
+    request = to_fulfill(total=Money(0, "USD"))
+    desk = Desk(shop, await shop.fulfill(request), request)
+
+    async def free(asked: ShipParcel) -> Any:
+        charge = await shop.usually_charge(asked)
+        return type(charge)(amount=Money(0, "USD"), is_final=True, is_shipped=False)
+
+    shop.when(shipping.charge, free)
+    await desk.ship(await desk.pack())
+
+    assert shop.requests(payments.capture) == []
+
+
+async def test_unpacked_units_can_be_packed_again(desk: Desk) -> None:
+    parcel = await desk.pack()
+    unpacked = await desk.unpack(parcel)
+
+    assert (unpacked.status, unpacked.order_status, unpacked.open_units) == (
+        FulfillmentStatus.CANCELLED,
+        OrderStatus.CONFIRMED,
+        3,
+    )
+    await desk.ship(await desk.pack())
+    assert desk.shop.captured == TOTAL.minor
+
+
+async def test_what_the_database_refuses_is_told_to_whoever_asked(desk: Desk) -> None:
+    await desk.pack(3)
+
+    assert (await refusal(desk.pack(1)))[0] == "units_not_available"
+    assert len(desk.shop.parcels) == 1
+
+
+# --- captures that fail -------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_capture_keeps_the_parcel_here_and_calls_for_a_person(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="charge_expired_for_capture")))
+    parcel = await desk.pack()
+
+    assert await refusal(desk.ship(parcel)) == ("capture_refused", {"refusal": "charge_expired_for_capture"})
+
+    assert "shipping.ship" not in desk.steps
+    assert desk.shop.parcels[parcel][0] is FulfillmentStatus.PENDING
+    [attention] = desk.shop.requests(orders.attend)
+    assert attention.attention == (f"the provider refuses to capture {TOTAL}: charge_expired_for_capture")
+    found = (await desk.order.describe()).typed_search_attributes
+    assert found.get(names.NEEDS_ATTENTION) is True
+
+
+async def test_a_capture_that_works_after_all_lets_the_parcel_go_and_sends_the_person_home(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    parcel = await desk.pack()
+    await refusal(desk.ship(parcel))
+
+    desk.shop.when(payments.capture, desk.shop.usually_capture)
+    state = await desk.ship(parcel)
+
+    assert state.status is FulfillmentStatus.SHIPPED
+    assert [request.attention is None for request in desk.shop.requests(orders.attend)] == [False, True]
+    found = (await desk.order.describe()).typed_search_attributes
+    assert found.get(names.NEEDS_ATTENTION) is False
+
+
+async def test_an_order_whose_capture_was_refused_can_still_be_cancelled(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    await refusal(desk.ship(await desk.pack()))
+
+    assert (await desk.cancel()).status is OrderStatus.CANCELLED
+    assert desk.shop.is_as_it_was
+
+
+async def test_a_provider_that_is_away_is_waited_for_with_the_same_key(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(away(), away(), PaymentCapture(is_captured=True)))
+    parcel = await desk.pack()
+
+    await desk.ship(parcel)
+
+    assert len(desk.shop.requests(payments.capture)) == 3
+    assert len({capture.key for capture in desk.shop.requests(payments.capture)}) == 1
+    assert desk.shop.parcels[parcel][0] is FulfillmentStatus.SHIPPED
+
+
+# --- cancelling ---------------------------------------------------------------------------------------------------
+
+
+async def test_cancelling_gives_the_money_and_then_the_goods_back_and_ends_the_story(desk: Desk) -> None:
+    await desk.pack()
+
+    state = await desk.cancel()
+
+    assert state.status is OrderStatus.CANCELLED
+    assert await desk.order.result() == OrderStatus.CANCELLED
+    assert desk.steps == ["shipping.plan", "payments.give_back", "orders.cancel"]
+    assert desk.shop.requests(payments.give_back) == [
+        GiveMoneyBack(
+            payment_id=desk.request.payment_id,
+            order_id=desk.request.order_id,
+            total=TOTAL,
+            authorize_key=desk.request.authorize_key,
+        )
+    ]
+    assert desk.shop.requests(orders.cancel) == [
+        CancelOrder(
+            order_id=desk.request.order_id, reason="changed my mind", actor="customer:1", money=MoneyBack.VOIDED
+        )
+    ]
+    assert desk.shop.is_as_it_was
+    found = (await desk.order.describe()).typed_search_attributes
+    assert found.get(names.ORDER_STATUS) == OrderStatus.CANCELLED
+
+
+@pytest.mark.parametrize("units", [1, 3], ids=["one of three units", "all of it"])
+async def test_what_has_been_shipped_is_not_cancelled(desk: Desk, units: int) -> None:
+    await desk.ship(await desk.pack(units))
+
+    code, facts = await refusal(desk.cancel())
+
+    assert code == "order_not_cancellable"
+    assert facts == {"current_status": "confirmed" if units == 1 else "shipped"}
+    assert "payments.give_back" not in desk.steps
+    assert "orders.cancel" not in desk.steps
+
+
+async def test_a_refused_cancel_leaves_no_trace_in_the_history(desk: Desk) -> None:
+    await desk.ship(await desk.pack())
+    before = len((await desk.order.fetch_history()).events)
+
+    await refusal(desk.cancel())
+
+    events = list((await desk.order.fetch_history()).events)[before:]
+    assert [event for event in events if event.HasField("workflow_execution_update_accepted_event_attributes")] == []
+
+
+async def test_a_cancel_that_waits_behind_a_shipment_is_told_that_it_lost(desk: Desk) -> None:
+    may_capture = asyncio.Event()
+
+    async def slowly(request: CapturePayment) -> PaymentCapture:
+        await may_capture.wait()
+        return await desk.shop.usually_capture(request)
+
+    desk.shop.when(payments.capture, slowly)
+    parcel = await desk.pack()
+    shipping_it = asyncio.create_task(desk.ship(parcel))
+    await eventually(lambda: is_asked(desk, "payments.capture"))
+    cancelling = asyncio.create_task(refusal(desk.cancel()))
+    may_capture.set()
+
+    assert (await shipping_it).order_status is OrderStatus.SHIPPED
+    assert (await cancelling)[0] == "order_not_cancellable"
+    assert "payments.give_back" not in desk.steps
+
+
+async def test_a_shipment_that_waits_behind_a_cancel_is_told_that_it_lost(desk: Desk) -> None:
+    may_give_back = asyncio.Event()
+
+    async def slowly(request: GiveMoneyBack) -> Any:
+        await may_give_back.wait()
+        return await desk.shop.usually_give_back(request)
+
+    desk.shop.when(payments.give_back, slowly)
+    parcel = await desk.pack()
+    cancelling = asyncio.create_task(desk.cancel())
+    await eventually(lambda: is_asked(desk, "payments.give_back"))
+    shipping_it = asyncio.create_task(refusal(desk.ship(parcel)))
+    await eventually(lambda: is_accepted(desk, "ship"))
+    may_give_back.set()
+
+    assert (await cancelling).status is OrderStatus.CANCELLED
+    assert await shipping_it == ("order_transition_not_allowed", {"current_status": "cancelled"})
+    assert "payments.capture" not in desk.steps
+    assert desk.shop.is_as_it_was
+
+
+async def is_asked(desk: Desk, step: str) -> bool:
+    return step in desk.shop.steps
+
+
+async def is_accepted(desk: Desk, update: str) -> bool:
+    events = (await desk.order.fetch_history()).events
+    accepted = [event.workflow_execution_update_accepted_event_attributes for event in events]
+    return update in [attributes.accepted_request.input.name for attributes in accepted]
+
+
+async def test_cancelled_twice_at_once_gives_back_once(desk: Desk) -> None:
+    outcomes = await asyncio.gather(desk.cancel(), desk.cancel(), return_exceptions=True)
+
+    states = [outcome for outcome in outcomes if isinstance(outcome, OrderState)]
+    assert {state.status for state in states} == {OrderStatus.CANCELLED}
+    assert await desk.order.result() == OrderStatus.CANCELLED
+    assert desk.shop.is_as_it_was
+    assert {cancel.money for cancel in desk.shop.requests(orders.cancel)[:1]} == {MoneyBack.VOIDED}
+
+
+async def test_money_that_was_taken_already_is_refunded(desk: Desk) -> None:
+    async def refund(request: GiveMoneyBack) -> Any:
+        answer = await desk.shop.usually_give_back(request)
+        return type(answer)(how=MoneyBack.REFUNDED)
+
+    desk.shop.when(payments.give_back, refund)
+
+    await desk.cancel()
+
+    assert desk.shop.requests(orders.cancel)[0].money is MoneyBack.REFUNDED
+
+
+async def test_a_refund_is_tried_until_it_works_and_only_then_the_order_is_cancelled(desk: Desk) -> None:
+    tries = 0
+
+    async def down_for_a_while(request: GiveMoneyBack) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            assert desk.shop.requests(orders.cancel) == []
+            raise away()
+        return await desk.shop.usually_give_back(request)
+
+    desk.shop.when(payments.give_back, down_for_a_while)
+
+    assert (await desk.cancel()).status is OrderStatus.CANCELLED
+    assert tries == 3
+    assert desk.shop.is_as_it_was
+
+
+# --- the story itself ---------------------------------------------------------------------------------------------
+
+
+async def test_an_order_waits_for_its_operator_as_long_as_it_takes(desk: Desk) -> None:
+    await desk.shop.environment.sleep(timedelta(days=60))
+
+    assert (await desk.order.describe()).status is WorkflowExecutionStatus.RUNNING
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    await desk.deliver(parcel)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+async def test_whoever_asks_late_whether_the_order_was_placed_hears_that_it_was(desk: Desk) -> None:
+    answer = await desk.order.execute_update("place", id="place", result_type=CheckoutOutcome)
+
+    assert answer == CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+
+
+async def test_a_step_that_is_broken_fails_the_request_and_not_the_order(desk: Desk) -> None:
+    desk.shop.when(shipping.plan, answering(broken()))
+    assert (await refusal(desk.pack()))[0] == "broken"
+
+    desk.shop.when(shipping.plan, desk.shop.usually_plan)
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    await desk.deliver(parcel)
+    assert await desk.order.result() == OrderStatus.DELIVERED
