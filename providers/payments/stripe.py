@@ -87,6 +87,13 @@ class StripePayments:
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         with unanswered_is_unknown():
             intent = await self._known_intent(request)
+            if intent.status == "requires_capture" and intent.amount_received:
+                # Only a payment of which nothing more is captured can be refunded; this frees the rest.
+                intent = await self._intents.capture_async(
+                    intent.id,
+                    {"amount_to_capture": 0, "final_capture": True},
+                    {"idempotency_key": f"{request.authorize_key}/close"},
+                )
             if intent.status == "succeeded":
                 await self._refunds.create_async(
                     {"payment_intent": intent.id}, {"idempotency_key": f"{request.authorize_key}/refund"}
@@ -147,9 +154,14 @@ class StripePayments:
 
 @contextmanager
 def unanswered_is_unknown() -> Iterator[None]:
-    """No answer, a server error or a busy key all mean: it may have happened. The engine asks again."""
+    """No answer, a server error or a busy key all mean: it may have happened. The engine asks again.
+
+    So does a key that stands for another wish: whoever undid this one took the key before us.
+    """
     try:
         yield
+    except stripe.IdempotencyError as error:
+        raise OutcomeUnknown("the key stands for another request") from error
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise OutcomeUnknown(str(error.user_message or type(error).__name__)) from error
     except stripe.APIError as error:

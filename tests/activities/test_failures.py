@@ -65,3 +65,17 @@ async def test_a_failure_of_postgres_is_retried_and_quotes_no_row(resources: Res
     assert failed.message == "Postgres failed with 23505."
     assert failed.__cause__ is None
     assert failed.details == ()
+
+
+async def test_what_nobody_foresaw_passes_unchanged_and_is_retried() -> None:
+    chain = FailureTranslation().intercept_activity(Last())
+
+    @activity.defn
+    async def stumble() -> None:
+        raise LookupError("nobody foresaw this")
+
+    async def run() -> None:
+        await chain.execute_activity(ExecuteActivityInput(fn=stumble, args=[], executor=None, headers={}))
+
+    with pytest.raises(LookupError, match="nobody foresaw this"):
+        await ActivityEnvironment().run(run)
