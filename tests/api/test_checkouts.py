@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ from tests.support.ledger import held, kept, moved, moved_by
 from tests.support.shopper import Shopper
 from tests.support.staff import headers_of
 from tests.support.waiting import eventually
-from workflows.names import Queue
+from workflows.names import Queue, order_id
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -222,9 +222,19 @@ async def test_fifty_twins_with_one_key_make_one_order_and_hear_the_same(
     assert Counter(answer.status_code for answer in answers) == {201: 50}
     first = answers[0].json()
     assert all(answer.json() == first for answer in answers)
+    assert await questions_that_the_checkout_heard(resources, first["id"]) == 1
     assert await orders_of(resources, cart) == [("confirmed", "authorized")]
     assert await moved(sandbox, first) == [("authorize", 1499)]
     await is_reserved(resources, product, 1, on_hand=60)
+
+
+async def questions_that_the_checkout_heard(resources: Resources, order: str) -> int:
+    """Updates in the history of the order's first chapter: twins share one, or ten of them would fill it up."""
+    successor = resources.temporal.get_workflow_handle(order_id(UUID(order)))
+    begun = (await successor.fetch_history()).events[0].workflow_execution_started_event_attributes
+    checkout = resources.temporal.get_workflow_handle(successor.id, run_id=begun.continued_execution_run_id)
+    events = (await checkout.fetch_history()).events
+    return len([event for event in events if event.HasField("workflow_execution_update_accepted_event_attributes")])
 
 
 async def test_fifty_twins_with_keys_of_their_own_make_one_order(

@@ -74,3 +74,11 @@ def test_what_a_discount_leaves_is_never_exceeded() -> None:
     )
 
     assert captured == usd(3000)
+
+
+def test_the_last_parcel_takes_all_that_is_left_also_what_no_goods_explain() -> None:
+    captured = amount_to_capture(
+        goods=usd(1000), shipping_costs=usd(0), total=usd(3000), captured=usd(500), is_last=True
+    )
+
+    assert captured == usd(2500)
