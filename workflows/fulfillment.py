@@ -1,6 +1,7 @@
 """The second chapter of an order: confirmed, and on its way to the customer's door."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from temporalio import workflow
@@ -11,6 +12,7 @@ from domain.notifications import AboutOrder
 from domain.orders import (
     AskToCancel,
     CancelOrder,
+    CancelReason,
     CheckoutOutcome,
     CheckoutStatus,
     OrderAttention,
@@ -52,10 +54,24 @@ class Fulfillment:
     async def run(self, request: FulfillOrder) -> OrderStatus:
         telling = asyncio.create_task(self._tell_the_customer())
         self._describe()
-        await workflow.wait_condition(lambda: self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED))
+        await self._until_it_is_over()
         await telling
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._status
+
+    async def _until_it_is_over(self) -> None:
+        """The engine's own cancel is an operator's wish like any other: undone as one, or too late once it shipped."""
+        while not self._is_over():
+            try:
+                await workflow.wait_condition(self._is_over)
+            except asyncio.CancelledError:
+                with suppress(ApplicationError):
+                    await self._cancel_unless_shipped(
+                        AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine")
+                    )
+
+    def _is_over(self) -> bool:
+        return self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED)
 
     async def _tell_the_customer(self) -> None:
         try:
@@ -99,6 +115,13 @@ class Fulfillment:
 
     @workflow.update(description="Money and goods back, order cancelled; only while nothing was shipped")
     async def cancel(self, request: AskToCancel) -> OrderState:
+        return await self._cancel_unless_shipped(request)
+
+    @cancel.validator
+    def _may_be_cancelled(self, request: AskToCancel) -> None:
+        self._check_nothing_shipped()
+
+    async def _cancel_unless_shipped(self, request: AskToCancel) -> OrderState:
         async with self._one_at_a_time:
             self._check_nothing_shipped()
             state = await self._undo_the_order(request)
@@ -106,10 +129,6 @@ class Fulfillment:
             self._note(state.status, state.payment_status)
             self._describe()
             return state
-
-    @cancel.validator
-    def _may_be_cancelled(self, request: AskToCancel) -> None:
-        self._check_nothing_shipped()
 
     async def _undo_the_order(self, request: AskToCancel) -> OrderState:
         workflow.set_current_details(f"Order {self._request.order_number}: giving money and goods back.")

@@ -299,6 +299,27 @@ async def test_what_has_been_shipped_is_not_cancelled(desk: Desk, units: int) ->
     assert "orders.cancel" not in desk.steps
 
 
+async def test_the_engines_own_cancel_undoes_the_order_like_any_other(desk: Desk) -> None:
+    await desk.order.cancel()
+
+    assert await desk.order.result() == OrderStatus.CANCELLED
+    assert desk.steps == ["payments.give_back", "orders.cancel"]
+    [cancelled] = desk.shop.requests(orders.cancel)
+    assert (cancelled.reason, cancelled.actor) == ("operator", "operator:engine")
+    assert desk.shop.is_as_it_was
+
+
+async def test_the_engines_own_cancel_comes_too_late_for_what_has_been_shipped(desk: Desk) -> None:
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+
+    await desk.order.cancel()
+    await desk.deliver(parcel)
+
+    assert await desk.order.result() == OrderStatus.DELIVERED
+    assert "payments.give_back" not in desk.steps
+
+
 async def test_a_refused_cancel_leaves_no_trace_in_the_history(desk: Desk) -> None:
     await desk.ship(await desk.pack())
     before = len((await desk.order.fetch_history()).events)
