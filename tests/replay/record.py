@@ -106,7 +106,8 @@ def keep(history: WorkflowHistory, name: str) -> None:
     path = HISTORIES / f"{name}.json"
     if path.exists():
         return
-    plain = json.loads(history.to_json())
+    here = f"{Path(__file__).parents[2]}/"  # stack traces name the folder that the recording machine worked in
+    plain = json.loads(history.to_json().replace(here, ""))
     for mapping in _mappings(plain):
         if "identity" in mapping:
             mapping["identity"] = "recorded"
