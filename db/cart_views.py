@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.catalog import SOLD_NAME
+
 _CART = text(
     """
     SELECT carts.id, carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method,
@@ -18,10 +20,9 @@ _CART = text(
 )
 
 _ITEMS = text(
-    """
+    f"""
     SELECT cart_items.id, cart_items.variant_id, variants.sku,
-           CASE WHEN variants.name IN ('', products.name) THEN products.name
-                ELSE products.name || ' – ' || variants.name END AS name,
+           {SOLD_NAME} AS name,
            cart_items.quantity, prices.amount AS unit_price
     FROM cart_items
     JOIN variants ON variants.id = cart_items.variant_id
@@ -29,7 +30,7 @@ _ITEMS = text(
     LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
     WHERE cart_items.cart_id = :cart_id
     ORDER BY cart_items.id
-    """
+    """  # noqa: S608 (constant text)
 )
 
 

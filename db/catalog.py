@@ -82,3 +82,8 @@ class Price(Base):
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
         Index("ix_prices_currency_amount", "currency", "amount", "variant_id"),
     )
+
+
+SOLD_NAME = """CASE WHEN variants.name IN ('', products.name) THEN products.name
+                ELSE products.name || ' – ' || variants.name END"""
+"""SQL for what carts and orders call a variant: the product's name, and the variant's own where it says more."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import inventory
 from db.base import new_id
+from db.catalog import SOLD_NAME
 from db.inventory import Demand
 from db.orders import Order, record
 from domain.errors import Refusal
@@ -67,10 +68,9 @@ async def priced_lines(session: AsyncSession, cart_id: UUID, currency: str) -> l
 
 
 PRICED_LINES = text(
-    """
+    f"""
     SELECT variants.id, variants.sku,
-           CASE WHEN variants.name IN ('', products.name) THEN products.name
-                ELSE products.name || ' – ' || variants.name END,
+           {SOLD_NAME},
            cart_items.quantity, prices.amount, products.is_active AND products.archived_at IS NULL
     FROM cart_items
     JOIN variants ON variants.id = cart_items.variant_id
@@ -78,7 +78,7 @@ PRICED_LINES = text(
     LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
     WHERE cart_items.cart_id = :cart_id
     ORDER BY cart_items.id
-    """
+    """  # noqa: S608 (constant text)
 )
 
 
