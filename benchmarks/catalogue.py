@@ -9,7 +9,8 @@ import aiohttp
 
 from benchmarks.load import Series, hammered
 from benchmarks.report import Row
-from benchmarks.shop import Shop, answering, free_port, part
+from benchmarks.shop import Shop, answering, part
+from deploy.ports import free_ports
 
 ROUNDS = 3
 SECONDS = 3.0
@@ -35,7 +36,7 @@ async def _against_the_floor(
 ) -> tuple[list[Series], list[Series]]:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory()))
-        body, port = directory / "body", free_port()
+        body, [port] = directory / "body", free_ports(1)
         async with aiohttp.ClientSession(shop.api_url) as http, http.get(path) as answer:
             body.write_bytes(await answer.read())
         bare = {**shop.environment, "BENCH_BODY": str(body), "BENCH_PORT": str(port)}

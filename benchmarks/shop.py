@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 from db import migrations
 from deploy import embedded
 from deploy.plan import NICE
+from deploy.ports import free_ports
 from workflows.names import Queue
 
 
@@ -37,19 +37,13 @@ class Shop:
         return used
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def shop(**overrides: str) -> AsyncIterator[Shop]:
     """Production settings: workflow code outside the determinism sandbox, logs at WARNING."""
     with embedded.stack(durable=True) as stack, tempfile.TemporaryDirectory() as temporary:
         await asyncio.to_thread(migrations.upgrade, stack.database_url)
         directory = Path(temporary)
-        api, sandbox, smtp = free_port(), free_port(), free_port()
+        api, sandbox, smtp = free_ports(3)
         environment = {
             **stack.environment,
             "APP_ENV": "development",

@@ -13,9 +13,10 @@ from sqlalchemy import text
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
-from tests.support.engines import PrivateShop, eventually, private_shop
+from tests.support.engines import PrivateShop, private_shop
 from tests.support.people import mails_to
 from tests.support.shopper import Shopper
+from tests.support.waiting import eventually
 from workflows.names import Queue
 
 

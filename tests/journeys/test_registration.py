@@ -1,24 +1,22 @@
 """A registration goes on where it was when the worker that carried it out dies."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from db.customers import User
 from db.notifications import SentMail
 from domain.customers import AccountState, AccountStatus, RegisterCustomer, RegistrationOutcome
 from runtime import temporal
 from runtime.resources import Resources
+from tests.support.engines import make_namespace
 from tests.support.people import mails_to
 from tests.support.processes import process
+from tests.support.waiting import eventually
 from workflows.names import Queue, registration_id
 from workflows.registration import Registration
 
@@ -27,25 +25,8 @@ from workflows.registration import Registration
 async def engine(resources: Resources) -> Client:
     """A namespace of its own, so that no other worker of this session helps out."""
     namespace = f"killing-{uuid4().hex[:8]}"
-    await resources.temporal.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
-    )
-    client = await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
-
-    async def is_known() -> bool:
-        try:
-            return await client.count_workflows() is not None
-        except RPCError:
-            return False
-
-    await until(is_known)
-    return client
-
-
-async def until(happened: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await happened():  # noqa: ASYNC110 (it happens in another process)
-            await asyncio.sleep(0.02)
+    await make_namespace(resources, namespace)
+    return await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
 
 
 async def test_a_worker_killed_between_two_steps_loses_nothing_and_mails_once(
@@ -74,7 +55,7 @@ async def test_a_worker_killed_between_two_steps_loses_nothing_and_mails_once(
             return await session.get(SentMail, f"verification:{user.id}") is not None
 
     with process("cli", "worker", "registration", environment=settings, ready=ready.exists, log=log_file) as worker:
-        await until(the_mail_is_noted)
+        await eventually(the_mail_is_noted)
         worker.kill()
         await asyncio.to_thread(worker.wait)
     ready.unlink()

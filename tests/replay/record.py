@@ -106,11 +106,11 @@ def keep(history: WorkflowHistory, name: str) -> None:
     path = HISTORIES / f"{name}.json"
     if path.exists():
         return
-    here = f"{Path(__file__).parents[2]}/"  # stack traces name the folder that the recording machine worked in
-    plain = json.loads(history.to_json().replace(here, ""))
+    plain = json.loads(history.to_json())
     for mapping in _mappings(plain):
         if "identity" in mapping:
             mapping["identity"] = "recorded"
+        mapping.pop("stackTrace", None)  # names folders of the machine, and replays do without
     path.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 

@@ -1,7 +1,7 @@
 """A shop of its own within the session's servers, for tests that stop and kill parts of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from runtime import temporal
 from runtime.resources import Resources
 from tests.support.processes import answers, free_port, process
+from tests.support.waiting import eventually
 from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 
@@ -82,9 +83,3 @@ async def make_namespace(resources: Resources, namespace: str) -> None:
         return True
 
     await eventually(is_made)
-
-
-async def eventually(happened: Callable[[], Awaitable[bool]], within: float = 30) -> None:
-    async with asyncio.timeout(within):
-        while not await happened():  # noqa: ASYNC110 (it happens in another process)
-            await asyncio.sleep(0.02)
