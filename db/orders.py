@@ -255,11 +255,12 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
 async def attend(session: AsyncSession, request: OrderAttention) -> OrderState:
     """Note what a person must look at, or that nobody has to; the timeline shows each change once."""
     order = await _existing(session, request.order_id)
-    if order.attention != request.attention:
-        order.attention, order.updated_at = request.attention, func.now()
+    if order.attention != request.detail:
+        order.attention, order.updated_at = request.detail, func.now()
         await session.flush()
-        happened = "order.needs_attention" if request.attention else "order.needs_no_attention"
-        await record(session, order.id, happened, data={"why": request.attention} if request.attention else None)
+        happened = "order.needs_attention" if request.detail else "order.needs_no_attention"
+        why = {"why": request.detail} if request.detail else {}
+        await record(session, order.id, happened, data={"concern": request.concern, **why})
     return state_of(order)
 
 

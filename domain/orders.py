@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from domain.attention import Concern
 from domain.errors import Refusal
 from domain.money import Money
 from domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus
@@ -144,10 +145,12 @@ class CancelOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderAttention:
-    """What a person has to look at; ``None`` when nobody has to any more."""
+    """What a person has to look at."""
 
     order_id: UUID
-    attention: str | None
+    concern: Concern
+    detail: str | None
+    """In words; ``None`` when nobody has to look any more."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from domain.attention import Concern
 from domain.notifications import AboutOrder
 from domain.orders import (
     AskToCancel,
@@ -204,14 +205,18 @@ class Fulfillment:
 
     async def _call_for_a_person(self, why: str) -> None:
         self._needs_a_person = True
-        await orders.attend(OrderAttention(order_id=self._request.order_id, attention=why))
+        await orders.attend(
+            OrderAttention(order_id=self._request.order_id, concern=Concern.CAPTURE_REFUSED, detail=why)
+        )
         workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
         workflow.set_current_details(f"**Order {self._request.order_number} needs a person**: {why}.")
 
     async def _need_no_person(self) -> None:
         if self._needs_a_person:
             self._needs_a_person = False
-            await orders.attend(OrderAttention(order_id=self._request.order_id, attention=None))
+            await orders.attend(
+                OrderAttention(order_id=self._request.order_id, concern=Concern.CAPTURE_REFUSED, detail=None)
+            )
             workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(False)])
 
     def _describe(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from activities.orders import OrderActivities
+from domain.attention import Concern
 from domain.errors import Refusal
 from domain.inventory import StockLevel
 from domain.orders import AwaitCustomer, OrderAttention, OrderStatus, PlacedOrder, Placement
@@ -116,9 +117,17 @@ async def test_a_call_for_a_person_is_noted_once_and_taken_back_once(
     order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
 
     await twice(
-        resources, order, activities.attend, OrderAttention(order_id=order.order_id, attention="capture refused")
+        resources,
+        order,
+        activities.attend,
+        OrderAttention(order_id=order.order_id, concern=Concern.CAPTURE_REFUSED, detail="capture refused"),
     )
-    await twice(resources, order, activities.attend, OrderAttention(order_id=order.order_id, attention=None))
+    await twice(
+        resources,
+        order,
+        activities.attend,
+        OrderAttention(order_id=order.order_id, concern=Concern.CAPTURE_REFUSED, detail=None),
+    )
 
     assert await timeline_of(resources.sessions, order.order_id) == [
         "order.placed",

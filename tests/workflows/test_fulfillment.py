@@ -220,7 +220,7 @@ async def test_a_refused_capture_keeps_the_parcel_here_and_calls_for_a_person(de
     assert "shipping.ship" not in desk.steps
     assert desk.shop.parcels[parcel][0] is FulfillmentStatus.PENDING
     [attention] = desk.shop.requests(orders.attend)
-    assert attention.attention == (f"the provider refuses to capture {TOTAL}: charge_expired_for_capture")
+    assert attention.detail == (f"the provider refuses to capture {TOTAL}: charge_expired_for_capture")
     found = (await desk.order.describe()).typed_search_attributes
     assert found.get(names.NEEDS_ATTENTION) is True
 
@@ -234,7 +234,7 @@ async def test_a_capture_that_works_after_all_lets_the_parcel_go_and_sends_the_p
     state = await desk.ship(parcel)
 
     assert state.status is FulfillmentStatus.SHIPPED
-    assert [request.attention is None for request in desk.shop.requests(orders.attend)] == [False, True]
+    assert [request.detail is None for request in desk.shop.requests(orders.attend)] == [False, True]
     found = (await desk.order.describe()).typed_search_attributes
     assert found.get(names.NEEDS_ATTENTION) is False
 
