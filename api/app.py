@@ -1,5 +1,6 @@
 """The HTTP API, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -11,12 +12,16 @@ from litestar.plugins.pydantic import PydanticPlugin
 
 from api.auth import provide_caller
 from api.bodies import discarding
+from api.catalog_cache import CatalogCache
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
+from api.hot_answers import HotAnswers
 from api.metrics import counting
 from api.routes import HANDLERS
 from api.stories import Stories
 from api.tracing import tracing
+from db.catalog_news import CatalogNews
+from runtime.cache.shared import SharedCache
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
@@ -33,6 +38,21 @@ async def provide_stories(state: State) -> Stories:
     return state.stories  # type: ignore[no-any-return]
 
 
+async def provide_catalog(state: State) -> CatalogCache:
+    return state.catalog  # type: ignore[no-any-return]
+
+
+def catalog_cache(resources: Resources) -> CatalogCache:
+    settings = resources.settings.cache
+    shared = SharedCache(resources.redis, prefix=f"{settings.prefix}catalog:", seconds=settings.product_seconds)
+    return CatalogCache(
+        resources.sessions,
+        shared,
+        seconds=settings.product_seconds,
+        most_bytes=settings.memory_megabytes * 1_000_000 // 2,
+    )
+
+
 def create_app(
     settings: Settings, open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened
 ) -> Litestar:
@@ -44,10 +64,17 @@ def create_app(
             app.state.resources = resources
             app.state.tokens = resources.tokens
             app.state.deny_list = resources.deny_list
+            app.state.catalog = catalog = catalog_cache(resources)
+            news = CatalogNews(resources.engine.url, shop_schema=settings.database.shop_schema, reader=catalog)
+            listening = asyncio.create_task(news.run())
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
-            yield
+            try:
+                yield
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,
@@ -56,6 +83,7 @@ def create_app(
             "resources": Provide(provide_resources),
             "stories": Provide(provide_stories),
             "caller": Provide(provide_caller),
+            "catalog": Provide(provide_catalog),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.api.max_body_bytes,
@@ -72,4 +100,4 @@ def application() -> Any:
     """What the server imports: the API with the settings of the environment."""
     settings = Settings()
     configure_logging(settings.log_level)
-    return create_app(settings)
+    return HotAnswers(create_app(settings), most_bytes=settings.cache.memory_megabytes * 1_000_000 // 2)

@@ -1,15 +1,17 @@
 """Products, the tree of categories and the stock: public to read, staff writes."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, patch, post
+from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.serialization import encode_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller, admin_only, staff
+from api.catalog_cache import CatalogCache, Kept
 from api.catalog_changes import added_variants, changed_variants, new_variants
 from api.catalog_queries import (
     Currency,
@@ -19,7 +21,6 @@ from api.catalog_queries import (
     SortOrder,
     Word,
     checked_currency,
-    position_after,
     product_query,
 )
 from api.catalog_schemas import (
@@ -34,14 +35,14 @@ from api.catalog_schemas import (
     StockAdjustment,
     StockOut,
     category_json,
-    page_json,
     product_json,
-    tree_json,
 )
-from api.conditional import ASK_AGAIN, KEEP_NOTHING, answer, expected_versions
+from api.conditional import KEEP_NOTHING, answer, expected_versions
 from api.errors import refuses
+from api.hot_answers import make_ready
 from api.paging import Cursor, Limit
 from db import catalog_changes, catalog_views, inventory
+from db.catalog_news import EVERYTHING, News
 from domain.errors import Refusal
 from runtime.resources import Resources
 
@@ -65,6 +66,8 @@ class ProductController(Controller):
     @get(summary="Look through the products", responses=READS)
     async def list_products(
         self,
+        request: Request[Any, Any, Any],
+        catalog: CatalogCache,
         resources: Resources,
         limit: Limit,
         cursor: Cursor,
@@ -99,38 +102,42 @@ class ProductController(Controller):
             sort=sort,
             facets=facets,
         )
-        async with resources.sessions() as session:
-            page = await catalog_views.products(session, query)
-        body = page_json(page, query.currency, position_after(page, query))
-        return answer(encode_json(body), if_none_match=if_none_match)
+        body, parts = await catalog.page(query)
+        return kept_answer(request, body, parts, if_none_match=if_none_match)
 
     @get("/{product:str}", summary="Look at a product", responses=READS_ONE)
     async def show(
         self,
         product: Annotated[str, Parameter(description="Its id or slug", max_length=255)],
+        request: Request[Any, Any, Any],
         caller: Caller,
+        catalog: CatalogCache,
         resources: Resources,
         currency: Currency,
         if_none_match: IfNoneMatch,
     ) -> Response[ProductOut]:
         """The product by its id or slug. Staff also sees what is not, or no longer, in the shop."""
-        async with resources.sessions() as session:
-            return await shown(
-                session,
-                product,
-                currency=checked_currency(currency, resources),
-                is_public=not caller.is_staff,
-                if_none_match=if_none_match,
-            )
+        wanted = checked_currency(currency, resources)
+        if caller.is_staff:
+            async with resources.sessions() as session:
+                return await shown(session, product, currency=wanted, if_none_match=if_none_match)
+        known = await catalog.product(product, wanted)
+        if known is None:
+            raise no_such_product()
+        return kept_answer(request, known.body, [known], if_none_match=if_none_match, version=known.version)
 
     @post(summary="Add a product", guards=[admin_only], responses=refuses(*CREATES, "sku_taken"))
-    async def create(self, data: NewProduct, caller: Caller, resources: Resources) -> Response[ProductOut]:
+    async def create(
+        self, data: NewProduct, caller: Caller, catalog: CatalogCache, resources: Resources
+    ) -> Response[ProductOut]:
         """A product with one variant or several. Its slug is made from its name; its first stock goes on the ledger."""
         variants = new_variants(data)
         fields = data.model_dump(include={"name", "description", "brand", "category_id", "is_active"})
         async with resources.sessions.begin() as session:
             product_id = await catalog_changes.create_product(session, fields, variants, actor=caller.name)
-            return await shown(session, product_id, currency=variants[0].price.currency, status_code=201)
+            created = await shown(session, product_id, currency=variants[0].price.currency, status_code=201)
+        catalog.forget(changed(product_id))
+        return created
 
     @patch(
         "/{product_id:uuid}", summary="Change a product", guards=[admin_only], responses=refuses(*CHANGES, "sku_taken")
@@ -140,6 +147,7 @@ class ProductController(Controller):
         product_id: UUID,
         data: ProductChange,
         caller: Caller,
+        catalog: CatalogCache,
         resources: Resources,
         if_match: IfMatch,
     ) -> Response[ProductOut]:
@@ -157,13 +165,16 @@ class ProductController(Controller):
                 expected=expected_versions(if_match),
                 actor=caller.name,
             )
-            return await shown(session, product_id, currency=resources.settings.shop.currency)
+            now = await shown(session, product_id, currency=resources.settings.shop.currency)
+        catalog.forget(changed(product_id))
+        return now
 
     @delete("/{product_id:uuid}", summary="Archive a product", guards=[admin_only], responses=refuses(*CHANGES))
-    async def archive(self, product_id: UUID, resources: Resources, if_match: IfMatch) -> None:
+    async def archive(self, product_id: UUID, catalog: CatalogCache, resources: Resources, if_match: IfMatch) -> None:
         """Takes the product out of the shop. Orders keep what they know of it; its SKUs stay taken."""
         async with resources.sessions.begin() as session:
             await catalog_changes.archive_product(session, product_id, expected=expected_versions(if_match))
+        catalog.forget(changed(product_id))
 
 
 async def shown(
@@ -171,20 +182,47 @@ async def shown(
     product: str | UUID,
     *,
     currency: str,
-    is_public: bool = False,
     if_none_match: str | None = None,
     status_code: int = 200,
 ) -> Response[ProductOut]:
-    view = await catalog_views.product(session, product, currency=currency, is_public=is_public)
+    view = await catalog_views.product(session, product, currency=currency, is_public=False)
     if view is None:
-        raise Refusal("not_found", "There is no such product.")
+        raise no_such_product()
     return answer(
         encode_json(product_json(view, currency)),
         if_none_match=if_none_match,
         version=view.product["version"],
         status_code=status_code,
-        cache=ASK_AGAIN if is_public else KEEP_NOTHING,
+        cache=KEEP_NOTHING,
     )
+
+
+def kept_answer(
+    request: Request[Any, Any, Any],
+    body: bytes,
+    parts: Sequence[Kept],
+    *,
+    if_none_match: str | None,
+    version: int | None = None,
+) -> Response[Any]:
+    """The answer for everybody, ready for whoever asks the same again; unless it is no more than the last known one."""
+    if any(part.expires_at == 0.0 for part in parts):
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", "Warning": STALE})
+    full = answer(body, version=version)
+    make_ready(request.scope, full, parts)
+    return full if if_none_match is None else answer(body, if_none_match=if_none_match, version=version)
+
+
+STALE = '110 - "the last known state; nothing of it can be ordered"'
+
+
+def changed(product_id: UUID) -> News:
+    """Who changed a product sees the change at once, and does not wait until Postgres has told everybody of it."""
+    return News(frozenset({product_id}), is_listing=True)
+
+
+def no_such_product() -> Refusal:
+    return Refusal("not_found", "There is no such product.")
 
 
 class CategoryController(Controller):
@@ -192,18 +230,21 @@ class CategoryController(Controller):
     tags = ("Catalogue",)
 
     @get(summary="See the tree of categories", responses=READS)
-    async def list_categories(self, resources: Resources, if_none_match: IfNoneMatch) -> Response[CategoryTree]:
+    async def list_categories(
+        self, request: Request[Any, Any, Any], catalog: CatalogCache, if_none_match: IfNoneMatch
+    ) -> Response[CategoryTree]:
         """The whole tree, siblings by their position and name."""
-        async with resources.sessions() as session:
-            rows = await catalog_views.categories(session)
-        return answer(encode_json(tree_json(rows)), if_none_match=if_none_match)
+        tree = await catalog.tree()
+        return kept_answer(request, tree.body, [tree], if_none_match=if_none_match)
 
     @post(summary="Add a category", guards=[admin_only], responses=refuses(*CREATES, "slug_taken"))
-    async def create(self, data: NewCategory, resources: Resources) -> Response[CategoryOut]:
+    async def create(self, data: NewCategory, catalog: CatalogCache, resources: Resources) -> Response[CategoryOut]:
         """A category at the top of the tree, or below another."""
         async with resources.sessions.begin() as session:
             category_id = await catalog_changes.create_category(session, **data.model_dump())
-            return await shown_category(session, category_id, status_code=201)
+            created = await shown_category(session, category_id, status_code=201)
+        catalog.forget(EVERYTHING)
+        return created
 
     @patch(
         "/{category_id:uuid}",
@@ -212,14 +253,21 @@ class CategoryController(Controller):
         responses=refuses(*CHANGES, "slug_taken"),
     )
     async def change(
-        self, category_id: UUID, data: CategoryChange, resources: Resources, if_match: IfMatch
+        self,
+        category_id: UUID,
+        data: CategoryChange,
+        catalog: CatalogCache,
+        resources: Resources,
+        if_match: IfMatch,
     ) -> Response[CategoryOut]:
         """Changes what is given; `parent_id: null` moves to the top. With `If-Match`, stale → 412."""
         async with resources.sessions.begin() as session:
             await catalog_changes.change_category(
                 session, category_id, data.model_dump(exclude_unset=True), expected=expected_versions(if_match)
             )
-            return await shown_category(session, category_id)
+            now = await shown_category(session, category_id)
+        catalog.forget(EVERYTHING)
+        return now
 
 
 async def shown_category(session: AsyncSession, category_id: UUID, *, status_code: int = 200) -> Response[CategoryOut]:
@@ -236,8 +284,12 @@ async def shown_category(session: AsyncSession, category_id: UUID, *, status_cod
     guards=[staff],
     responses=refuses("unauthenticated", "forbidden", "not_found", "insufficient_stock"),
 )
-async def adjust_stock(variant_id: UUID, data: StockAdjustment, caller: Caller, resources: Resources) -> StockOut:
+async def adjust_stock(
+    variant_id: UUID, data: StockAdjustment, caller: Caller, catalog: CatalogCache, resources: Resources
+) -> StockOut:
     """Adds units to what is on hand or takes them off, never below what orders have reserved; one ledger entry."""
     async with resources.sessions.begin() as session:
         level = await inventory.adjust(session, variant_id, data.quantity_change, reason=data.reason, actor=caller.name)
+        product_id = await catalog_views.product_of(session, variant_id)
+    catalog.forget(changed(product_id))
     return StockOut(on_hand=level.on_hand, reserved=level.reserved, available=level.available)

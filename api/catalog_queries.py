@@ -54,7 +54,7 @@ def product_query(
     facets: str | None,
 ) -> ProductQuery:
     """The query; refuses what cannot be asked (``validation_failed``) and forged cursors (``malformed_request``)."""
-    words = search_words(q or "")
+    words = tuple(search_words(q or ""))
     order = (sort or Sort.RELEVANCE) if words else _without_relevance(sort)
     return ProductQuery(
         currency=currency,
@@ -107,8 +107,8 @@ def _bound(pointer: str, text: str | None, currency: str) -> int | None:
         raise unacceptable(pointer, str(error)) from None
 
 
-def _facets(text: str | None) -> list[Facet]:
+def _facets(text: str | None) -> tuple[Facet, ...]:
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     if unknown := [name for name in names if name not in set(Facet)]:
         raise unacceptable("/facets", f"There is no facet {unknown[0]}; there are {', '.join(Facet)}.")
-    return list(dict.fromkeys(Facet(name) for name in names))
+    return tuple(dict.fromkeys(Facet(name) for name in names))

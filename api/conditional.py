@@ -31,14 +31,17 @@ def answer(
     """The JSON with its tag; 304 and no body for a client that has it already."""
     tag = tag_of(body, version=version)
     headers = {"ETag": tag, "Cache-Control": cache, "Vary": "Authorization"}
-    if _is_known(if_none_match, tag):
+    if is_known(if_none_match, tag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(body, status_code=status_code, media_type="application/json", headers=headers)
 
 
-def _is_known(if_none_match: str | None, tag: str) -> bool:
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Does the client have the bytes of this tag?"""
     if if_none_match is None:
         return False
+    if if_none_match == tag:
+        return True
     return if_none_match.strip() == "*" or tag in {f'"{found}"' for _, found in TAG.findall(if_none_match)}
 
 

@@ -1,5 +1,6 @@
 """What Prometheus reads: how many requests were answered how, and how long the answers took to begin."""
 
+from functools import cache
 from time import perf_counter
 
 from litestar import Response, get
@@ -16,6 +17,22 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Clients may send any word as a method, and every word would be a new time series."""
 
 
+@cache
+def _requests(method: str, path: str, status: int) -> Counter:
+    return REQUESTS.labels(method, path, status)
+
+
+@cache
+def _durations(method: str, path: str) -> Histogram:
+    return DURATION.labels(method, path)
+
+
+def answered(method: str, path: str, status: int, began: float) -> None:
+    """Count an answer that begins now to a request that came at ``began``, by ``perf_counter``."""
+    _requests(method, path, status).inc()
+    _durations(method, path).observe(perf_counter() - began)
+
+
 def counting(app: ASGIApp) -> ASGIApp:
     """Counts under the route's template, so that ids in addresses do not become time series."""
 
@@ -28,9 +45,7 @@ def counting(app: ASGIApp) -> ASGIApp:
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
-                path = scope.get("path_template") or "unmatched"
-                REQUESTS.labels(method, path, message["status"]).inc()
-                DURATION.labels(method, path).observe(perf_counter() - began)
+                answered(method, scope.get("path_template") or "unmatched", message["status"], began)
             await send(message)
 
         await app(scope, receive, send_and_count)

@@ -1,7 +1,8 @@
 """One id for every request, taken from the caller's W3C trace context where there is one."""
 
 import re
-import secrets
+from collections.abc import Mapping
+from random import getrandbits
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
@@ -16,6 +17,16 @@ def trace_id_of(scope: Scope) -> str:
     return str(scope.get("state", {}).get("trace_id", ""))
 
 
+def ids_of(headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
+    """The trace id, the caller's own or a new one, and the request id, the caller's own or the trace id."""
+    traceparent = headers.get(b"traceparent")
+    trace = TRACEPARENT.match(traceparent) if traceparent else None
+    # A new one has to be unique, not secret.
+    trace_id = trace[1] if trace and trace[1] != b"0" * 32 else b"%032x" % getrandbits(128)
+    given = headers.get(b"x-request-id")
+    return trace_id, given if given and REQUEST_ID.match(given) else trace_id
+
+
 def tracing(app: ASGIApp) -> ASGIApp:
     """Every answer carries ``X-Request-Id``: the caller's own, or the trace id."""
 
@@ -23,19 +34,15 @@ def tracing(app: ASGIApp) -> ASGIApp:
         if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        trace = TRACEPARENT.match(headers.get(b"traceparent", b""))
-        trace_id = trace[1].decode() if trace and trace[1] != b"0" * 32 else secrets.token_hex(16)
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.match(given) else trace_id
-        scope["state"]["trace_id"] = trace_id
+        trace_id, request_id = ids_of(dict(scope["headers"]))
+        scope["state"]["trace_id"] = trace_id.decode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableScopeHeaders(message)["X-Request-Id"] = request_id
+                MutableScopeHeaders(message)["X-Request-Id"] = request_id.decode()
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+        with structlog.contextvars.bound_contextvars(trace_id=trace_id.decode()):
             await app(scope, receive, send_with_id)
 
     return middleware

@@ -43,13 +43,13 @@ class ProductQuery:
     """``RELEVANCE`` only together with words."""
     after: tuple[Any, UUID] | None = None
     """The sort key and the id of the last row of the page before."""
-    words: Sequence[str] = ()
+    words: tuple[str, ...] = ()
     category: str | None = None
     brand: str | None = None
     min_price: int | None = None
     max_price: int | None = None
     in_stock: bool | None = None
-    facets: Sequence[Facet] = ()
+    facets: tuple[Facet, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +116,13 @@ def _is_called(id_or_slug: str | UUID) -> ColumnElement[bool]:
     if isinstance(id_or_slug, UUID):
         return Product.id == id_or_slug
     return Product.id == UUID(id_or_slug) if UUID_FORM.fullmatch(id_or_slug) else Product.slug == id_or_slug
+
+
+async def products_by_ids(session: AsyncSession, ids: Sequence[UUID], *, currency: str) -> list[ProductView]:
+    """Those of the products that the public may see."""
+    query = select(*PRODUCT).outerjoin(Category, Product.category_id == Category.id)
+    rows = (await session.execute(query.where(Product.id.in_(ids), IS_PUBLIC))).mappings().all()
+    return await _with_variants(session, rows, currency)
 
 
 async def products(session: AsyncSession, query: ProductQuery) -> ProductPage:
@@ -321,6 +328,10 @@ def _categories(filters: Iterable[ColumnElement[bool]]) -> Statement:
         .order_by(count.desc(), Category.slug)
         .limit(MOST_FACET_VALUES)
     )
+
+
+async def product_of(session: AsyncSession, variant_id: UUID) -> UUID:
+    return (await session.scalars(select(Variant.product_id).where(Variant.id == variant_id))).one()
 
 
 async def categories(session: AsyncSession) -> Sequence[RowMapping]:

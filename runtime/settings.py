@@ -43,6 +43,10 @@ class Cache(Section):
     """Valkey or Redis. All it holds may vanish at any moment."""
     prefix: str = "sutler:"
     """Put before every key, so that shops can share a server."""
+    product_seconds: Annotated[int, Field(ge=1)] = 3600
+    """How long a product is kept at most; what changes is thrown away at once."""
+    memory_megabytes: Annotated[int, Field(ge=1)] = 128
+    """What one API process keeps of the catalogue in its own memory, at most."""
 
 
 class Temporal(Section):

@@ -72,7 +72,7 @@ async def test_a_page_takes_two_statements_however_long_it_is(resources: Resourc
         await a_product(resources.sessions, brand=brand, category_id=category_id, variants=[VariantWanted()] * 3)
 
     for limit in (1, 5):
-        query = ProductQuery(currency="USD", limit=limit, sort=sort, words=["product"], brand=brand, in_stock=True)
+        query = ProductQuery(currency="USD", limit=limit, sort=sort, words=("product",), brand=brand, in_stock=True)
         with counted_statements(resources.engine) as statements:
             async with resources.sessions() as session:
                 page = await catalog_views.products(session, query)
@@ -87,7 +87,7 @@ async def test_a_category_and_each_facet_take_one_statement_more(resources: Reso
 
     with counted_statements(resources.engine) as statements:
         async with resources.sessions() as session:
-            query = ProductQuery(currency="USD", limit=5, brand=brand, category=str(category_id), facets=list(Facet))
+            query = ProductQuery(currency="USD", limit=5, brand=brand, category=str(category_id), facets=tuple(Facet))
             page = await catalog_views.products(session, query)
 
     assert len(page.items) == 1
@@ -96,7 +96,7 @@ async def test_a_category_and_each_facet_take_one_statement_more(resources: Reso
 
 async def test_a_search_uses_the_index(resources: Resources) -> None:
     """The query's expression must be the index's, to the letter."""
-    query = ProductQuery(currency="USD", limit=5, sort=Sort.RELEVANCE, words=["mug"])
+    query = ProductQuery(currency="USD", limit=5, sort=Sort.RELEVANCE, words=("mug",))
     statement = catalog_views._page(query, catalog_views._filters(query).values())
     compiled = statement.compile(resources.engine.sync_engine, compile_kwargs={"literal_binds": True})
 

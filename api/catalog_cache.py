@@ -1,0 +1,355 @@
+"""The catalogue as the public sees it: encoded once, kept in memory, and thrown away the moment it changes."""
+
+import asyncio
+import time
+from collections.abc import Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+from weakref import WeakSet
+
+from litestar.serialization import decode_json, encode_json
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api.catalog_queries import position_after
+from api.catalog_schemas import product_json, tree_json
+from db import catalog_views
+from db.catalog_news import News
+from db.catalog_views import ProductQuery, ProductView
+from db.engine import Sessions
+from domain.catalog import UUID_FORM
+from runtime.cache.memory import Flights, Memory
+from runtime.cache.shared import SharedCache
+
+UNKNOWN_SECONDS = 30.0
+"""How long it is remembered that there is no such product, so that asking for it again and again costs nothing."""
+ENTRY_OVERHEAD = 600
+"""About what an entry takes besides its bytes."""
+
+
+class Kept:
+    """Something that is true until it is told otherwise, or its time is over."""
+
+    __slots__ = ("__weakref__", "body", "expires_at", "is_fresh", "users")
+
+    def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool) -> None:
+        self.body = body
+        self.expires_at = expires_at
+        self.is_fresh = is_fresh
+        self.users: WeakSet[Kept] = WeakSet()
+        """What was made of it, and is stale when it is."""
+
+    @property
+    def weight(self) -> int:
+        return len(self.body) + ENTRY_OVERHEAD
+
+    def is_good(self, now: float) -> bool:
+        return self.is_fresh and now < self.expires_at
+
+    def spoil(self) -> None:
+        self.is_fresh = False
+        for user in self.users:
+            user.is_fresh = False
+
+
+class KeptProduct(Kept):
+    __slots__ = ("product_id", "version")
+
+    def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool, product_id: UUID, version: int) -> None:
+        super().__init__(body, expires_at, is_fresh=is_fresh)
+        self.product_id = product_id
+        self.version = version
+
+
+class Listing(Kept):
+    """Which products a page shows, in which order; ``body`` is what comes after them."""
+
+    __slots__ = ("products",)
+
+    def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool, products: tuple[UUID, ...]) -> None:
+        super().__init__(body, expires_at, is_fresh=is_fresh)
+        self.products = products
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What was told to have changed while something was being read."""
+
+    products: set[UUID] = field(default_factory=set)
+    everything: bool = False
+    listing: bool = False
+
+    def has_seen(self, product_id: UUID) -> bool:
+        return self.everything or product_id in self.products
+
+
+class CatalogCache:
+    """Cache-aside over the catalogue: one's own memory first, then Valkey, then Postgres.
+
+    Nothing is kept in memory while Postgres cannot tell us of changes. What was known before is then still there, and
+    is shown, marked as such and as sold out, when Postgres cannot be asked either.
+    """
+
+    def __init__(self, sessions: Sessions, shared: SharedCache, *, seconds: int, most_bytes: int) -> None:
+        self._sessions = sessions
+        self._shared = shared
+        self._seconds = seconds
+        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes // 2)
+        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 4)
+        self._tree: Kept | None = None
+        self._ids: dict[str, UUID] = {}
+        self._unknown: dict[str, float] = {}
+        self._currencies: set[str] = set()
+        self._flights: Flights[Any, Any] = Flights()
+        self._watches: list[_Watch] = []
+        self._is_told = False
+        self._chores: set[asyncio.Task[None]] = set()
+
+    # What Postgres tells us.
+
+    async def begin(self) -> None:
+        self._shared.doubt()
+        self._is_told = True
+
+    def lose(self) -> None:
+        self._is_told = False
+        self._spoil_everything()
+
+    def hear(self, news: News) -> None:
+        """The same as :meth:`forget`, for changes that somebody else made."""
+        self.forget(news)
+
+    def forget(self, news: News) -> None:
+        self._flights.part_with_all()
+        if news.products is None:
+            self._spoil_everything()
+            self._shared.doubt()
+            return
+        for watch in self._watches:
+            watch.products |= news.products
+            watch.listing |= news.is_listing
+        for product_id in news.products:
+            for currency in self._currencies:
+                if known := self._products.get((product_id, currency)):
+                    known.spoil()
+        if news.is_listing:
+            self._spoil_listings()
+        self._do(self._shared.forget([str(product_id) for product_id in news.products]))
+
+    def _spoil_everything(self) -> None:
+        for watch in self._watches:
+            watch.everything = watch.listing = True
+        for product in self._products.values():
+            product.spoil()
+        if self._tree:
+            self._tree.spoil()
+        self._spoil_listings()
+
+    def _spoil_listings(self) -> None:
+        self._unknown.clear()
+        for listing in self._listings.values():
+            listing.spoil()
+
+    def _do(self, chore: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    # What is asked of us.
+
+    async def product(self, id_or_slug: str, currency: str) -> KeptProduct | None:
+        """The product that is called so, ``None`` when the public may see none."""
+        now = time.monotonic()
+        product_id = UUID(id_or_slug) if UUID_FORM.fullmatch(id_or_slug) else self._ids.get(id_or_slug)
+        if product_id is not None:
+            known = self._products.get((product_id, currency))
+            if known is not None and known.is_good(now):
+                return known
+        if self._unknown.get(id_or_slug, 0.0) > now:
+            return None
+        fetched: KeptProduct | None = await self._flights.join(
+            ("product", id_or_slug, currency), lambda: self._fetched(id_or_slug, product_id, currency)
+        )
+        return fetched
+
+    async def _fetched(self, id_or_slug: str, product_id: UUID | None, currency: str) -> KeptProduct | None:
+        if product_id is not None:
+            return (await self._by_ids([product_id], currency, asked=id_or_slug)).get(product_id)
+        with self._watching() as watch:
+            async with self._sessions() as session:
+                view = await catalog_views.product(session, id_or_slug, currency=currency)
+        if view is None:
+            self._remember_unknown(id_or_slug, watch)
+            return None
+        if len(self._ids) > 100_000:
+            self._ids.clear()
+        self._ids[id_or_slug] = view.product["id"]
+        return self._keep(view, currency, watch)
+
+    async def _by_ids(
+        self, product_ids: Sequence[UUID], currency: str, asked: str | None = None
+    ) -> dict[UUID, KeptProduct]:
+        with self._watching() as watch:
+            names = [str(product_id) for product_id in product_ids]
+            shared, leases = await self._shared.get(names, currency) if self._is_told else ({}, {})
+            found = {
+                product_id: self._keep_body(product_id, currency, *_unpacked(shared[str(product_id)]), watch)
+                for product_id in product_ids
+                if str(product_id) in shared
+            }
+            missing = [product_id for product_id in product_ids if product_id not in found]
+            if missing:
+                try:
+                    async with self._sessions() as session:
+                        views = await catalog_views.products_by_ids(session, missing, currency=currency)
+                except OUTAGES as error:
+                    return found | self._last_known(missing, currency, error)
+                for view in views:
+                    found[view.product["id"]] = self._keep(view, currency, watch)
+                fresh = {str(found[i].product_id): _packed(found[i]) for i in missing if i in found}
+                await self._shared.fill(currency, fresh, leases)
+        if asked is not None and not found:
+            self._remember_unknown(asked, watch)
+        return found
+
+    async def page(self, query: ProductQuery) -> tuple[bytes, Sequence[Kept]]:
+        """The page as JSON, and what it is made of."""
+        now = time.monotonic()
+        listing = self._listings.get(query)
+        if listing is None or not listing.is_good(now):
+            listing = await self._flights.join(query, lambda: self._listed(query))
+        products = await self._all_of(listing.products, query.currency)
+        return b'{"items":[' + b",".join(part.body for part in products) + listing.body, [listing, *products]
+
+    async def _listed(self, query: ProductQuery) -> Listing:
+        try:
+            with self._watching() as watch:
+                async with self._sessions() as session:
+                    page = await catalog_views.products(session, query)
+        except OUTAGES:
+            if (last := self._listings.get(query)) is not None:
+                return last
+            raise
+        for view in page.items:
+            self._keep(view, query.currency, watch)
+        rest: dict[str, Any] = {"next_cursor": position_after(page, query)}
+        if page.facets:
+            rest["facets"] = {facet: [dict(row) for row in rows] for facet, rows in page.facets.items()}
+        listing = Listing(
+            body=b"]," + encode_json(rest)[1:],
+            expires_at=time.monotonic() + self._seconds,
+            is_fresh=self._is_told and not watch.listing,
+            products=tuple(view.product["id"] for view in page.items),
+        )
+        if listing.is_fresh:
+            self._listings.put(query, listing)
+        return listing
+
+    async def _all_of(self, product_ids: Sequence[UUID], currency: str) -> list[KeptProduct]:
+        """Those of the products that are still shown, in this order."""
+        now = time.monotonic()
+        found: dict[UUID, KeptProduct] = {}
+        for product_id in product_ids:
+            known = self._products.get((product_id, currency))
+            if known is not None and known.is_good(now):
+                found[product_id] = known
+        if missing := tuple(product_id for product_id in product_ids if product_id not in found):
+            found |= await self._flights.join((missing, currency), lambda: self._by_ids(missing, currency))
+        return [found[product_id] for product_id in product_ids if product_id in found]
+
+    async def tree(self) -> Kept:
+        """The tree of categories as JSON."""
+        if self._tree is not None and self._tree.is_good(time.monotonic()):
+            return self._tree
+        kept: Kept = await self._flights.join("tree", self._planted)
+        return kept
+
+    async def _planted(self) -> Kept:
+        try:
+            with self._watching() as watch:
+                async with self._sessions() as session:
+                    rows = await catalog_views.categories(session)
+        except OUTAGES:
+            if self._tree is not None:
+                return self._tree
+            raise
+        self._tree = Kept(
+            encode_json(tree_json(rows)),
+            time.monotonic() + self._seconds,
+            is_fresh=self._is_told and not watch.everything,
+        )
+        return self._tree
+
+    # How it is kept.
+
+    def _keep(self, view: ProductView, currency: str, watch: _Watch) -> KeptProduct:
+        body = encode_json(product_json(view, currency))
+        return self._keep_body(view.product["id"], currency, view.product["version"], body, watch)
+
+    def _keep_body(self, product_id: UUID, currency: str, version: int, body: bytes, watch: _Watch) -> KeptProduct:
+        kept = KeptProduct(
+            body,
+            time.monotonic() + self._seconds,
+            is_fresh=self._is_told and not watch.has_seen(product_id),
+            product_id=product_id,
+            version=version,
+        )
+        if kept.is_fresh:
+            self._currencies.add(currency)
+            self._products.put((product_id, currency), kept)
+        return kept
+
+    def _remember_unknown(self, asked: str, watch: _Watch) -> None:
+        if self._is_told and not watch.listing and not watch.everything:
+            if len(self._unknown) > 100_000:
+                self._unknown.clear()
+            self._unknown[asked] = time.monotonic() + UNKNOWN_SECONDS
+
+    def _last_known(self, product_ids: Collection[UUID], currency: str, error: Exception) -> dict[UUID, KeptProduct]:
+        """What was known of the products before Postgres went away: marked, and not to be sold. Or the error."""
+        found = {}
+        for product_id in product_ids:
+            known = self._products.get((product_id, currency))
+            if known is None:
+                raise error
+            found[product_id] = degraded(known)
+        return found
+
+    @contextmanager
+    def _watching(self) -> Iterator[_Watch]:
+        watch = _Watch()
+        self._watches.append(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.remove(watch)
+
+
+OUTAGES = (DBAPIError, PoolTimeout, ConnectionError, OSError)
+
+
+def degraded(known: KeptProduct) -> KeptProduct:
+    """The last known state, saying that it is no more than that. Its price is the last one; nothing is in stock."""
+    product = decode_json(known.body)
+    product["degraded"] = True
+    for sold in (product, *product["variants"]):
+        if sold["stock_quantity"] is not None:
+            sold["stock_quantity"] = 0
+    return KeptProduct(
+        body=encode_json(product),
+        expires_at=0.0,
+        is_fresh=False,
+        product_id=known.product_id,
+        version=known.version,
+    )
+
+
+def _packed(product: KeptProduct) -> bytes:
+    return b"%d\n%b" % (product.version, product.body)
+
+
+def _unpacked(packed: bytes) -> tuple[int, bytes]:
+    version, _, body = packed.partition(b"\n")
+    return int(version), body
