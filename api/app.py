@@ -49,7 +49,7 @@ def catalog_cache(resources: Resources) -> CatalogCache:
         resources.sessions,
         shared,
         seconds=settings.product_seconds,
-        most_bytes=settings.memory_megabytes * 1_000_000 // 2,
+        most_bytes=settings.memory_megabytes * 1_000_000 * 3 // 4,
     )
 
 
@@ -100,4 +100,4 @@ def application() -> Any:
     """What the server imports: the API with the settings of the environment."""
     settings = Settings()
     configure_logging(settings.log_level)
-    return HotAnswers(create_app(settings), most_bytes=settings.cache.memory_megabytes * 1_000_000 // 2)
+    return HotAnswers(create_app(settings), most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4)

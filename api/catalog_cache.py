@@ -93,32 +93,35 @@ class CatalogCache:
     """
 
     def __init__(self, sessions: Sessions, shared: SharedCache, *, seconds: int, most_bytes: int) -> None:
-        self._sessions = sessions
+        self.sessions = sessions
         self._shared = shared
         self._seconds = seconds
-        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes // 2)
-        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 4)
+        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6)
+        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 6)
         self._tree: Kept | None = None
         self._ids: dict[str, UUID] = {}
         self._unknown: dict[str, float] = {}
         self._currencies: set[str] = set()
         self._flights: Flights[Any, Any] = Flights()
         self._watches: list[_Watch] = []
-        self._is_told = False
+        self.is_told = False
+        """Does Postgres tell us of every change?"""
+        self.heard = 0
         self._chores: set[asyncio.Task[None]] = set()
 
     # What Postgres tells us.
 
     async def begin(self) -> None:
         self._shared.doubt()
-        self._is_told = True
+        self.is_told = True
 
     def lose(self) -> None:
-        self._is_told = False
+        self.is_told = False
         self._spoil_everything()
 
     def hear(self, news: News) -> None:
-        """The same as :meth:`forget`, for changes that somebody else made."""
+        """The same as :meth:`forget`, for changes that anybody made."""
+        self.heard += 1
         self.forget(news)
 
     def forget(self, news: News) -> None:
@@ -178,7 +181,7 @@ class CatalogCache:
         if product_id is not None:
             return (await self._by_ids([product_id], currency, asked=id_or_slug)).get(product_id)
         with self._watching() as watch:
-            async with self._sessions() as session:
+            async with self.sessions() as session:
                 view = await catalog_views.product(session, id_or_slug, currency=currency)
         if view is None:
             self._remember_unknown(id_or_slug, watch)
@@ -193,7 +196,7 @@ class CatalogCache:
     ) -> dict[UUID, KeptProduct]:
         with self._watching() as watch:
             names = [str(product_id) for product_id in product_ids]
-            shared, leases = await self._shared.get(names, currency) if self._is_told else ({}, {})
+            shared, leases = await self._shared.get(names, currency) if self.is_told else ({}, {})
             found = {
                 product_id: self._keep_body(product_id, currency, *_unpacked(shared[str(product_id)]), watch)
                 for product_id in product_ids
@@ -202,7 +205,7 @@ class CatalogCache:
             missing = [product_id for product_id in product_ids if product_id not in found]
             if missing:
                 try:
-                    async with self._sessions() as session:
+                    async with self.sessions() as session:
                         views = await catalog_views.products_by_ids(session, missing, currency=currency)
                 except OUTAGES as error:
                     return found | self._last_known(missing, currency, error)
@@ -226,7 +229,7 @@ class CatalogCache:
     async def _listed(self, query: ProductQuery) -> Listing:
         try:
             with self._watching() as watch:
-                async with self._sessions() as session:
+                async with self.sessions() as session:
                     page = await catalog_views.products(session, query)
         except OUTAGES:
             if (last := self._listings.get(query)) is not None:
@@ -240,7 +243,7 @@ class CatalogCache:
         listing = Listing(
             body=b"]," + encode_json(rest)[1:],
             expires_at=time.monotonic() + self._seconds,
-            is_fresh=self._is_told and not watch.listing,
+            is_fresh=self.is_told and not watch.listing,
             products=tuple(view.product["id"] for view in page.items),
         )
         if listing.is_fresh:
@@ -269,7 +272,7 @@ class CatalogCache:
     async def _planted(self) -> Kept:
         try:
             with self._watching() as watch:
-                async with self._sessions() as session:
+                async with self.sessions() as session:
                     rows = await catalog_views.categories(session)
         except OUTAGES:
             if self._tree is not None:
@@ -278,7 +281,7 @@ class CatalogCache:
         self._tree = Kept(
             encode_json(tree_json(rows)),
             time.monotonic() + self._seconds,
-            is_fresh=self._is_told and not watch.everything,
+            is_fresh=self.is_told and not watch.everything,
         )
         return self._tree
 
@@ -292,7 +295,7 @@ class CatalogCache:
         kept = KeptProduct(
             body,
             time.monotonic() + self._seconds,
-            is_fresh=self._is_told and not watch.has_seen(product_id),
+            is_fresh=self.is_told and not watch.has_seen(product_id),
             product_id=product_id,
             version=version,
         )
@@ -302,7 +305,7 @@ class CatalogCache:
         return kept
 
     def _remember_unknown(self, asked: str, watch: _Watch) -> None:
-        if self._is_told and not watch.listing and not watch.everything:
+        if self.is_told and not watch.listing and not watch.everything:
             if len(self._unknown) > 100_000:
                 self._unknown.clear()
             self._unknown[asked] = time.monotonic() + UNKNOWN_SECONDS

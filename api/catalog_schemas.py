@@ -189,6 +189,9 @@ class ProductOut(Output):
     variants: list[VariantOut]
     price: Amount | None = Field(description="Of the only variant; `null` when there are several")
     stock_quantity: int | None = Field(description="Of the only variant; `null` when there are several")
+    degraded: bool | None = Field(
+        default=None, description="`true`: the last known state, while the shop cannot look; absent otherwise"
+    )
 
 
 class CategoryCount(CategoryRef):

@@ -1,33 +1,15 @@
 """What the tables themselves do not let happen, and how many statements a page takes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import catalog_views
 from db.catalog_views import Facet, ProductQuery, Sort
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.support.catalog import VariantWanted, a_category, a_product, ledger_of, stock_of, unique
-
-
-@contextmanager
-def counted_statements(engine: AsyncEngine) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
+from tests.support.statements import counted_statements
 
 
 @pytest.mark.parametrize(
