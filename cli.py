@@ -56,7 +56,7 @@ def api() -> None:
 
 @app.command()
 def worker(queues: list[str]) -> None:
-    """Serve task queues in one process: registration, checkout, payments, fulfillment, or all."""
+    """Serve task queues in one process: registration, checkout, payments, fulfillment, notifications, or all."""
     from runtime.settings import Settings
     from workers.main import run
     from workflows.names import Queue

@@ -9,6 +9,7 @@ from uuid import UUID
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -39,8 +40,8 @@ FIRST = Priority(priority_key=1)
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
 """A worker that is killed in a local step is noticed after this long, well within a customer's wait."""
 
-HAND_OVER = timedelta(seconds=5)
-"""How long a confirmed order may be without its Fulfillment, which the checkout starts after its answer."""
+HAND_OVER = timedelta(seconds=10)
+"""How long it may take until a confirmed order's Fulfillment has begun."""
 
 
 class Stories:
@@ -103,10 +104,12 @@ class Stories:
     async def ask(self, order_id: UUID, update: str, request: Any, *, result_type: type[Result]) -> Result:
         """Have the order's workflow do something, and wait for it; its refusals become the API's.
 
-        An order changes hands right after its checkout was answered; for that moment the question is repeated.
+        A confirmed order rests at its Checkout until somebody asks for what only a Fulfillment can do. Then it changes
+        hands, and for that moment the question is repeated.
         """
         deadline = asyncio.get_running_loop().time() + HAND_OVER.total_seconds()
         handle = self._client.get_workflow_handle(names.order_id(order_id))
+        is_told_to_hand_over = False
         while True:
             try:
                 return await self._asked(handle.execute_update(update, request, result_type=result_type))
@@ -115,9 +118,21 @@ class Stories:
                     raise
                 raise await self._it_is_over(order_id, update) from None
             except Refusal as refusal:
-                if refusal.code != "checkout_over" or asyncio.get_running_loop().time() > deadline:
+                if refusal.code != "checkout_over":
                     raise
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Refusal("unavailable", "The order changes hands; ask again in a moment.") from None
+                if not is_told_to_hand_over:
+                    await self._hand_over(handle)
+                    is_told_to_hand_over = True
             await asyncio.sleep(0.02)
+
+    async def _hand_over(self, handle: WorkflowHandle[Any, Any]) -> None:
+        try:
+            await handle.signal(Checkout.hand_over)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def _it_is_over(self, order_id: UUID, update: str) -> Refusal:
         """Why an order whose workflow has ended cannot be changed any more."""

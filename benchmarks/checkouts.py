@@ -98,8 +98,9 @@ class Till:
     async def settled(self, shop: Shop) -> None:
         """Waits until every confirmed order's mail has gone out."""
         engine = create_async_engine(shop.environment["APP_DATABASE__URL"])
+        sent = text("SELECT count(*) FROM letters WHERE outcome = 'sent'")
         async with engine.connect() as connection, asyncio.timeout(120):
-            while (await connection.scalar(text("SELECT count(*) FROM sent_mails")) or 0) < self._confirmed:
+            while (await connection.scalar(sent) or 0) < self._confirmed:
                 await connection.rollback()
                 await asyncio.sleep(0.1)
         await engine.dispose()

@@ -39,10 +39,15 @@ _ORDERS = """
 """
 
 _ONE_ORDER = text(f"{_ORDERS} WHERE orders.id = :order_id")
+_THESE_ORDERS = text(f"{_ORDERS} WHERE orders.id = ANY(:ids)")
 
 
 async def order(session: AsyncSession, order_id: UUID) -> RowMapping | None:
     return (await session.execute(_ONE_ORDER, {"order_id": order_id})).mappings().one_or_none()
+
+
+async def orders_by_ids(session: AsyncSession, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+    return (await session.execute(_THESE_ORDERS, {"ids": ids})).mappings().all()
 
 
 async def orders(

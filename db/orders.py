@@ -191,6 +191,10 @@ CONFIRM = text(
     ), bought AS (
         UPDATE carts SET completed_at = now(), updated_at = now(), version = version + 1
         FROM confirmed WHERE carts.id = confirmed.cart_id
+    ), letter AS (
+        INSERT INTO letters (key, occasion, about)
+        SELECT 'order_confirmed:' || id, 'order_confirmed', id FROM confirmed
+        ON CONFLICT DO NOTHING
     ), kept AS (
         UPDATE stock_holds SET expires_at = NULL FROM confirmed WHERE stock_holds.order_id = confirmed.id
     )

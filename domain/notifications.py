@@ -25,11 +25,20 @@ class MailOutcome(StrEnum):
     """The account is gone, or no longer waits for this mail."""
     REFUSED = "refused"
     """The other side says that there is no such mailbox. Trying again would not help."""
+    GIVEN_UP = "given_up"
+    """It could not be sent for a day."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AboutOrder:
-    order_id: UUID
+class Shift:
+    """How long one turn of carrying letters to the mail server lasts."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    letters: int
 
 
 @dataclass(frozen=True, kw_only=True)

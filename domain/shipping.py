@@ -35,6 +35,8 @@ class FulfillOrder:
     units: int
     authorize_key: str
     """The key that the payment was asked for with; what takes it back needs it."""
+    is_cancelled: bool = False
+    """The engine was told to cancel the order before anybody had begun with it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from runtime.resources import Resources
 from workers.run import DUTIES
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
+from workflows.mailbox import Mailbox
 from workflows.names import Queue
 from workflows.payment import Payment
 from workflows.registration import Registration
@@ -84,6 +85,7 @@ STORIES: dict[Queue, type] = {
     Queue.CHECKOUT: Checkout,
     Queue.PAYMENTS: Payment,
     Queue.FULFILLMENT: Fulfillment,
+    Queue.NOTIFICATIONS: Mailbox,
 }
 
 

@@ -9,3 +9,5 @@ from typing import Any
 class Duty:
     workflows: list[type] = field(default_factory=list)
     activities: list[Callable[..., Any]] = field(default_factory=list)
+    always: dict[str, type] = field(default_factory=dict)
+    """Workflows that run for ever, by their ids; whoever serves the queue makes sure that they do."""

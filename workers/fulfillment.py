@@ -3,7 +3,6 @@
 from activities.shipping import ShippingActivities
 from runtime.resources import Resources
 from workers.duty import Duty
-from workers.notifications import notification_activities
 from workflows.fulfillment import Fulfillment
 
 
@@ -17,6 +16,5 @@ def build(resources: Resources) -> Duty:
             shipping.ship,
             shipping.deliver,
             shipping.cancel,
-            notification_activities(resources).order_confirmed,
         ],
     )

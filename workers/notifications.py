@@ -1,14 +1,24 @@
-"""Who writes the shop's mails, on whichever queue they are asked for."""
+"""The notifications queue: letters on their way to the mail server."""
 
 from datetime import datetime
 from uuid import UUID
 
+from activities.mailbox import MailboxActivities
 from activities.notifications import NotificationActivities
 from providers.mail.letters import Letters
 from runtime.resources import Resources
+from workers.duty import Duty
+from workflows import names
+from workflows.mailbox import Mailbox
 
 
-def notification_activities(resources: Resources) -> NotificationActivities:
+def build(resources: Resources) -> Duty:
+    mailbox = MailboxActivities(resources.sessions, resources.mailer, Letters(shop_name=resources.settings.shop.name))
+    return Duty(workflows=[Mailbox], activities=[mailbox.carry], always={names.MAILBOX_ID: Mailbox})
+
+
+def account_notifications(resources: Resources) -> NotificationActivities:
+    """The mails that a registration sends itself."""
     shop = resources.settings.shop
 
     def link(user_id: UUID, created_at: datetime) -> tuple[str, datetime]:

@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureTranslation
 from runtime.resources import Resources
 from runtime.temporal import connect_now
-from workers import checkout, fulfillment, payments, registration
+from workers import checkout, fulfillment, notifications, payments, registration
 from workers.duty import Duty
 from workflows.names import Queue
 
@@ -20,6 +21,7 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
     Queue.CHECKOUT: checkout.build,
     Queue.PAYMENTS: payments.build,
     Queue.FULFILLMENT: fulfillment.build,
+    Queue.NOTIFICATIONS: notifications.build,
 }
 
 PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions")
@@ -33,8 +35,7 @@ def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def worker_for(queue: Queue, client: Client, resources: Resources) -> Worker:
-    duty = DUTIES[queue](resources)
+def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -> Worker:
     limits = resources.settings.workers
     return Worker(
         client,
@@ -58,5 +59,13 @@ async def serving(resources: Resources, queues: Iterable[Queue] = DUTIES.keys())
     client = await connect_now(resources.settings.temporal)
     async with AsyncExitStack() as stack:
         for queue in queues:
-            await stack.enter_async_context(worker_for(queue, client, resources))
+            duty = DUTIES[queue](resources)
+            await stack.enter_async_context(worker_for(queue, duty, client, resources))
+            for workflow_id, story in duty.always.items():
+                await client.start_workflow(
+                    story.__name__,
+                    id=workflow_id,
+                    task_queue=queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                )
         yield

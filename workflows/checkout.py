@@ -1,9 +1,12 @@
 """From a cart to a paid order, or back to where it began."""
 
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from domain.orders import (
@@ -39,6 +42,9 @@ from workflows.undo import undone_on_failure
 HOLD_SECONDS = int(PAYMENT_WINDOW.total_seconds()) + 300
 """Stock stays reserved a little longer than a customer may take to pay, so that late money still finds its goods."""
 
+LONGEST_REST = timedelta(hours=1)
+"""After that an order moves on to its Fulfillment by itself, which knows of all later deadlines."""
+
 
 @workflow.defn
 class Checkout:
@@ -55,6 +61,7 @@ class Checkout:
         self._authorization: PaymentAuthorization | None = None
         self._asked_to_cancel: AskToCancel | None = None
         self._money = MoneyBack.NOTHING_TAKEN
+        self._is_wanted = False
 
     @workflow.run
     async def run(self, request: StartCheckout) -> CheckoutOutcome:
@@ -72,8 +79,9 @@ class Checkout:
                 return self._refuse(refusal)
 
             await orders.confirm(self._the_order_to_confirm())
-        self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
-        return await self._hand_over_to_fulfillment(order)
+        self._note_confirmation()
+        is_cancelled = await self._rest_until_somebody_begins_with_it()
+        return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
 
     async def _take_payment(self, order: PlacedOrder) -> None:
         try:
@@ -150,7 +158,35 @@ class Checkout:
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
         return self._outcome
 
-    async def _hand_over_to_fulfillment(self, order: PlacedOrder) -> NoReturn:
+    def _note_confirmation(self) -> None:
+        workflow.upsert_search_attributes(
+            [
+                names.ORDER_STATUS.value_set(OrderStatus.CONFIRMED),
+                names.PAYMENT_STATUS.value_set(PaymentStatus.AUTHORIZED),
+            ]
+        )
+        workflow.set_current_details(f"Order {self._request.order_number} is confirmed and waits to be packed.")
+        self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+
+    async def _rest_until_somebody_begins_with_it(self) -> bool:
+        """In a rush, confirmed orders must not take the time of those that wait; true when the engine cancels it."""
+        try:
+            await workflow.wait_condition(
+                lambda: self._is_wanted,
+                timeout=LONGEST_REST,
+                timeout_summary="the rest before the order is handed over",
+            )
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    @workflow.signal(description="Somebody has to do with the confirmed order: let its Fulfillment begin")
+    def hand_over(self) -> None:
+        self._is_wanted = True
+
+    async def _hand_over_to_fulfillment(self, order: PlacedOrder, *, is_cancelled: bool) -> NoReturn:
         """The same workflow goes on as the order's Fulfillment; whoever still waits is answered first."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         request = self._request
@@ -162,6 +198,7 @@ class Checkout:
                 total=order.total,
                 units=order.units,
                 authorize_key=self._authorize_key,
+                is_cancelled=is_cancelled,
             ),
             workflow=Fulfillment.run,
             task_queue=names.Queue.FULFILLMENT,
@@ -269,7 +306,19 @@ class Checkout:
     @cancel.validator
     def _check_not_confirmed(self, request: AskToCancel) -> None:
         if self._outcome is not None and self._outcome.status is CheckoutStatus.CONFIRMED:
-            raise ApplicationError("The order is confirmed; ask its Fulfillment.", type="checkout_over")
+            raise checkout_over()
+
+    @workflow.update(dynamic=True)
+    async def whatever_else(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """What is done with confirmed orders is the business of their Fulfillment."""
+
+    @whatever_else.validator
+    def _ask_fulfillment(self, name: str, arguments: Sequence[RawValue]) -> None:
+        raise checkout_over()
+
+
+def checkout_over() -> ApplicationError:
+    return ApplicationError("Ask the order's Fulfillment: signal hand_over, then ask again.", type="checkout_over")
 
 
 UNEXPLAINED = Refused(code="internal_error", detail="The order was not placed.")

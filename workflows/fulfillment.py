@@ -6,10 +6,9 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern
-from domain.notifications import AboutOrder
 from domain.orders import (
     AskToCancel,
     CancelOrder,
@@ -31,7 +30,7 @@ from domain.shipping import (
     ShipParcel,
 )
 from workflows import names
-from workflows.steps import notifications, orders, payments, shipping
+from workflows.steps import orders, payments, shipping
 
 
 @workflow.defn
@@ -53,32 +52,27 @@ class Fulfillment:
 
     @workflow.run
     async def run(self, request: FulfillOrder) -> OrderStatus:
-        telling = asyncio.create_task(self._tell_the_customer())
         self._describe()
         await self._until_it_is_over()
-        await telling
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._status
 
     async def _until_it_is_over(self) -> None:
         """The engine's own cancel is an operator's wish like any other: undone as one, or too late once it shipped."""
+        if self._request.is_cancelled:
+            await self._cancel_for_the_engine()
         while not self._is_over():
             try:
                 await workflow.wait_condition(self._is_over)
             except asyncio.CancelledError:
-                with suppress(ApplicationError):
-                    await self._cancel_unless_shipped(
-                        AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine")
-                    )
+                await self._cancel_for_the_engine()
+
+    async def _cancel_for_the_engine(self) -> None:
+        with suppress(ApplicationError):
+            await self._cancel_unless_shipped(AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine"))
 
     def _is_over(self) -> bool:
         return self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED)
-
-    async def _tell_the_customer(self) -> None:
-        try:
-            await notifications.order_confirmed(AboutOrder(order_id=self._request.order_id))
-        except ActivityError:
-            workflow.logger.error("the confirmation mail could not be sent for a day")
 
     @workflow.update(description="Whoever asks late whether the order was placed hears that it was")
     async def place(self) -> CheckoutOutcome:

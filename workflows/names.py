@@ -13,6 +13,7 @@ class Queue(StrEnum):
     CHECKOUT = "checkout"
     PAYMENTS = "payments"
     FULFILLMENT = "fulfillment"
+    NOTIFICATIONS = "notifications"
 
 
 def registration_id(user_id: UUID) -> str:
@@ -25,6 +26,9 @@ def order_id(order: UUID) -> str:
     The order's id was given out with the cart's one live checkout, so twins of a checkout meet in one workflow.
     """
     return f"order:{order}"
+
+
+MAILBOX_ID = "mailbox"
 
 
 def payment_id(payment: UUID) -> str:

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from activities.notifications import NotificationActivities
 from db.customers import User
-from db.notifications import SentMail
-from db.orders import Order, OrderLine
-from db.payments import Payment
+from db.mailbox import Letter
 from domain.customers import AccountStatus, Customer
-from domain.notifications import AboutOrder, Mail, MailOutcome
-from domain.orders import OrderStatus
+from domain.notifications import Mail, MailOutcome
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
 from providers.mail.letters import Letters
 from runtime.resources import Resources
@@ -62,7 +59,7 @@ async def a_customer(resources: Resources, status: AccountStatus = AccountStatus
 
 async def is_noted(resources: Resources, key: str) -> bool:
     async with resources.sessions() as session:
-        return bool(await session.scalar(select(func.count()).select_from(SentMail).where(SentMail.key == key)))
+        return bool(await session.scalar(select(func.count()).select_from(Letter).where(Letter.key == key)))
 
 
 async def test_a_new_account_is_mailed_its_link(
@@ -132,71 +129,3 @@ async def test_a_mailbox_that_does_not_exist_is_an_answer_not_a_failure(
 
     assert await mailing.verification(customer) is MailOutcome.REFUSED
     assert not await is_noted(resources, f"verification:{customer.user_id}")
-
-
-async def an_order(resources: Resources) -> UUID:
-    async with resources.sessions.begin() as session:
-        order = Order(
-            number=int(uuid4().int % 10**12),
-            cart_id=uuid4(),
-            email="ada@example.com",
-            status=OrderStatus.CONFIRMED,
-            currency="USD",
-            subtotal=3998,
-            discount=0,
-            shipping=499,
-            tax=0,
-            total=4497,
-            shipping_method="standard",
-            shipping_address={
-                "name": "Ada Testcase",
-                "line1": "12 Orchard Lane",
-                "city": "Springfield",
-                "country": "US",
-            },
-        )
-        session.add(order)
-        await session.flush()
-        session.add(
-            OrderLine(
-                order_id=order.id,
-                position=1,
-                variant_id=uuid4(),
-                sku="TEA",
-                name="Tea",
-                quantity=2,
-                unit_price=1999,
-                line_total=3998,
-            )
-        )
-        session.add(Payment(order_id=order.id, provider="stripe", currency="USD", amount=4497))
-        return order.id
-
-
-async def test_a_confirmed_order_is_mailed_once_with_its_lines_and_its_total(
-    mailing: NotificationActivities, outbox: Outbox, resources: Resources
-) -> None:
-    about = AboutOrder(order_id=await an_order(resources))
-
-    assert await mailing.order_confirmed(about) is MailOutcome.SENT
-    assert await mailing.order_confirmed(about) is MailOutcome.SENT_BEFORE
-
-    [mail] = outbox.mails
-    assert mail.key == f"order_confirmed:{about.order_id}"
-    assert mail.to == "ada@example.com"
-    assert "2 x Tea at USD 19.99: USD 39.98" in mail.text
-    assert "Total: USD 44.97" in mail.text
-    assert "Ada Testcase\n12 Orchard Lane\nSpringfield\nUS\n" in mail.text
-
-
-async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed_by_mail(
-    mailing: NotificationActivities, outbox: Outbox, resources: Resources
-) -> None:
-    order_id = await an_order(resources)
-    async with resources.sessions.begin() as session:
-        await session.execute(
-            update(Order).where(Order.id == order_id).values(status=OrderStatus.CANCELLED, cancel_reason="customer")
-        )
-
-    assert await mailing.order_confirmed(AboutOrder(order_id=order_id)) is MailOutcome.NOBODY_TO_SEND_TO
-    assert outbox.mails == []

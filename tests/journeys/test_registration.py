@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from db.customers import User
-from db.notifications import SentMail
+from db.mailbox import Letter
 from domain.customers import AccountState, AccountStatus, RegisterCustomer, RegistrationOutcome
 from runtime import temporal
 from runtime.resources import Resources
@@ -52,7 +52,7 @@ async def test_a_worker_killed_between_two_steps_loses_nothing_and_mails_once(
 
     async def the_mail_is_noted() -> bool:
         async with resources.sessions() as session:
-            return await session.get(SentMail, f"verification:{user.id}") is not None
+            return await session.get(Letter, f"verification:{user.id}") is not None
 
     with process("cli", "worker", "registration", environment=settings, ready=ready.exists, log=log_file) as worker:
         await eventually(the_mail_is_noted)

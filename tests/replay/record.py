@@ -30,7 +30,7 @@ from tests.support.ledger import moved
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
-from workflows.names import Queue, order_id, registration_id
+from workflows.names import MAILBOX_ID, Queue, order_id, registration_id
 from workflows.registration import Registration
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -89,6 +89,10 @@ class Recorder:
         begun = (await successor.fetch_history()).events[0].workflow_execution_started_event_attributes
         first = self.resources.temporal.get_workflow_handle(workflow_id, run_id=begun.continued_execution_run_id)
         keep(await first.fetch_history(), checkout)
+
+    async def so_far(self, workflow_id: str, name: str) -> None:
+        """Keep what a story that does not end has told until now."""
+        keep(await self.resources.temporal.get_workflow_handle(workflow_id).fetch_history(), name)
 
     async def one_chapter(self, workflow_id: str, name: str) -> None:
         await self._keep(self.resources.temporal.get_workflow_handle(workflow_id), name)
@@ -155,6 +159,10 @@ async def test_registrations(recorder: Recorder, person: Person) -> None:
         task_queue=Queue.REGISTRATION,
     )
     await recorder.one_chapter(registration_id(never_came.id), "Registration-expired")
+
+
+async def test_the_mailbox(recorder: Recorder) -> None:
+    await recorder.so_far(MAILBOX_ID, "Mailbox-carrying")
 
 
 async def test_an_order_delivered_in_two_parcels(recorder: Recorder, person: Person) -> None:

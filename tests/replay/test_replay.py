@@ -19,10 +19,11 @@ from tests.support.shopper import ADDRESS
 from workers.run import DUTIES, workflow_runner
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
+from workflows.mailbox import Mailbox
 from workflows.payment import Payment
 from workflows.registration import Registration
 
-STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment]
+STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 

@@ -12,7 +12,6 @@ from temporalio.worker import Worker
 
 from activities.failures import FailureTranslation
 from domain.money import Money
-from domain.notifications import AboutOrder, MailOutcome
 from domain.orders import (
     AwaitCustomer,
     CancelOrder,
@@ -53,7 +52,7 @@ from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.names import Queue, order_id, payment_id
 from workflows.payment import Payment
-from workflows.steps import notifications, orders, payments, shipping
+from workflows.steps import orders, payments, shipping
 from workflows.steps.step import Step
 
 Request = TypeVar("Request")
@@ -258,15 +257,6 @@ class Shop:
             open_units=self._open_units,
         )
 
-    # --- mails ----------------------------------------------------------------------------------------------------
-
-    @notifications.order_confirmed.performed_by
-    async def order_confirmed(self, request: AboutOrder) -> MailOutcome:
-        return await self._perform(notifications.order_confirmed, request, self.usually_mail)
-
-    async def usually_mail(self, request: AboutOrder) -> MailOutcome:
-        return MailOutcome.SENT
-
     # --- stories -------------------------------------------------------------------------------------------------
 
     async def check_out(self, request: StartCheckout, **options: Any) -> CheckingOut:
@@ -289,7 +279,7 @@ class Shop:
             Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.give_back]),
             Queue.FULFILLMENT: (
                 Fulfillment,
-                [self.plan, self.charge, self.ship, self.deliver, self.cancel_parcel, self.order_confirmed],
+                [self.plan, self.charge, self.ship, self.deliver, self.cancel_parcel],
             ),
         }
 

@@ -10,7 +10,6 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from domain.money import Money
-from domain.notifications import MailOutcome
 from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus
 from domain.payments import CapturePayment, GiveMoneyBack, MoneyBack, PaymentCapture
 from domain.shipping import (
@@ -26,7 +25,7 @@ from domain.shipping import (
 from tests.support.waiting import eventually
 from tests.workflows.shop import TOTAL, Fulfilling, Shop, answering, away, broken, to_fulfill
 from workflows import names
-from workflows.steps import notifications, orders, payments, shipping
+from workflows.steps import orders, payments, shipping
 
 Result = TypeVar("Result")
 
@@ -75,8 +74,8 @@ class Desk:
 
     @property
     def steps(self) -> list[str]:
-        """What was asked of the world, without the mail, which goes its own way."""
-        return [step for step in self.shop.steps if step != "notifications.order_confirmed"]
+        """What was asked of the world."""
+        return self.shop.steps
 
 
 @pytest.fixture
@@ -124,27 +123,6 @@ async def test_one_parcel_goes_from_packed_to_delivered_and_ends_the_story(desk:
         )
     ]
     assert (desk.shop.captured, desk.shop.held) == (TOTAL.minor, 0)
-
-
-async def test_the_customer_is_told_once_that_the_order_is_confirmed(desk: Desk) -> None:
-    async def is_told() -> bool:
-        return "notifications.order_confirmed" in desk.shop.steps
-
-    await eventually(is_told)
-
-    assert [about.order_id for about in desk.shop.requests(notifications.order_confirmed)] == [desk.request.order_id]
-
-
-async def test_a_mail_that_cannot_be_sent_for_a_day_does_not_stop_the_order(shop: Shop) -> None:
-    shop.when(notifications.order_confirmed, answering(away()))
-    request = to_fulfill()
-    desk = Desk(shop, await shop.fulfill(request), request)
-    parcel = await desk.pack()
-    await desk.ship(parcel)
-    await desk.deliver(parcel)
-
-    shop.when(notifications.order_confirmed, answering(MailOutcome.SENT))
-    assert await desk.order.result() == OrderStatus.DELIVERED
 
 
 async def test_parcels_are_captured_one_by_one_and_the_last_one_is_final(desk: Desk) -> None:

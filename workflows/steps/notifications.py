@@ -1,8 +1,8 @@
-"""What a story may tell people by mail. Asked twice, each sends one mail."""
+"""What a story may tell people by mail. Asked twice, each sends one mail. Letters about orders go by the mailbox."""
 
 from domain.customers import Customer
-from domain.notifications import AboutOrder, MailOutcome
-from workflows.steps.patience import A_DAY_OF_TRIES, A_DAY_OF_TRIES_HERE
+from domain.notifications import MailOutcome
+from workflows.steps.patience import A_DAY_OF_TRIES
 from workflows.steps.step import Step
 
 verification = Step("notifications.verification", Customer, MailOutcome, A_DAY_OF_TRIES)
@@ -10,6 +10,3 @@ verification = Step("notifications.verification", Customer, MailOutcome, A_DAY_O
 
 reminder = Step("notifications.reminder", Customer, MailOutcome, A_DAY_OF_TRIES)
 """The same link again, to somebody who has not followed it."""
-
-order_confirmed = Step("notifications.order_confirmed", AboutOrder, MailOutcome, A_DAY_OF_TRIES_HERE)
-"""What was ordered, what it costs and where it goes."""

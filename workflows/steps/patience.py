@@ -22,6 +22,8 @@ class Patience:
     budget: timedelta | None
     first_pause: timedelta
     longest_pause: timedelta
+    heartbeat: timedelta | None = None
+    """How long a step that lasts may be silent before it counts as dead."""
     is_local: bool = False
     """Run inside the workflow's own worker: cheap, but repeated blindly after a crash. Never for money."""
 
@@ -31,6 +33,7 @@ class Patience:
             summary=summary,
             start_to_close_timeout=self.attempt,
             schedule_to_close_timeout=self.budget,
+            heartbeat_timeout=self.heartbeat,
             retry_policy=self._retries(),
             # A cancelled story must know how the running step ended before it undoes anything.
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -94,11 +97,11 @@ A_DAY_OF_TRIES = Patience(
 )
 """Mail and the like: worth a day of trying, not worth stopping an order for."""
 
-A_DAY_OF_TRIES_HERE = Patience(
-    attempt=timedelta(seconds=10),
-    budget=timedelta(hours=24),
+A_SHIFT = Patience(
+    attempt=timedelta(minutes=15),
+    budget=None,
     first_pause=timedelta(seconds=1),
-    longest_pause=timedelta(minutes=10),
-    is_local=True,
+    longest_pause=timedelta(seconds=10),
+    heartbeat=timedelta(seconds=10),
 )
-"""The same for every single order: as a local step it costs the engine one event, not four and a task."""
+"""Work that goes on and on, in pieces that a worker can finish; the next worker takes over when one falls silent."""

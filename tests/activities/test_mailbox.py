@@ -1,0 +1,192 @@
+"""Letters about orders are sent once, as soon as they can be, and only while there is a reason to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from temporalio.testing import ActivityEnvironment
+
+from activities.mailbox import MailboxActivities
+from db import mailbox, migrations, orders
+from deploy import embedded
+from domain.notifications import Carried, Mail, Occasion, Shift
+from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
+from providers.mail.letters import Letters
+from runtime.resources import Resources, opened
+from runtime.settings import Settings
+from tests.support.catalog import a_product
+from tests.support.orders import a_confirmed_order, a_placed_order, to_confirm
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Postman:
+    """Takes every mail, or fails as told."""
+
+    error: Exception | None = None
+    mails: list[Mail] = field(default_factory=list)
+
+    async def send(self, mail: Mail) -> None:
+        if self.error:
+            raise self.error
+        self.mails.append(mail)
+
+
+@pytest.fixture(scope="module")
+async def resources(settings: Settings, stack: embedded.Running) -> AsyncIterator[Resources]:
+    """A shop of its own, where nobody else carries letters."""
+    schema = f"mailbox_{uuid4().hex[:8]}"
+    await asyncio.to_thread(migrations.upgrade, stack.database_url, shop_schema=schema)
+    database = settings.database.model_copy(update={"shop_schema": schema})
+    async with opened(settings.model_copy(update={"database": database})) as own:
+        yield own
+
+
+async def letter(resources: Resources, order_id: UUID) -> dict[str, Any]:
+    async with resources.sessions() as session:
+        found = await session.execute(
+            text("SELECT attempts, problem, outcome, next_try_at > now() AS later FROM letters WHERE about = :id"),
+            {"id": order_id},
+        )
+        return dict(found.mappings().one())
+
+
+async def a_letter(resources: Resources) -> UUID:
+    """Asked for by an order's confirmation, and by nothing else."""
+    product = await a_product(resources.sessions, price="19.99", name="Tea")
+    return (await a_confirmed_order(resources.sessions, (product.variant_id, 2))).order_id
+
+
+def carrier(resources: Resources, postman: Postman) -> MailboxActivities:
+    return MailboxActivities(resources.sessions, postman, Letters(shop_name="Sutler"))
+
+
+async def carry_all(resources: Resources, postman: Postman) -> None:
+    while await carrier(resources, postman).carry_a_bundle():
+        pass
+
+
+def mails_about(postman: Postman, order_id: UUID) -> list[Mail]:
+    return [mail for mail in postman.mails if str(order_id) in mail.key]
+
+
+async def test_a_confirmed_order_is_mailed_once_with_its_lines_and_its_total(resources: Resources) -> None:
+    postman, order_id = Postman(), await a_letter(resources)
+
+    await carry_all(resources, postman)
+    await carry_all(resources, postman)
+
+    [mail] = mails_about(postman, order_id)
+    assert mail.key == f"order_confirmed:{order_id}"
+    assert mail.to == "ada.testcase@example.com"
+    assert "2 x Tea at USD 19.99: USD 39.98" in mail.text
+    assert "Total: USD 44.97" in mail.text
+    assert await letter(resources, order_id) == {"attempts": 1, "problem": None, "outcome": "sent", "later": False}
+
+
+async def test_confirming_again_asks_for_no_second_letter(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    for _ in range(2):
+        async with resources.sessions.begin() as session:
+            await orders.confirm(session, to_confirm(order))
+
+    assert (await letter(resources, order.order_id))["outcome"] is None
+
+
+async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed_by_mail(resources: Resources) -> None:
+    postman, order_id = Postman(), await a_letter(resources)
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            text("UPDATE orders SET status = 'cancelled', cancel_reason = 'customer' WHERE id = :id"), {"id": order_id}
+        )
+
+    await carry_all(resources, postman)
+
+    assert mails_about(postman, order_id) == []
+    assert (await letter(resources, order_id))["outcome"] == "nobody_to_send_to"
+
+
+async def test_what_the_server_does_not_take_now_is_tried_later(resources: Resources) -> None:
+    postman, order_id = Postman(MailNotAcceptedError("SMTP 451")), await a_letter(resources)
+    await carry_all(resources, postman)
+    assert await letter(resources, order_id) == {"attempts": 1, "problem": "SMTP 451", "outcome": None, "later": True}
+
+    postman.error = None
+    async with resources.sessions.begin() as session:
+        await session.execute(text("UPDATE letters SET next_try_at = now() WHERE about = :id"), {"id": order_id})
+    await carry_all(resources, postman)
+
+    assert len(mails_about(postman, order_id)) == 1
+    assert await letter(resources, order_id) == {"attempts": 2, "problem": None, "outcome": "sent", "later": False}
+
+
+async def test_after_a_day_of_trying_it_is_given_up(resources: Resources) -> None:
+    order_id = await a_letter(resources)
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            text("UPDATE letters SET asked_at = now() - interval '25 hours' WHERE about = :id"), {"id": order_id}
+        )
+
+    await carry_all(resources, Postman(MailNotAcceptedError("SMTP 451")))
+
+    assert (await letter(resources, order_id))["outcome"] == "given_up"
+
+
+async def test_a_mailbox_that_does_not_exist_is_not_tried_again(resources: Resources) -> None:
+    order_id = await a_letter(resources)
+
+    await carry_all(resources, Postman(NoSuchMailboxError("SMTP 550")))
+
+    assert await letter(resources, order_id) == {"attempts": 1, "problem": None, "outcome": "refused", "later": False}
+
+
+async def test_two_carriers_never_carry_the_same_letter(resources: Resources) -> None:
+    confirmed = [await a_letter(resources) for _ in range(8)]
+    first, second = Postman(), Postman()
+
+    await asyncio.gather(carry_all(resources, first), carry_all(resources, second))
+
+    for order_id in confirmed:
+        assert len(mails_about(first, order_id)) + len(mails_about(second, order_id)) == 1
+
+
+async def test_a_letter_whose_transaction_fails_is_never_sent(resources: Resources) -> None:
+    postman, about = Postman(), uuid4()
+
+    async with resources.sessions() as session:
+        await mailbox.ask_for(session, Occasion.ORDER_CONFIRMED, about)
+        await session.rollback()
+    await carry_all(resources, postman)
+
+    assert mails_about(postman, about) == []
+
+
+async def test_a_shift_ends_when_its_time_is_over_and_says_what_it_carried(resources: Resources) -> None:
+    postman, order_id = Postman(), await a_letter(resources)
+    environment = ActivityEnvironment()
+    heard: list[Any] = []
+    environment.on_heartbeat = lambda *said: heard.append(said)
+
+    carried = await environment.run(carrier(resources, postman).carry, Shift(seconds=0.5))
+
+    assert isinstance(carried, Carried)
+    assert carried.letters >= 1
+    assert heard[-1] == (carried.letters,)
+    assert len(mails_about(postman, order_id)) == 1
+
+
+async def test_a_stopping_worker_does_not_wait_for_the_end_of_the_shift(resources: Resources) -> None:
+    environment = ActivityEnvironment()
+    shift = asyncio.ensure_future(environment.run(carrier(resources, Postman()).carry, Shift(seconds=3600)))
+    environment.worker_shutdown()
+
+    async def is_over() -> bool:
+        return shift.done()
+
+    await eventually(is_over)
+    assert isinstance(shift.result(), Carried)
