@@ -79,7 +79,7 @@ class Checkout:
                 return self._refuse(refusal)
 
             await orders.confirm(self._the_order_to_confirm())
-        self._note_confirmation()
+        self._note_confirmation(order)
         is_cancelled = await self._rest_until_somebody_begins_with_it()
         return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
 
@@ -158,14 +158,16 @@ class Checkout:
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
         return self._outcome
 
-    def _note_confirmation(self) -> None:
+    def _note_confirmation(self, order: PlacedOrder) -> None:
         workflow.upsert_search_attributes(
             [
                 names.ORDER_STATUS.value_set(OrderStatus.CONFIRMED),
                 names.PAYMENT_STATUS.value_set(PaymentStatus.AUTHORIZED),
             ]
         )
-        workflow.set_current_details(f"Order {self._request.order_number} is confirmed and waits to be packed.")
+        workflow.set_current_details(
+            f"Order {self._request.order_number} waits for an operator to pack {order.units} of {order.units} units."
+        )
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
 
     async def _rest_until_somebody_begins_with_it(self) -> bool:
