@@ -1,17 +1,16 @@
 """Checkout: one call that answers with the placed order."""
 
-import hashlib
 from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller
 from api.carts import may_use
 from api.errors import PROBLEM_JSON, PROBLEMS, problem_body, refuses
+from api.idempotency import Key, caller_key, fingerprint
 from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
 from api.stories import Stories
@@ -35,20 +34,6 @@ class NewCheckout(Input):
     expected_total: Amount | None = Field(
         default=None, description="What the customer was shown; another total is answered `price_changed`"
     )
-
-
-Key = Annotated[
-    str | None,
-    Parameter(
-        header="Idempotency-Key",
-        default=None,
-        required=False,
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Names this wish: repeated with the same body it gets the first answer again",
-    ),
-]
 
 
 @post(
@@ -133,7 +118,7 @@ async def taken_in(
     wish = Wish(
         caller=caller_key(caller, request),
         idempotency_key=key,
-        request_hash=hashlib.sha256(data.model_dump_json().encode()).digest(),
+        request_hash=fingerprint(data),
         cart_id=data.cart_id,
         payment_method=str(data.payment_method),
         expected_total=data.expected_total.as_money().minor if data.expected_total else None,
@@ -163,14 +148,6 @@ def _check_is_complete(view: cart_views.CartView, data: NewCheckout) -> None:
     if data.expected_total and data.expected_total.currency != view.cart["currency"]:
         wrong = {"pointer": "/expected_total/currency", "detail": f"the cart is in {view.cart['currency']}"}
         raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
-
-
-def caller_key(caller: Caller, request: Request[Any, Any, Any]) -> str:
-    """Whose Idempotency-Keys these are: a customer's own, or those of a guest's network address, not in clear."""
-    if caller.is_signed_in:
-        return caller.name
-    address = request.client.host if request.client else ""
-    return f"guest:{hashlib.sha256(address.encode()).hexdigest()[:16]}"
 
 
 def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:

@@ -73,6 +73,9 @@ PROBLEMS: dict[str, Problem] = {
     "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
     "order_transition_not_allowed": Problem(409, "The order cannot change like that"),
     "units_not_available": Problem(409, "These units are not waiting to be shipped"),
+    "refund_exceeds_captured": Problem(409, "There is not that much to refund"),
+    "refund_not_possible_yet": Problem(409, "The provider cannot refund this yet"),
+    "units_not_refundable": Problem(409, "These units cannot be refunded"),
     "capture_refused": Problem(409, "The provider refuses to take the money"),
 }
 

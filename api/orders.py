@@ -21,6 +21,7 @@ from db import order_views
 from domain.errors import Refusal
 from domain.orders import AskToCancel, OrderStatus, number_of
 from domain.payments import PaymentStatus
+from domain.refunds import RefundStatus
 from runtime.resources import Resources
 
 
@@ -55,6 +56,22 @@ class FulfillmentOut(Output):
     delivered_at: datetime | None
 
 
+class UnitsOut(Output):
+    order_item_id: UUID
+    quantity: int
+
+
+class RefundOut(Output):
+    id: UUID
+    status: RefundStatus
+    amount: Amount
+    reason: str
+    refusal: str | None = Field(description="Why the provider refuses it, in its own code")
+    items: list[UnitsOut]
+    created_at: datetime
+    settled_at: datetime | None
+
+
 class OrderItemOut(Output):
     id: UUID
     variant_id: UUID
@@ -72,6 +89,7 @@ class OrderOut(Output):
     payment: PaymentOut | None
     fulfillment_status: str
     fulfillments: list[FulfillmentOut]
+    refunds: list[RefundOut]
     email: str | None
     items: list[OrderItemOut]
     totals: TotalsOut | None
@@ -228,6 +246,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 "decline_code": row["decline_code"],
                 "next_action": {"redirect_url": redirect} if redirect else None,
             },
+            "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
             "items": [
                 {
                     **item,
@@ -253,6 +272,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         payment=None,
         fulfillment_status="unfulfilled",
         fulfillments=[],
+        refunds=[],
         email=None,
         items=[],
         totals=None,

@@ -11,6 +11,7 @@ from api.identity import AuthController, UserController, public_keys, verificati
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
+from api.refunds import refund_order
 from api.webhooks import stripe_webhook
 
 HANDLERS: list[Any] = [
@@ -29,5 +30,6 @@ HANDLERS: list[Any] = [
     check_out,
     OrderController,
     OperatorController,
+    refund_order,
     stripe_webhook,
 ]

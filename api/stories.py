@@ -28,9 +28,11 @@ from db import order_views
 from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
+from domain.refunds import RefundMoney, RefundState
 from workflows import names
 from workflows.checkout import Checkout
 from workflows.payment import Payment
+from workflows.refund import Refund
 
 Result = TypeVar("Result")
 
@@ -89,6 +91,36 @@ class Stories:
             return outcome
         except WorkflowAlreadyStartedError:  # it is over, and its answer has left the engine's memory
             return CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+
+    async def refund(self, request: RefundMoney) -> RefundState | None:
+        """Start the refund or join the one that runs; ``None`` when the provider takes longer than the wait."""
+        start = WithStartWorkflowOperation(
+            Refund.run,
+            request,
+            id=names.refund_id(request.refund_id),
+            task_queue=names.Queue.PAYMENTS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"Refund of {request.amount}, order {request.order_number}",
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
+                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
+                    SearchAttributePair(names.NEEDS_ATTENTION, False),
+                ]
+            ),
+        )
+        settling: Any = self._client.execute_update_with_start_workflow(
+            Refund.settled,
+            start_workflow_operation=start,
+            id="settled",
+            rpc_timeout=timedelta(seconds=self._wait_seconds),
+        )
+        try:
+            state: RefundState | None = await self._within_the_wait(settling)
+            return state
+        except WorkflowAlreadyStartedError:
+            return None
 
     async def cancel_order(self, order_id: UUID, request: AskToCancel) -> None:
         """Cancel the order in whichever chapter it is; content when it is cancelled already.

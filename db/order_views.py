@@ -11,7 +11,20 @@ _ORDERS = """
     SELECT orders.*,
            payments.provider, payments.provider_reference, payments.decline_code, payments.redirect_url,
            payments.authorized, payments.captured, payments.refunded,
-           lines.items, coalesce(parcels.fulfillments, '[]') AS fulfillments
+           lines.items, coalesce(parcels.fulfillments, '[]') AS fulfillments,
+           coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                   'id', refunds.id, 'status', refunds.status, 'amount', refunds.amount, 'reason', refunds.reason,
+                   'refusal', refunds.refusal, 'created_at', refunds.created_at, 'settled_at', refunds.settled_at,
+                   'items', (
+                       SELECT coalesce(jsonb_agg(jsonb_build_object(
+                           'order_item_id', refund_items.order_line_id, 'quantity', refund_items.quantity
+                       ) ORDER BY refund_items.order_line_id), '[]')
+                       FROM refund_items WHERE refund_items.refund_id = refunds.id
+                   )
+               ) ORDER BY refunds.id)
+               FROM refunds WHERE refunds.order_id = orders.id
+           ), '[]') AS refunds
     FROM orders
     JOIN payments ON payments.order_id = orders.id
     CROSS JOIN LATERAL (

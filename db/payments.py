@@ -28,6 +28,8 @@ class Payment(Base):
     authorized: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     captured: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     refunded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    refunding: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Set aside for refunds that the provider has not answered yet."""
     decline_code: Mapped[str | None]
     redirect_url: Mapped[str | None]
     created_at: Mapped[Now]
@@ -37,7 +39,9 @@ class Payment(Base):
         CheckConstraint(one_of("status", PaymentStatus), name="status"),
         CheckConstraint("amount >= 0 AND authorized >= 0", name="amounts_not_negative"),
         CheckConstraint("captured BETWEEN 0 AND authorized", name="captured_within_authorized"),
-        CheckConstraint("refunded BETWEEN 0 AND captured", name="refunded_within_captured"),
+        CheckConstraint(
+            "least(refunded, refunding) >= 0 AND refunded + refunding <= captured", name="refunded_within_captured"
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from db import (
     orders,
     outbox,
     payments,
+    refunds,
     shipping,
 )
 from db.base import Base
@@ -27,5 +28,6 @@ __all__ = [
     "orders",
     "outbox",
     "payments",
+    "refunds",
     "shipping",
 ]

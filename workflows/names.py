@@ -35,6 +35,10 @@ def payment_id(payment: UUID) -> str:
     return f"payment:{payment}"
 
 
+def refund_id(refund: UUID) -> str:
+    return f"refund:{refund}"
+
+
 ORDER_ID = SearchAttributeKey.for_keyword("OrderId")
 ORDER_NUMBER = SearchAttributeKey.for_keyword("OrderNumber")
 CUSTOMER_ID = SearchAttributeKey.for_keyword("CustomerId")

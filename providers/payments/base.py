@@ -13,6 +13,7 @@ from domain.payments import (
     PaymentGivenBack,
     ProviderEvent,
 )
+from domain.refunds import PaymentRefund, RefundMoney
 
 
 class OutcomeUnknown(Exception):
@@ -42,6 +43,12 @@ class PaymentProvider(Protocol):
 
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         """Release what is reserved, refund what was taken; content when there is neither."""
+
+    async def refund(self, request: RefundMoney, reference: str) -> PaymentRefund:
+        """Send back an amount of what was taken."""
+
+    async def find_refund(self, request: RefundMoney, reference: str) -> PaymentRefund | None:
+        """The refund, if the provider has made it; ``None`` when it never heard of it."""
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """The event of a webhook; raises ``WebhookForged`` unless the provider signed exactly this body."""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import stripe
-from stripe import PaymentIntent
+from stripe import PaymentIntent, Refund
 
 from domain.payments import (
     Answer,
@@ -21,6 +21,7 @@ from domain.payments import (
     PaymentGivenBack,
     ProviderEvent,
 )
+from domain.refunds import PaymentRefund, RefundMoney
 from providers.payments.base import OutcomeUnknown, WebhookForged
 
 WEBHOOK_TOLERANCE_SECONDS = 300
@@ -106,6 +107,29 @@ class StripePayments:
                 )
             return PaymentGivenBack(how=MoneyBack.VOIDED if was_held else MoneyBack.NOTHING_TAKEN)
 
+    async def refund(self, request: RefundMoney, reference: str) -> PaymentRefund:
+        try:
+            with unanswered_is_unknown():
+                refund = await self._refunds.create_async(
+                    {
+                        "payment_intent": reference,
+                        "amount": request.amount.minor,
+                        "metadata": {"refund_id": str(request.refund_id), "order_id": str(request.order_id)},
+                    },
+                    {"idempotency_key": request.key},
+                )
+        except stripe.InvalidRequestError as refused:
+            return PaymentRefund(is_refunded=False, refusal=_why(refused))
+        return _refund(refund)
+
+    async def find_refund(self, request: RefundMoney, reference: str) -> PaymentRefund | None:
+        with unanswered_is_unknown():
+            made = await self._refunds.list_async({"payment_intent": reference, "limit": 100})
+            async for refund in made.auto_paging_iter():
+                if refund.to_dict().get("metadata", {}).get("refund_id") == str(request.refund_id):
+                    return _refund(refund)
+        return None
+
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         try:
             stripe.WebhookSignature.verify_header(
@@ -184,6 +208,12 @@ def _authorization(intent: PaymentIntent) -> PaymentAuthorization:
             failure = intent.last_payment_error
             code = (failure.decline_code or failure.code) if failure else None
             return PaymentAuthorization(answer=Answer.DECLINED, reference=intent.id, decline_code=code or status)
+
+
+def _refund(refund: Refund) -> PaymentRefund:
+    if refund.status in ("failed", "canceled"):
+        return PaymentRefund(is_refunded=False, reference=refund.id, refusal=refund.failure_reason or refund.status)
+    return PaymentRefund(is_refunded=True, reference=refund.id)
 
 
 def _redirect_url(intent: PaymentIntent) -> str | None:

@@ -30,7 +30,7 @@ from tests.support.ledger import moved
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
-from workflows.names import MAILBOX_ID, Queue, order_id, registration_id
+from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id
 from workflows.registration import Registration
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -199,6 +199,24 @@ async def test_an_order_whose_capture_was_refused(recorder: Recorder, person: Pe
     assert refused.json()["code"] == "capture_refused"
     await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "cannot pay"})
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-capture_refused")
+
+
+async def test_refunds(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    shipped = await recorder.desk(f"/fulfillments/{await recorder.pack(order)}/ship", LABEL)
+    assert shipped.status_code == 200, shipped.text
+    wish = {"amount": {"amount": "1.00", "currency": "USD"}, "reason": f"{PLANTED} words"}
+    paid = (await recorder.desk(f"/orders/{order['id']}/refunds", wish)).json()
+    await recorder.one_chapter(refund_id(UUID(paid["id"])), "Refund-succeeded")
+
+    await recorder.sandbox.post(
+        "/v1/refunds",
+        data={"payment_intent": order["payment"]["provider_reference"]},
+        headers={"Authorization": "Bearer sk_test_sutler"},
+    )
+    refused = (await recorder.desk(f"/orders/{order['id']}/refunds", wish)).json()
+    await recorder.one_chapter(refund_id(UUID(refused["id"])), "Refund-refused")
 
 
 async def test_checkouts_that_come_to_nothing(recorder: Recorder, person: Person) -> None:

@@ -21,9 +21,10 @@ from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.mailbox import Mailbox
 from workflows.payment import Payment
+from workflows.refund import Refund
 from workflows.registration import Registration
 
-STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox]
+STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 

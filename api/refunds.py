@@ -1,0 +1,103 @@
+"""Refunds: operators send back money that was taken."""
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from litestar import Request, Response, post
+from pydantic import Field, model_validator
+
+from api.auth import Caller, staff
+from api.errors import refuses
+from api.idempotency import Key, caller_key, fingerprint
+from api.operators import UnitsIn, summed
+from api.orders import RefundOut, visible_order
+from api.schemas import Amount, Input
+from api.stories import Stories
+from db import refunds
+from db.base import new_id
+from db.refunds import Refund, RefundWish
+from domain.money import Money
+from domain.orders import number_of
+from domain.refunds import RefundMoney, RefundStatus
+from runtime.resources import Resources
+
+
+class NewRefund(Input):
+    """An amount, or units whose worth is refunded; neither means all that was taken and not refunded yet."""
+
+    amount: Amount | None = None
+    items: Annotated[list[UnitsIn], Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="Refunds what was paid for these units: their price, less discounts, plus tax"
+    )
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def says_one_thing(self) -> Self:
+        if self.amount is not None and self.items is not None:
+            raise ValueError("give an amount or items, not both")
+        return self
+
+
+@post(
+    "/v1/admin/orders/{order_id:uuid}/refunds",
+    tags=["Operators"],
+    summary="Refund money",
+    guards=[staff],
+    responses=refuses(
+        "unauthenticated",
+        "forbidden",
+        "not_found",
+        "refund_exceeds_captured",
+        "refund_not_possible_yet",
+        "units_not_refundable",
+        "idempotency_key_reused",
+    ),
+)
+async def refund_order(
+    order_id: UUID,
+    data: NewRefund,
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    resources: Resources,
+    stories: Stories,
+    idempotency_key: Key,
+) -> Response[RefundOut]:
+    """Sends captured money back to where it came from, never more than was captured.
+
+    The refund is `succeeded` when the provider has taken it on, `failed` when it refuses, and `requested` while it
+    cannot be reached: then it is asked until it answers.
+    """
+    wish = RefundWish(
+        refund_id=new_id(),
+        order_id=order_id,
+        reason=data.reason,
+        actor=caller.name,
+        amount=data.amount.as_money() if data.amount else None,
+        items={unit.order_line_id: unit.quantity for unit in summed(data.items)} if data.items else None,
+        caller=caller_key(caller, request),
+        key=idempotency_key,
+        request_hash=fingerprint(data, order_id),
+    )
+    await visible_order(resources, order_id, caller)
+    async with resources.sessions.begin() as session:
+        refund = await refunds.request(session, wish)
+    replayed = {"Idempotency-Replayed": "true"} if refund.id != wish.refund_id else {}
+    if refund.status == RefundStatus.REQUESTED:
+        await carry_out(refund, resources, stories)
+    shown = next(known for known in (await visible_order(resources, order_id, caller)).refunds if known.id == refund.id)
+    return Response(shown, status_code=201, headers=replayed)
+
+
+async def carry_out(refund: Refund, resources: Resources, stories: Stories) -> None:
+    """Start the refund's story, or join the one that runs, and wait for its end as long as a client waits."""
+    async with resources.autocommit() as session:
+        number, payment_id, currency = await refunds.about(session, refund.order_id)
+    await stories.refund(
+        RefundMoney(
+            refund_id=refund.id,
+            order_id=refund.order_id,
+            order_number=number_of(number),
+            payment_id=payment_id,
+            amount=Money(refund.amount, currency),
+        )
+    )

@@ -1,0 +1,222 @@
+"""Refunds: the amount is set aside before the provider is asked, so that no two refunds ever share a cent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Id, Now, one_of
+from db.orders import Order, locked, record
+from db.payments import Payment
+from domain.errors import Refusal
+from domain.money import Money
+from domain.payments import PaymentStatus
+from domain.refunds import RefundState, RefundStatus, SettleRefund, worth_of_units
+
+
+class Refund(Base):
+    """Amounts are minor units of the order's currency."""
+
+    __tablename__ = "refunds"
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    status: Mapped[str] = mapped_column(server_default=RefundStatus.REQUESTED)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str]
+    """In the words of whoever asked; it stays in this table."""
+    actor: Mapped[str]
+    provider_reference: Mapped[str | None] = mapped_column(unique=True)
+    refusal: Mapped[str | None]
+    caller: Mapped[str | None]
+    key: Mapped[str | None]
+    """The caller's ``Idempotency-Key``: repeated, it means this refund, however much later."""
+    request_hash: Mapped[bytes | None]
+    created_at: Mapped[Now]
+    settled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("caller", "key", name="uq_refunds_caller_key"),
+        CheckConstraint(one_of("status", RefundStatus), name="status"),
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("(status = 'requested') = (settled_at IS NULL)", name="settled_has_time"),
+    )
+
+
+class RefundItem(Base):
+    """Units that a refund pays back."""
+
+    __tablename__ = "refund_items"
+
+    refund_id: Mapped[UUID] = mapped_column(ForeignKey("refunds.id"), primary_key=True)
+    order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
+    quantity: Mapped[int]
+
+    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundWish:
+    """Either an amount, or units whose worth is refunded, or neither: all that is left."""
+
+    refund_id: UUID
+    order_id: UUID
+    reason: str
+    actor: str
+    amount: Money | None = None
+    items: Mapping[UUID, int] | None = None
+    caller: str | None = None
+    key: str | None = None
+    request_hash: bytes | None = None
+
+
+async def repeated(session: AsyncSession, wish: RefundWish) -> Refund | None:
+    """The refund that this key stands for already; refuses ``idempotency_key_reused`` for another request."""
+    if wish.key is None:
+        return None
+    known = await session.scalar(select(Refund).where(Refund.caller == wish.caller, Refund.key == wish.key))
+    if known is not None and known.request_hash != wish.request_hash:
+        raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
+    return known
+
+
+async def request(session: AsyncSession, wish: RefundWish) -> Refund:
+    """Set the amount aside; the refund of an earlier request with the same key is that refund again.
+
+    Refuses ``refund_exceeds_captured``, ``units_not_refundable``, ``refund_not_possible_yet`` with nothing written.
+    """
+    order = await locked(session, wish.order_id)  # twins wait here for each other
+    if order is None:
+        raise Refusal("not_found", "There is no such order.")
+    if known := await repeated(session, wish):
+        return known
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
+    amount = await _amount(session, order, payment, wish)
+    left = payment.captured - payment.refunded - payment.refunding
+    if amount > left or amount == 0:
+        raise Refusal(
+            "refund_exceeds_captured",
+            f"At most {Money(left, order.currency)} can be refunded.",
+            refundable={"amount": Money(left, order.currency).amount, "currency": order.currency},
+        )
+    if payment.captured < payment.authorized and payment.status == PaymentStatus.AUTHORIZED:
+        raise Refusal(
+            "refund_not_possible_yet",
+            "Parts of this order are still to be shipped and paid for; the provider refunds when all is captured.",
+        )
+    payment.refunding += amount
+    refund = Refund(
+        id=wish.refund_id,
+        order_id=order.id,
+        amount=amount,
+        reason=wish.reason,
+        actor=wish.actor,
+        caller=wish.caller,
+        key=wish.key,
+        request_hash=wish.request_hash,
+    )
+    session.add(refund)
+    await session.flush()
+    for line, quantity in (wish.items or {}).items():
+        session.add(RefundItem(refund_id=refund.id, order_line_id=line, quantity=quantity))
+    await session.flush()
+    await record(
+        session,
+        order.id,
+        "refund.requested",
+        actor=wish.actor,
+        data={"refund_id": refund.id, "amount": amount, "currency": order.currency},
+    )
+    await session.refresh(refund)
+    return refund
+
+
+async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:
+    if wish.amount is not None:
+        if wish.amount.currency != order.currency:
+            wrong = {"pointer": "/amount/currency", "detail": f"the order is in {order.currency}"}
+            raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+        return wish.amount.minor
+    if wish.items is None:
+        return payment.captured - payment.refunded - payment.refunding
+    lines = {row.id: row for row in await session.execute(UNITS, {"order_id": order.id})}
+    too_many = [
+        {"order_item_id": str(line), "refundable": lines[line].shipped - lines[line].refunded if line in lines else 0}
+        for line, quantity in wish.items.items()
+        if line not in lines or quantity > lines[line].shipped - lines[line].refunded
+    ]
+    if too_many:
+        raise Refusal("units_not_refundable", "These units were not shipped, or are refunded already.", items=too_many)
+    return worth_of_units(
+        wanted=wish.items,
+        refunded={line: row.refunded for line, row in lines.items()},
+        prices={line: row.unit_price for line, row in lines.items()},
+        subtotal=order.subtotal,
+        paid=order.subtotal - order.discount + order.tax,
+    )
+
+
+UNITS = text(
+    """
+    SELECT order_lines.id, order_lines.unit_price,
+           coalesce((
+               SELECT sum(fulfillment_items.quantity)
+               FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
+               WHERE fulfillment_items.order_line_id = order_lines.id
+                 AND fulfillments.status IN ('shipped', 'delivered')
+           ), 0)::int AS shipped,
+           coalesce((
+               SELECT sum(refund_items.quantity) FROM refund_items JOIN refunds ON refunds.id = refund_items.refund_id
+               WHERE refund_items.order_line_id = order_lines.id AND refunds.status <> 'failed'
+           ), 0)::int AS refunded
+    FROM order_lines WHERE order_lines.order_id = :order_id
+    """
+)
+
+
+async def settle(session: AsyncSession, request: SettleRefund) -> RefundState:
+    """How the refund ended; repeats change nothing."""
+    order = await locked(session, request.order_id)
+    refund = await session.get(Refund, request.refund_id, populate_existing=True)
+    if order is None or refund is None or refund.order_id != order.id:
+        raise Refusal("not_found", "There is no such refund.")
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
+    if refund.status == RefundStatus.REQUESTED:
+        payment.refunding -= refund.amount
+        refund.settled_at = func.now()
+        if request.outcome.is_refunded:
+            refund.status, refund.provider_reference = RefundStatus.SUCCEEDED, request.outcome.reference
+            payment.refunded += refund.amount
+            is_all = payment.refunded == payment.captured
+            payment.status = PaymentStatus.REFUNDED if is_all else PaymentStatus.PARTIALLY_REFUNDED
+            order.payment_status = payment.status
+        else:
+            refund.status, refund.refusal = RefundStatus.FAILED, request.outcome.refusal
+        payment.updated_at = order.updated_at = func.now()
+        await session.flush()
+        await record(
+            session,
+            order.id,
+            f"refund.{refund.status}",
+            actor=refund.actor,
+            data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
+        )
+    return RefundState(
+        refund_id=refund.id, status=RefundStatus(refund.status), payment_status=PaymentStatus(payment.status)
+    )
+
+
+async def about(session: AsyncSession, order_id: UUID) -> tuple[int, UUID, str]:
+    """The order's number, its payment and its currency."""
+    row = (
+        await session.execute(
+            select(Order.number, Payment.id, Order.currency)
+            .join(Payment, Payment.order_id == Order.id)
+            .where(Order.id == order_id)
+        )
+    ).one()
+    return row[0], row[1], row[2]
