@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test lint bench lock
+.PHONY: help up reset test lint chaos bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,6 +26,9 @@ lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+chaos: $(INSTALLED) ## Kill everything under load and check that no order is lost; SEED=… MINUTES=60
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks

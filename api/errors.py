@@ -252,8 +252,13 @@ def on_outage(request: Request[Any, Any, Any], error: Exception) -> Response[dic
     )
 
 
+SERVER_COMES_OR_GOES = ("08", "57P01", "57P02", "57P03", "53300")
+"""How the SQLSTATE begins when Postgres starts, stops, crashes, or has no connection left."""
+
+
 def on_database_error(request: Request[Any, Any, Any], error: DBAPIError) -> Response[dict[str, Any]]:
-    if error.connection_invalidated:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if error.connection_invalidated or state.startswith(SERVER_COMES_OR_GOES):
         return on_outage(request, error)
     return on_bug(request, error)
 

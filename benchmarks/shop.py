@@ -5,18 +5,14 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import psutil
 
-from db import migrations
-from deploy import embedded
-from deploy.plan import NICE
-from deploy.ports import free_ports
-from workflows.names import Queue
+from deploy.private import private_shop
 
 
 @dataclass(frozen=True)
@@ -40,77 +36,18 @@ class Shop:
 @asynccontextmanager
 async def shop(**overrides: str) -> AsyncIterator[Shop]:
     """Production settings: workflow code outside the determinism sandbox, logs at WARNING."""
-    with embedded.stack(durable=True) as stack, tempfile.TemporaryDirectory() as temporary:
-        await asyncio.to_thread(migrations.upgrade, stack.database_url)
-        directory = Path(temporary)
-        api, sandbox, smtp = free_ports(3)
-        environment = {
-            **stack.environment,
-            "APP_ENV": "development",
-            "APP_LOG_LEVEL": "WARNING",
-            "APP_AUTH__SIGNING_KEY_FILE": str(directory / "signing-key.pem"),
-            "APP_API__PORT": str(api),
-            "APP_SANDBOX__PORT": str(sandbox),
-            "APP_SANDBOX__SMTP_PORT": str(smtp),
-            "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
-            "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api}/v1/webhooks/stripe",
-            "APP_PAYMENTS__STRIPE_API_BASE": f"http://127.0.0.1:{sandbox}",
-            "APP_MAIL__PORT": str(smtp),
-            "APP_WORKERS__SANDBOXED": "false",
-            **overrides,
-        }
-        async with AsyncExitStack() as running:
-            await products(environment)
-            processes = {
-                "sandbox": await running.enter_async_context(part("sandbox", environment=environment, log=directory)),
-                "api": await running.enter_async_context(part("cli", "api", environment=environment, log=directory)),
-            }
-            for queue in Queue:
-                ready = directory / f"{queue}.ready"
-                processes[f"worker {queue}"] = await running.enter_async_context(
-                    part(
-                        "cli",
-                        "worker",
-                        queue,
-                        environment={
-                            **environment,
-                            "APP_READY_FILE": str(ready),
-                            "APP_WORKERS__NICE": str(NICE.get(queue, 0)),
-                        },
-                        log=directory,
-                    )
-                )
-                await awaited(ready.exists)
-            await answering(f"http://127.0.0.1:{api}/health")
-            await answering(f"http://127.0.0.1:{sandbox}/health")
+    production = {"APP_LOG_LEVEL": "WARNING", "APP_WORKERS__SANDBOXED": "false"}
+    with tempfile.TemporaryDirectory() as directory:
+        async with private_shop(Path(directory), {**production, **overrides}) as running:
+            settings = running.settings
             yield Shop(
-                environment=environment,
-                api_url=f"http://127.0.0.1:{api}",
-                api_port=api,
-                sandbox_url=f"http://127.0.0.1:{sandbox}",
-                processes={**processes, **servers()},
-                temporal_address=stack.temporal_address,
+                environment=running.environment,
+                api_url=settings.api_url,
+                api_port=settings.api_port,
+                sandbox_url=settings.sandbox_url,
+                processes={name: psutil.Process(pid) for name, pid in running.supervisor.pids().items()},
+                temporal_address=settings.temporal_address,
             )
-
-
-async def products(environment: Mapping[str, str]) -> None:
-    """A real catalogue to read."""
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli",
-        "catalog",
-        "demo",
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    if await command.wait() != 0:
-        raise RuntimeError("the demo catalogue could not be imported")
-
-
-def servers() -> dict[str, psutil.Process]:
-    names = {"postgres": "postgres", "temporal": "temporal", "valkey-server": "valkey"}
-    return {names[child.name()]: child for child in psutil.Process().children() if child.name() in names}
 
 
 @asynccontextmanager

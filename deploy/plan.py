@@ -1,6 +1,7 @@
 """What makes up the development stack, in the order in which it comes up."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,9 @@ NICE = {Queue.FULFILLMENT: 10, Queue.REGISTRATION: 10, Queue.NOTIFICATIONS: 10}
 """On one machine, work that a customer waits for goes before mails and parcels."""
 
 
-def the_stack(settings: UpSettings) -> list[Stage]:
-    """Servers, then data, then the sandbox, then ourselves."""
-    environment = {**settings.environment(), "PYTHONUNBUFFERED": "1"}
+def the_stack(settings: UpSettings, overrides: Mapping[str, str] | None = None) -> list[Stage]:
+    """Servers, then data, then the sandbox, then ourselves; ``overrides`` are variables that win over all others."""
+    environment = {**settings.environment(), "PYTHONUNBUFFERED": "1", **(overrides or {})}
     return [
         servers(settings),
         Chore(name="migrations", argv=_python("cli", "migrate"), env=environment),

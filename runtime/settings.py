@@ -113,6 +113,8 @@ class Workers(Section):
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
     nice: Annotated[int, Field(ge=0, le=19)] = 0
     """How far the process gives way to others on the same machine; where workers have machines of their own, 0."""
+    breakpoints: Path | None = None
+    """Where a chaos run names the steps at which workers stop so that something can be killed; only in tests."""
 
 
 class Sandbox(Section):
@@ -155,6 +157,14 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
+
+    @model_validator(mode="after")
+    def only_tests_have_breakpoints(self) -> Self:
+        if self.workers.breakpoints is not None and self.env is not Environment.TEST:
+            raise ValueError(
+                "APP_WORKERS__BREAKPOINTS stops orders at every step; it is possible with APP_ENV=test only"
+            )
+        return self
 
     @model_validator(mode="after")
     def production_has_its_own_secrets(self) -> Self:

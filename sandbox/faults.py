@@ -37,6 +37,8 @@ class PaymentFaults(Struct, forbid_unknown_fields=True):
     drop_response_rate: Rate = 0.0
     duplicate_webhook_rate: Rate = 0.0
     webhook_delay_ms: Milliseconds = 0
+    webhook_jitter_ms: Milliseconds = 0
+    """Every delivery waits up to so much longer, as the dice say: later events overtake earlier ones."""
     next: list[NextFault] = []
 
 
@@ -117,6 +119,11 @@ class Faults:
 
 def hits(rate: float) -> bool:
     return rate > 0 and dice.random() < rate
+
+
+def up_to(milliseconds: int) -> float:
+    """A random number of seconds."""
+    return dice.uniform(0, milliseconds) / 1000
 
 
 def _merged(plan: Any, changes: Any) -> Any:

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from sandbox import clock
-from sandbox.faults import Faults, hits
+from sandbox.faults import Faults, hits, up_to
 from sandbox.objects import Charge, Event, EventData, EventRequest, PaymentIntent, Refund, new_id
 from sandbox.shelves import Shelf
 from sandbox.store import Store
@@ -70,7 +70,8 @@ class Outbox:
 
     def _owe(self, event: Event) -> None:
         now = clock.now()
-        at = now + self._faults.plan.payments.webhook_delay_ms / 1000
+        faults = self._faults.plan.payments
+        at = now + faults.webhook_delay_ms / 1000 + up_to(faults.webhook_jitter_ms)
         delivery = self._store.write(
             "INSERT INTO deliveries (event, attempts, first_at, next_at) VALUES (?, 0, ?, ?)", event.id, now, at
         )

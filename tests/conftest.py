@@ -11,10 +11,11 @@ import pytest
 
 from db import migrations
 from deploy import embedded
+from deploy.private import on_free_ports
 from domain.customers import Role
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
-from tests.support.processes import answers, free_port, process
+from tests.support.processes import answers, process
 from tests.support.staff import headers_of
 from workers.run import serving
 
@@ -29,23 +30,19 @@ def stack() -> Iterator[embedded.Running]:
 @pytest.fixture(scope="session")
 def environment(stack: embedded.Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The APP_ variables of every process of this session."""
-    directory = tmp_path_factory.mktemp("shop")
-    api, sandbox, smtp = free_port(), free_port(), free_port()
+    shop = on_free_ports(
+        tmp_path_factory.mktemp("shop"),
+        postgres_port=stack.postgres_port,
+        valkey_port=stack.valkey_port,
+        temporal_port=stack.temporal_port,
+        temporal_http_port=stack.temporal_http_port,
+    )
     return {
-        **stack.environment,
+        **shop.environment(),
         "APP_ENV": "test",
         "APP_LOG_LEVEL": "WARNING",
-        "APP_AUTH__SIGNING_KEY_FILE": str(directory / "signing-key.pem"),
-        "APP_API__PORT": str(api),
         # How long an answer takes on a busy machine is not what tests are about.
         "APP_API__CHECKOUT_WAIT_SECONDS": "40",
-        "APP_SHOP__PUBLIC_URL": f"http://127.0.0.1:{api}",
-        "APP_SANDBOX__PORT": str(sandbox),
-        "APP_SANDBOX__SMTP_PORT": str(smtp),
-        "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
-        "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api}/v1/webhooks/stripe",
-        "APP_PAYMENTS__STRIPE_API_BASE": f"http://127.0.0.1:{sandbox}",
-        "APP_MAIL__PORT": str(smtp),
     }
 
 

@@ -13,6 +13,7 @@ from activities.failures import FailureTranslation
 from runtime.resources import Resources
 from runtime.temporal import connect_now
 from workers import checkout, fulfillment, notifications, payments, registration
+from workers.breakpoints import breakpoints
 from workers.duty import Duty
 from workflows.names import Queue
 
@@ -42,7 +43,7 @@ def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -
         task_queue=queue,
         workflows=duty.workflows,
         activities=duty.activities,
-        interceptors=[FailureTranslation()],
+        interceptors=[*breakpoints(limits.breakpoints), FailureTranslation()],
         workflow_runner=workflow_runner(sandboxed=limits.sandboxed),
         max_concurrent_workflow_tasks=limits.max_concurrent_workflow_tasks,
         max_concurrent_activities=limits.max_concurrent_activities,

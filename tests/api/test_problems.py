@@ -10,7 +10,7 @@ from litestar import Litestar, post
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.testing import TestClient
 from pydantic import Field
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from api.app import BODIES
 from api.errors import EXCEPTION_HANDLERS
@@ -104,11 +104,16 @@ async def place(data: JSONBody[Order], limit: Annotated[int, QueryParameter(ge=1
     raise AssertionError("never gets here")
 
 
+class StillStarting(Exception):
+    sqlstate = "57P03"
+
+
 @post("/broken")
 async def broken(how: FromQuery[str]) -> None:
     raise {
         "duplicate": IntegrityError("INSERT … 'secret'", {"email": "secret"}, Exception("secret")),
         "database": OperationalError("SELECT 'secret'", {}, Exception("secret")),
+        "database that starts up": DBAPIError("SELECT 'secret'", {}, StillStarting("secret")),
         "connection": ConnectionRefusedError("secret"),
         "bug": KeyError("secret"),
     }[how]
@@ -164,6 +169,7 @@ def test_a_missing_query_parameter_is_named(small_shop: TestClient[Litestar]) ->
         ("duplicate", 500, "internal_error"),
         ("bug", 500, "internal_error"),
         ("database", 503, "unavailable"),
+        ("database that starts up", 503, "unavailable"),
         ("connection", 503, "unavailable"),
     ],
 )

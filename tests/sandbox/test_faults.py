@@ -16,6 +16,7 @@ NONE: dict[str, dict[str, Any]] = {
         "drop_response_rate": 0.0,
         "duplicate_webhook_rate": 0.0,
         "webhook_delay_ms": 0,
+        "webhook_jitter_ms": 0,
         "next": [],
     },
     "mail": {"error_rate": 0.0, "latency_ms": 0},
@@ -124,3 +125,12 @@ async def test_a_webhook_can_arrive_twice_and_late(sandbox_clean: Sandbox) -> No
     await sandbox_clean.hooks.wait_for("payment_intent.created", "payment_intent.created")
     first, second = sandbox_clean.hooks.events
     assert (first.id, first.data.object["id"]) == (second.id, intent.id)
+
+
+async def test_webhooks_can_overtake_each_other(sandbox_clean: Sandbox) -> None:
+    await sandbox_clean.faults(webhook_jitter_ms=400)
+    made = [(await sandbox_clean.intents.create_async({"amount": 5, "currency": "usd"})).id for _ in range(10)]
+    await sandbox_clean.hooks.wait_for(*["payment_intent.created"] * len(made))
+
+    told = [event.data.object["id"] for event in sandbox_clean.hooks.events]
+    assert (sorted(told), told != made) == (sorted(made), True)

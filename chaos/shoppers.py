@@ -1,0 +1,191 @@
+"""Customers who fill baskets and buy them, change their minds, repeat themselves and walk away."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from chaos.client import Client, Reply
+from chaos.desk import Desk
+from chaos.wishes import Diary, Json, Wish
+
+GOOD_CARDS = ("pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit")
+BAD_CARDS = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedExpiredCard")
+CHALLENGED_CARDS = ("pm_card_authenticationRequired", "pm_card_threeDSecure2Required")
+ADDRESS = {
+    "name": "Grace Guest",
+    "line1": "12 Orchard Lane",
+    "city": "Springfield",
+    "region": "IL",
+    "postal_code": "62701",
+    "country": "US",
+}
+LONGEST_WAIT = 300.0
+"""Seconds after which an order that is still undecided is not waited for any more; the laws will find it."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What can be bought: much of most, little of some."""
+
+    plenty: Sequence[str]
+    scarce: Sequence[str]
+
+
+class Shopper:
+    """One customer after the other; what each does follows from the dice."""
+
+    def __init__(
+        self,
+        *,
+        visitors: Sequence[Client],
+        desk: Desk,
+        bank: aiohttp.ClientSession,
+        shelf: Shelf,
+        diary: Diary,
+        seed: str,
+    ) -> None:
+        self._visitors = visitors
+        self._desk = desk
+        self._bank = bank
+        self._shelf = shelf
+        self._diary = diary
+        self._dice = random.Random(seed)
+
+    async def shop_until(self, is_over: asyncio.Event) -> None:
+        while not is_over.is_set():
+            await self.one_visit()
+            await asyncio.sleep(self._dice.uniform(0.0, 0.5))
+
+    async def one_visit(self) -> None:
+        customer = self._dice.choice(self._visitors)
+        cart = await self._a_full_cart(customer)
+        order = await self._buy(customer, cart, self._a_card())
+        if order is None and self._dice.random() < 0.5:
+            order = await self._buy(customer, cart, self._dice.choice(GOOD_CARDS))  # another card, the same cart
+        if order is not None and order["status"] == "confirmed":
+            await self._desk.decide_its_fate(customer, order, cart["id"], self._dice)
+
+    def _a_card(self) -> str:
+        cards = self._dice.choices([GOOD_CARDS, BAD_CARDS, CHALLENGED_CARDS], weights=[7, 2, 2])[0]
+        return self._dice.choice(cards)
+
+    async def _a_full_cart(self, customer: Client) -> Json:
+        cart = (await customer.insist("POST", "/v1/carts", {"currency": "USD"})).body
+        path = f"/v1/carts/{cart['id']}"
+        for variant in self._a_basket():
+            wanted = {"variant_id": variant, "quantity": self._dice.choice((1, 1, 1, 2, 2, 3))}
+            await customer.insist("POST", f"{path}/items", wanted)
+        email = f"chaos.{self._dice.randrange(10**9)}@example.com"
+        await customer.insist("PUT", f"{path}/email", {"email": email})
+        await customer.insist("PUT", f"{path}/shipping-address", ADDRESS)
+        await customer.insist("PUT", f"{path}/shipping-method", {"code": "standard"})
+        return (await customer.insist("GET", path)).body
+
+    def _a_basket(self) -> list[str]:
+        basket = self._dice.sample(self._shelf.plenty, self._dice.choice((1, 1, 2, 2, 3, 4, 6)))
+        if self._dice.random() < 0.3:
+            basket.append(self._dice.choice(self._shelf.scarce))
+        return basket
+
+    async def _buy(self, customer: Client, cart: Json, card: str) -> Json:
+        """The order as it was decided; ``None`` when it was refused or nobody waited for the answer."""
+        wish = Wish(key=str(UUID(int=self._dice.getrandbits(128), version=4)), cart_id=cart["id"])
+        self._diary.wishes.append(wish)
+        body = {"cart_id": cart["id"], "payment_method": card, "expected_total": cart["totals"]["total"]}
+        twins = self._dice.choice((1, 1, 1, 1, 2, 3, 5))
+        walks_away = card in GOOD_CARDS and self._dice.random() < 0.08
+        order = await self._insist_on_an_answer(customer, wish, body, twins, walks_away=walks_away)
+        if self._dice.random() < 0.15:
+            await self._insist_on_an_answer(customer, wish, body, 1, walks_away=False)
+        return order
+
+    async def _insist_on_an_answer(
+        self, customer: Client, wish: Wish, body: Json, twins: int, *, walks_away: bool
+    ) -> Json:
+        deadline = time.monotonic() + LONGEST_WAIT
+        while time.monotonic() < deadline:
+            replies = await asyncio.gather(
+                *(customer.ask("POST", "/v1/checkouts", body, key=wish.key) for _ in range(twins))
+            )
+            heard = [reply for reply in replies if reply is not None and not reply.is_not_now and reply.status != 401]
+            decided = [order async for order in self._decided(customer, wish, heard)]
+            if decided:
+                return decided[0]
+            if walks_away:
+                wish.is_left_alone = True
+                return None
+            twins = 1
+            await asyncio.sleep(self._dice.uniform(0.1, 0.4))
+        self._diary.bugs.append(f"the checkout {wish.key} of cart {wish.cart_id} was not answered")
+        return None
+
+    async def _decided(self, customer: Client, wish: Wish, replies: Sequence[Reply]) -> Any:
+        """What each reply came to in the end: an order, or ``None`` for a refusal."""
+        for reply in replies:
+            if reply.status >= 400:
+                self._tell(wish, "refused", str(reply.code))
+                yield None
+                continue
+            wish.order_ids.add(reply.body["id"])
+            order = reply.body
+            if reply.status == 202:
+                order = await self._see_it_through(customer, reply.body, wish.cart_id)
+            if order is None:
+                continue
+            if order["status"] == "cancelled":
+                self._tell(wish, "refused", "cancelled")
+                yield None
+            else:
+                self._tell(wish, "order", order["id"])
+                yield order
+
+    def _tell(self, wish: Wish, kind: str, what: str) -> None:
+        if not wish.answers:
+            self._diary.told[what if kind == "refused" else "confirmed"] += 1
+        wish.answers.add((kind, what))
+
+    async def _see_it_through(self, customer: Client, order: Json, cart_id: str) -> Json:
+        """Do what the bank wants, or do not, and look until the order is decided."""
+        path = f"/v1/orders/{order['id']}?cart={cart_id}"
+        deadline = time.monotonic() + LONGEST_WAIT
+        has_acted = False
+        while time.monotonic() < deadline:
+            seen = await customer.insist("GET", path)
+            if not seen.is_done:
+                self._diary.bugs.append(f"the order that a checkout named is gone: {seen.status} from {path}")
+                return None
+            order = seen.body
+            if order["status"] != "pending":
+                return order
+            action = (order["payment"] or {}).get("next_action")
+            if action and not has_acted:
+                await self._face_the_bank(customer, order, cart_id, action["redirect_url"])
+                has_acted = True
+            await asyncio.sleep(0.3)
+        return None
+
+    async def _face_the_bank(self, customer: Client, order: Json, cart_id: str, page: str) -> None:
+        self._diary.acted_at[order["id"]] = datetime.now(UTC)
+        match self._dice.random():
+            case luck if luck < 0.25:
+                await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={cart_id}", {"reason": "no"})
+            case luck:
+                await self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")
+        self._diary.acted_at[order["id"]] = datetime.now(UTC)
+
+    async def _press(self, button: str) -> None:
+        while True:
+            try:
+                async with self._bank.post(button, allow_redirects=False) as answer:
+                    if answer.status < 500:
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.2)

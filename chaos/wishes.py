@@ -1,0 +1,43 @@
+"""What customers asked for and what they were told: the other half of the books."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Json = Any
+
+
+@dataclass
+class Wish:
+    """One ``Idempotency-Key``: however often it is sent, it has one answer."""
+
+    key: str
+    cart_id: str
+    answers: set[tuple[str, str]] = field(default_factory=set)
+    """Every decided answer: ``("order", its id)`` or ``("refused", its code)``."""
+    order_ids: set[str] = field(default_factory=set)
+    """Every order that any answer named, decided or not."""
+    is_left_alone: bool = False
+    """The customer went away without an answer and never asked again."""
+
+
+@dataclass
+class Diary:
+    """Everything that the customers and operators of one run have seen."""
+
+    wishes: list[Wish] = field(default_factory=list)
+    acted_at: dict[str, datetime] = field(default_factory=dict)
+    """When the customer last did what an order waited for, by the order's id."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    silences: int = 0
+    """Requests that got no answer at all."""
+    bugs: list[str] = field(default_factory=list)
+    """Answers that no failure excuses."""
+    told: Counter[str] = field(default_factory=Counter)
+    """Decided answers of checkouts, by their kind."""
+
+    def note(self, asked: str, status: int, body: Json) -> None:
+        self.statuses[status] += 1
+        if status == 500 or status > 503:
+            self.bugs.append(f"{status} from {asked}: {str(body)[:300]}")
