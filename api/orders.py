@@ -22,6 +22,7 @@ from domain.errors import Refusal
 from domain.orders import AskToCancel, OrderStatus, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
+from domain.returns import ReturnStatus
 from runtime.resources import Resources
 
 
@@ -72,6 +73,21 @@ class RefundOut(Output):
     settled_at: datetime | None
 
 
+class ReturnItemOut(UnitsOut):
+    reason: str
+    received: int
+    restocked: int = Field(description="Units that can be sold again")
+
+
+class ReturnOut(Output):
+    id: UUID
+    status: ReturnStatus
+    items: list[ReturnItemOut]
+    refund_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class OrderItemOut(Output):
     id: UUID
     variant_id: UUID
@@ -90,6 +106,7 @@ class OrderOut(Output):
     fulfillment_status: str
     fulfillments: list[FulfillmentOut]
     refunds: list[RefundOut]
+    returns: list[ReturnOut]
     email: str | None
     items: list[OrderItemOut]
     totals: TotalsOut | None
@@ -273,6 +290,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         fulfillment_status="unfulfilled",
         fulfillments=[],
         refunds=[],
+        returns=[],
         email=None,
         items=[],
         totals=None,

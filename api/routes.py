@@ -12,6 +12,7 @@ from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
 from api.refunds import refund_order
+from api.returns import ReturnController, request_return
 from api.webhooks import stripe_webhook
 
 HANDLERS: list[Any] = [
@@ -31,5 +32,7 @@ HANDLERS: list[Any] = [
     OrderController,
     OperatorController,
     refund_order,
+    request_return,
+    ReturnController,
     stripe_webhook,
 ]

@@ -29,8 +29,10 @@ from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
 from domain.refunds import RefundMoney, RefundState
+from domain.returns import FollowReturn, ReturnState
 from workflows import names
 from workflows.checkout import Checkout
+from workflows.goods_return import Return
 from workflows.payment import Payment
 from workflows.refund import Refund
 
@@ -121,6 +123,38 @@ class Stories:
             return state
         except WorkflowAlreadyStartedError:
             return None
+
+    async def follow_return(self, request: FollowReturn) -> None:
+        """Start the return's story; content when it was started before, however long ago."""
+        try:
+            await self._client.start_workflow(
+                Return.run,
+                request,
+                id=names.return_id(request.return_id),
+                task_queue=names.Queue.FULFILLMENT,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=f"Return, order {request.order_number}",
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(names.ORDER_ID, str(request.order_id)),
+                        SearchAttributePair(names.ORDER_NUMBER, request.order_number),
+                        SearchAttributePair(names.NEEDS_ATTENTION, False),
+                    ]
+                ),
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
+    async def ask_return(self, return_id: UUID, update: str, request: Any) -> ReturnState:
+        """Have the return's story do something; refuses ``return_transition_not_allowed`` when it is over."""
+        handle = self._client.get_workflow_handle(names.return_id(return_id))
+        try:
+            return await self._asked(handle.execute_update(update, request, result_type=ReturnState))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            raise Refusal("return_transition_not_allowed", "This return is over.") from None
 
     async def cancel_order(self, order_id: UUID, request: AskToCancel) -> None:
         """Cancel the order in whichever chapter it is; content when it is cancelled already.

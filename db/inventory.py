@@ -227,6 +227,37 @@ SHIP_STOCK = text(
 )
 
 
+async def restock(session: AsyncSession, order_id: UUID, units: Mapping[UUID, int], *, actor: str) -> None:
+    """Units of the order that came back and can be sold again; the caller makes sure that it happens once."""
+    await session.execute(
+        RESTOCK,
+        {
+            "order_id": order_id,
+            "variants": list(units),
+            "quantities": list(units.values()),
+            "actor": actor,
+        },
+    )
+
+
+RESTOCK = text(
+    """
+    WITH back AS (
+        SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS back (variant_id, quantity)
+        ORDER BY variant_id
+    ), locked AS (
+        SELECT stock.variant_id, back.quantity FROM stock JOIN back USING (variant_id)
+        WHERE stock.location = 'main' ORDER BY stock.variant_id FOR UPDATE OF stock
+    ), stocked AS (
+        UPDATE stock SET on_hand = stock.on_hand + locked.quantity
+        FROM locked WHERE stock.variant_id = locked.variant_id AND stock.location = 'main'
+    )
+    INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
+    SELECT variant_id, 'main', quantity, 0, 'returned', :order_id, :actor FROM locked
+    """
+)
+
+
 async def adjust(session: AsyncSession, variant_id: UUID, change: int, *, reason: str, actor: str) -> StockLevel:
     """Add units to the stock or take them off; refuses ``insufficient_stock`` for units that are not there or held."""
     wanted = {"variant_id": variant_id, "change": change, "reason": reason, "actor": actor, "most": LARGEST_STOCK}

@@ -24,7 +24,22 @@ _ORDERS = """
                    )
                ) ORDER BY refunds.id)
                FROM refunds WHERE refunds.order_id = orders.id
-           ), '[]') AS refunds
+           ), '[]') AS refunds,
+           coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                   'id', returns.id, 'status', returns.status, 'refund_id', returns.refund_id,
+                   'created_at', returns.created_at, 'updated_at', returns.updated_at,
+                   'items', (
+                       SELECT jsonb_agg(jsonb_build_object(
+                           'order_item_id', return_items.order_line_id, 'quantity', return_items.quantity,
+                           'reason', return_items.reason, 'received', return_items.received,
+                           'restocked', return_items.restocked
+                       ) ORDER BY return_items.order_line_id)
+                       FROM return_items WHERE return_items.return_id = returns.id
+                   )
+               ) ORDER BY returns.id)
+               FROM returns WHERE returns.order_id = orders.id
+           ), '[]') AS returns
     FROM orders
     JOIN payments ON payments.order_id = orders.id
     CROSS JOIN LATERAL (

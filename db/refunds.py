@@ -1,7 +1,7 @@
 """Refunds: the amount is set aside before the provider is asked, so that no two refunds ever share a cent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -108,6 +108,10 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
             "refund_not_possible_yet",
             "Parts of this order are still to be shipped and paid for; the provider refunds when all is captured.",
         )
+    return await _set_aside(session, order, payment, wish, amount)
+
+
+async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish, amount: int) -> Refund:
     payment.refunding += amount
     refund = Refund(
         id=wish.refund_id,
@@ -133,6 +137,20 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
     )
     await session.refresh(refund)
     return refund
+
+
+async def request_worth_of(session: AsyncSession, wish: RefundWish) -> Refund | None:
+    """Set aside what was paid for units that came back, as far as it was not refunded before; ``None`` for nothing."""
+    order = await session.get_one(Order, wish.order_id)
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
+    lines = {row.id: row for row in await session.execute(UNITS, {"order_id": order.id})}
+    owed = {
+        line: min(quantity, lines[line].shipped - lines[line].refunded) for line, quantity in (wish.items or {}).items()
+    }
+    items = {line: quantity for line, quantity in owed.items() if quantity > 0}
+    worth = await _amount(session, order, payment, replace(wish, items=items)) if items else 0
+    amount = min(worth, payment.captured - payment.refunded - payment.refunding)
+    return await _set_aside(session, order, payment, replace(wish, items=items), amount) if amount > 0 else None
 
 
 async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:

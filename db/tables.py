@@ -11,6 +11,7 @@ from db import (
     outbox,
     payments,
     refunds,
+    returns,
     shipping,
 )
 from db.base import Base
@@ -29,5 +30,6 @@ __all__ = [
     "outbox",
     "payments",
     "refunds",
+    "returns",
     "shipping",
 ]

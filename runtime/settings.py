@@ -4,6 +4,7 @@ A wrong value refuses to start and says which variable is wrong. Inner code neve
 the values it needs.
 """
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -95,6 +96,12 @@ class Shop(Section):
     currency: str = "USD"
     public_url: str = "http://127.0.0.1:8080"
     """Where customers reach the API; used in links that are mailed."""
+    return_days: Annotated[int, Field(ge=0)] = 30
+    """How long after its delivery something may be sent back."""
+
+    @property
+    def return_window(self) -> timedelta:
+        return timedelta(days=self.return_days)
 
 
 class Api(Section):

@@ -18,6 +18,7 @@ from runtime.resources import Resources
 from workers.run import DUTIES
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
+from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
 from workflows.names import Queue
 from workflows.payment import Payment
@@ -85,7 +86,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.REGISTRATION: [Registration],
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund],
-    Queue.FULFILLMENT: [Fulfillment],
+    Queue.FULFILLMENT: [Fulfillment, Return],
     Queue.NOTIFICATIONS: [Mailbox],
 }
 

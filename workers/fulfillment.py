@@ -1,20 +1,26 @@
 """The fulfillment queue: confirmed orders find their way to the customer."""
 
+from activities.returns import ReturnActivities
 from activities.shipping import ShippingActivities
 from runtime.resources import Resources
 from workers.duty import Duty
 from workflows.fulfillment import Fulfillment
+from workflows.goods_return import Return
 
 
 def build(resources: Resources) -> Duty:
     shipping = ShippingActivities(resources.sessions)
+    returns = ReturnActivities(resources.sessions)
     return Duty(
-        workflows=[Fulfillment],
+        workflows=[Fulfillment, Return],
         activities=[
             shipping.plan,
             shipping.charge,
             shipping.ship,
             shipping.deliver,
             shipping.cancel,
+            returns.decide,
+            returns.receive,
+            returns.settle,
         ],
     )

@@ -39,6 +39,10 @@ def refund_id(refund: UUID) -> str:
     return f"refund:{refund}"
 
 
+def return_id(goods: UUID) -> str:
+    return f"return:{goods}"
+
+
 ORDER_ID = SearchAttributeKey.for_keyword("OrderId")
 ORDER_NUMBER = SearchAttributeKey.for_keyword("OrderNumber")
 CUSTOMER_ID = SearchAttributeKey.for_keyword("CustomerId")

@@ -30,7 +30,7 @@ from tests.support.ledger import moved
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
-from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id
+from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id
 from workflows.registration import Registration
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -217,6 +217,22 @@ async def test_refunds(recorder: Recorder, person: Person) -> None:
     )
     refused = (await recorder.desk(f"/orders/{order['id']}/refunds", wish)).json()
     await recorder.one_chapter(refund_id(UUID(refused["id"])), "Refund-refused")
+
+
+async def test_returns(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 2)
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    for moves, name in ((("approve", "receive"), "Return-refunded"), (("reject",), "Return-rejected")):
+        wish = [{"order_item_id": order["items"][0]["id"], "quantity": 1, "reason": f"{PLANTED} words"}]
+        made = await shopper.send("POST", f"/v1/orders/{order['id']}/returns", json={"items": wish})
+        assert made.status_code == 201, made.text
+        for move in moves:
+            moved_on = await recorder.desk(f"/returns/{made.json()['id']}/{move}")
+            assert moved_on.status_code == 200, moved_on.text
+        await recorder.one_chapter(return_id(UUID(made.json()["id"])), name)
 
 
 async def test_checkouts_that_come_to_nothing(recorder: Recorder, person: Person) -> None:

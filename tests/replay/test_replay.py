@@ -19,12 +19,13 @@ from tests.support.shopper import ADDRESS
 from workers.run import DUTIES, workflow_runner
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
+from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
 
-STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund]
+STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund, Return]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 

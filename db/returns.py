@@ -1,0 +1,257 @@
+"""Returns: which units come back, and what became of them. Each function is one step of one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db import inventory, refunds
+from db.base import Base, Id, Now, one_of
+from db.orders import Order, locked, record
+from db.refunds import RefundWish
+from domain.errors import Refusal
+from domain.money import Money
+from domain.orders import number_of
+from domain.refunds import RefundMoney
+from domain.returns import (
+    DecideReturn,
+    ReceivedUnits,
+    ReceiveReturn,
+    ReturnState,
+    ReturnStatus,
+    SettleReturn,
+    check_move,
+)
+
+
+class Return(Base):
+    __tablename__ = "returns"
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    status: Mapped[str] = mapped_column(server_default=ReturnStatus.REQUESTED)
+    refund_id: Mapped[UUID | None] = mapped_column(ForeignKey("refunds.id"))
+    caller: Mapped[str | None]
+    key: Mapped[str | None]
+    """The caller's ``Idempotency-Key``: repeated, it means this return, however much later."""
+    request_hash: Mapped[bytes | None]
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+    __table_args__ = (
+        UniqueConstraint("caller", "key", name="uq_returns_caller_key"),
+        CheckConstraint(one_of("status", ReturnStatus), name="status"),
+    )
+
+
+class ReturnItem(Base):
+    __tablename__ = "return_items"
+
+    return_id: Mapped[UUID] = mapped_column(ForeignKey("returns.id"), primary_key=True)
+    order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
+    quantity: Mapped[int]
+    reason: Mapped[str]
+    """In the customer's words; it stays in this table."""
+    received: Mapped[int] = mapped_column(server_default=text("0"))
+    restocked: Mapped[int] = mapped_column(server_default=text("0"))
+
+    __table_args__ = (
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("restocked BETWEEN 0 AND received AND received <= quantity", name="received_within_announced"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedReturn:
+    quantity: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnWish:
+    return_id: UUID
+    order_id: UUID
+    items: Mapping[UUID, WantedReturn]
+    window: timedelta
+    """How long after its delivery a parcel's units may come back."""
+    actor: str
+    caller: str | None = None
+    key: str | None = None
+    request_hash: bytes | None = None
+
+
+async def request(session: AsyncSession, wish: ReturnWish) -> Return:
+    """Note that units shall come back; the return of an earlier request with the same key is that return again.
+
+    Refuses ``units_not_returnable`` for units that were not delivered, too long ago, or are coming back already.
+    """
+    order = await _locked(session, wish.order_id)
+    if wish.key is not None:
+        known = await session.scalar(select(Return).where(Return.caller == wish.caller, Return.key == wish.key))
+        if known is not None:
+            if known.request_hash != wish.request_hash:
+                raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
+            return known
+    rows = await session.execute(RETURNABLE, {"order_id": order.id, "window": wish.window})
+    returnable = {row.id: max(row.returnable, 0) for row in rows}
+    too_many = [
+        {"order_item_id": str(line), "returnable": returnable.get(line, 0)}
+        for line, wanted in wish.items.items()
+        if wanted.quantity > returnable.get(line, 0)
+    ]
+    if too_many:
+        raise Refusal("units_not_returnable", "These units cannot be returned (any more).", items=too_many)
+    made = Return(
+        id=wish.return_id,
+        order_id=order.id,
+        caller=wish.caller,
+        key=wish.key,
+        request_hash=wish.request_hash,
+    )
+    session.add(made)
+    await session.flush()
+    for line, wanted in wish.items.items():
+        session.add(ReturnItem(return_id=made.id, order_line_id=line, quantity=wanted.quantity, reason=wanted.reason))
+    await session.flush()
+    units = sum(wanted.quantity for wanted in wish.items.values())
+    await record(session, order.id, "return.requested", actor=wish.actor, data={"return_id": made.id, "units": units})
+    await session.refresh(made)
+    return made
+
+
+RETURNABLE = text(
+    """
+    SELECT order_lines.id,
+           coalesce((
+               SELECT sum(fulfillment_items.quantity)
+               FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
+               WHERE fulfillment_items.order_line_id = order_lines.id AND fulfillments.status = 'delivered'
+                 AND fulfillments.delivered_at > now() - CAST(:window AS interval)
+           ), 0)::int - coalesce((
+               SELECT sum(return_items.quantity) FROM return_items JOIN returns ON returns.id = return_items.return_id
+               WHERE return_items.order_line_id = order_lines.id AND returns.status <> 'rejected'
+           ), 0)::int AS returnable
+    FROM order_lines WHERE order_lines.order_id = :order_id
+    """
+)
+
+
+async def decide(session: AsyncSession, request: DecideReturn) -> ReturnState:
+    """Approve or reject; content when that was decided before."""
+    order = await _locked(session, request.order_id)
+    made = await _return(session, order, request.return_id)
+    if made.status != request.decision:
+        check_move(ReturnStatus(made.status), request.decision)
+        await _move(session, order, made, request.decision, actor=request.actor)
+    return ReturnState(return_id=made.id, status=ReturnStatus(made.status))
+
+
+async def receive(session: AsyncSession, request: ReceiveReturn) -> ReturnState:
+    """Resellable units go back into the stock, and what was paid for all of them is set aside to be refunded.
+
+    The same state again when it was received before. Refuses ``units_not_returnable`` for units that nobody announced.
+    """
+    order = await _locked(session, request.order_id)
+    made = await _return(session, order, request.return_id)
+    if made.status in (ReturnStatus.RECEIVED, ReturnStatus.REFUNDED):
+        return await _state(session, order, made)
+    check_move(ReturnStatus(made.status), ReturnStatus.RECEIVED)
+    announced = {
+        item.order_line_id: item
+        for item in await session.scalars(select(ReturnItem).where(ReturnItem.return_id == made.id).with_for_update())
+    }
+    parcel = request.items or [
+        ReceivedUnits(order_line_id=line, quantity=item.quantity) for line, item in announced.items()
+    ]
+    for units in parcel:
+        item = announced.get(units.order_line_id)
+        if item is None or item.received + units.quantity > item.quantity:
+            raise Refusal(
+                "units_not_returnable",
+                "More units than were announced.",
+                items=[{"order_item_id": str(line), "returnable": item.quantity} for line, item in announced.items()],
+            )
+        item.received += units.quantity
+        item.restocked += units.quantity if units.is_resellable else 0
+    await session.flush()
+    await _restock(session, order, announced, actor=request.actor)
+    refund = await refunds.request_worth_of(
+        session,
+        RefundWish(
+            refund_id=request.refund_id,
+            order_id=order.id,
+            reason="return",
+            actor=request.actor,
+            items={line: item.received for line, item in announced.items() if item.received},
+        ),
+    )
+    made.refund_id = refund.id if refund else None
+    await _move(session, order, made, ReturnStatus.RECEIVED, actor=request.actor)
+    return await _state(session, order, made)
+
+
+async def _restock(session: AsyncSession, order: Order, items: Mapping[UUID, ReturnItem], *, actor: str) -> None:
+    rows = await session.execute(
+        text("SELECT id, variant_id FROM order_lines WHERE id = ANY(:lines)"), {"lines": list(items)}
+    )
+    units: dict[UUID, int] = {}
+    for row in rows:
+        units[row.variant_id] = units.get(row.variant_id, 0) + items[row.id].restocked
+    await inventory.restock(
+        session, order.id, {variant: quantity for variant, quantity in units.items() if quantity}, actor=actor
+    )
+
+
+async def settle(session: AsyncSession, request: SettleReturn) -> ReturnState:
+    order = await _locked(session, request.order_id)
+    made = await _return(session, order, request.return_id)
+    if made.status != ReturnStatus.REFUNDED:
+        check_move(ReturnStatus(made.status), ReturnStatus.REFUNDED)
+        await _move(session, order, made, ReturnStatus.REFUNDED, actor="system")
+    return ReturnState(return_id=made.id, status=ReturnStatus(made.status))
+
+
+async def _move(session: AsyncSession, order: Order, made: Return, to: ReturnStatus, *, actor: str) -> None:
+    made.status, made.updated_at = to, func.now()
+    await session.flush()
+    await record(session, order.id, f"return.{to}", actor=actor, data={"return_id": made.id})
+
+
+async def _state(session: AsyncSession, order: Order, made: Return) -> ReturnState:
+    if made.refund_id is None or made.status == ReturnStatus.REFUNDED:
+        return ReturnState(return_id=made.id, status=ReturnStatus(made.status))
+    refund = await session.get_one(refunds.Refund, made.refund_id)
+    _, payment_id, currency = await refunds.about(session, order.id)
+    return ReturnState(
+        return_id=made.id,
+        status=ReturnStatus(made.status),
+        refund=RefundMoney(
+            refund_id=refund.id,
+            order_id=order.id,
+            order_number=number_of(order.number),
+            payment_id=payment_id,
+            amount=Money(refund.amount, currency),
+        ),
+    )
+
+
+async def _locked(session: AsyncSession, order_id: UUID) -> Order:
+    order = await locked(session, order_id)
+    if order is None:
+        raise Refusal("not_found", "There is no such order.")
+    return order
+
+
+async def _return(session: AsyncSession, order: Order, return_id: UUID) -> Return:
+    made = await session.get(Return, return_id, populate_existing=True)
+    if made is None or made.order_id != order.id:
+        raise Refusal("not_found", "There is no such return.")
+    return made
+
+
+async def order_of(session: AsyncSession, return_id: UUID) -> UUID | None:
+    return await session.scalar(select(Return.order_id).where(Return.id == return_id))

@@ -1,0 +1,239 @@
+"""Returns: what was delivered can come back, once, and then the money goes back as well."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from domain.customers import Role
+from domain.inventory import StockLevel
+from runtime.resources import Resources
+from tests.api.test_operators import UNKNOWN, Desk, an_order, is_problem
+from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
+from tests.support.ledger import kept, moved
+from tests.support.shopper import Shopper
+from tests.support.staff import headers_of
+
+Lines = list[tuple[str, int]]
+
+
+class Goods:
+    """A delivered order of 3 x 10.00 tea and 1 x 5.00 mug, with 4.99 for shipping: 39.99; and whose it is."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, desk: Desk, order: dict[str, Any], customer: dict[str, str], tea: AProduct
+    ) -> None:
+        self.http, self.desk, self.order, self.customer, self.tea_product = http, desk, order, customer, tea
+        self.tea, self.mug = [item["id"] for item in order["items"]]
+
+    async def send_back(self, *lines: tuple[str, int], **headers: str) -> httpx.Response:
+        items = [{"order_item_id": line, "quantity": quantity, "reason": "too small"} for line, quantity in lines]
+        return await self.http.post(
+            f"/v1/orders/{self.order['id']}/returns", json={"items": items}, headers={**self.customer, **headers}
+        )
+
+    async def announced(self, *lines: tuple[str, int]) -> str:
+        answer = await self.send_back(*lines)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def moves(self, goods: str, move: str, body: Any = None) -> httpx.Response:
+        return await self.desk.post(f"/returns/{goods}/{move}", body)
+
+    async def now(self) -> dict[str, Any]:
+        return await self.desk.order(self.order)
+
+
+@pytest.fixture
+async def desk(api: httpx.AsyncClient, operator: dict[str, str]) -> Desk:
+    return Desk(api, operator)
+
+
+@pytest.fixture
+async def goods(api: httpx.AsyncClient, resources: Resources, desk: Desk) -> Goods:
+    customer = await headers_of(resources, Role.CUSTOMER)
+    tea = await a_product(resources.sessions, price="10.00", stock=9)
+    mug = await a_product(resources.sessions, price="5.00", stock=9)
+    order = await an_order(api, (tea, 3), (mug, 1), headers=customer)
+    parcel = await desk.packs(order)
+    await desk.ships(parcel)
+    assert (await desk.post(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    return Goods(api, desk, order, customer, tea)
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
+
+
+async def test_goods_come_back_into_the_stock_and_the_money_goes_back(
+    goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    made = await goods.send_back((goods.tea, 2))
+    assert made.status_code == 201, made.text
+    told = made.json()
+    assert (told["status"], told["refund_id"]) == ("requested", None)
+    assert told["items"] == [
+        {"order_item_id": goods.tea, "quantity": 2, "reason": "too small", "received": 0, "restocked": 0}
+    ]
+
+    approved = await goods.moves(told["id"], "approve")
+    assert (approved.status_code, approved.json()["status"]) == (200, "approved")
+    received = await goods.moves(told["id"], "receive")
+
+    assert (received.status_code, received.json()["status"]) == (200, "refunded"), received.text
+    after = await goods.now()
+    assert (after["status"], after["payment"]["status"], after["payment"]["refunded"]) == (
+        "delivered",
+        "partially_refunded",
+        usd("20.00"),
+    )
+    [refund] = after["refunds"]
+    assert (refund["id"], refund["status"]) == (received.json()["refund_id"], "succeeded")
+    assert await moved(sandbox, goods.order) == [("authorize", 3999), ("capture", 3999), ("refund", 2000)]
+    variant = goods.tea_product.variant_id
+    assert await stock_of(resources.sessions, variant) == StockLevel(on_hand=8, reserved=0)
+    assert await ledger_of(resources.sessions, variant) == StockLevel(on_hand=8, reserved=0)
+
+
+async def test_damaged_goods_are_paid_back_and_not_sold_again(goods: Goods, resources: Resources) -> None:
+    made = await goods.announced((goods.tea, 3))
+    await goods.moves(made, "approve")
+    came = {
+        "items": [
+            {"order_item_id": goods.tea, "quantity": 1},
+            {"order_item_id": goods.tea, "quantity": 1, "is_resellable": False},
+        ]
+    }
+    received = await goods.moves(made, "receive", came)
+
+    assert received.status_code == 200, received.text
+    [item] = received.json()["items"]
+    assert (item["quantity"], item["received"], item["restocked"]) == (3, 2, 1)
+    assert (await goods.now())["payment"]["refunded"] == usd("20.00")
+    assert (await stock_of(resources.sessions, goods.tea_product.variant_id)).on_hand == 7
+
+
+async def test_what_was_refunded_before_is_not_refunded_again_when_it_comes_back(
+    goods: Goods, sandbox: httpx.AsyncClient
+) -> None:
+    wish = {"items": [{"order_item_id": goods.tea, "quantity": 3}], "reason": "goodwill"}
+    assert (await goods.desk.post(f"/orders/{goods.order['id']}/refunds", wish)).status_code == 201
+    made = await goods.announced((goods.tea, 1), (goods.mug, 1))
+    await goods.moves(made, "approve")
+
+    received = await goods.moves(made, "receive")
+
+    assert (received.status_code, received.json()["status"]) == (200, "refunded"), received.text
+    assert kept(await moved(sandbox, goods.order)) == 3999 - 3000 - 500
+
+
+async def test_units_come_back_once(goods: Goods) -> None:
+    first = await goods.announced((goods.tea, 2))
+    problem = is_problem(await goods.send_back((goods.tea, 2)), 409, "units_not_returnable")
+    assert problem["items"] == [{"order_item_id": goods.tea, "returnable": 1}]
+
+    assert (await goods.moves(first, "reject")).json()["status"] == "rejected"
+    assert (await goods.send_back((goods.tea, 3))).status_code == 201
+
+
+async def test_receiving_twice_is_receiving_once(
+    goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    made = await goods.announced((goods.mug, 1))
+    await goods.moves(made, "approve")
+    answers = await asyncio.gather(*(goods.moves(made, "receive") for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert 200 in {answer.status_code for answer in answers}
+    assert [move for move in await moved(sandbox, goods.order) if move[0] == "refund"] == [("refund", 500)]
+    assert len((await goods.now())["refunds"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "move"),
+    [
+        ([], "receive"),
+        (["reject"], "approve"),
+        (["approve", "receive"], "reject"),
+        (["approve", "reject"], "receive"),
+    ],
+)
+async def test_moves_that_the_table_does_not_have_change_nothing(goods: Goods, before: list[str], move: str) -> None:
+    made = await goods.announced((goods.tea, 1))
+    for step in before:
+        assert (await goods.moves(made, step)).status_code == 200
+    shown = await goods.now()
+
+    is_problem(await goods.moves(made, move), 409, "return_transition_not_allowed")
+
+    assert await goods.now() == shown
+
+
+async def test_more_than_was_announced_is_not_taken_in(goods: Goods, sandbox: httpx.AsyncClient) -> None:
+    made = await goods.announced((goods.tea, 1))
+    await goods.moves(made, "approve")
+    shown = await goods.now()
+
+    too_much = {"items": [{"order_item_id": goods.tea, "quantity": 2}]}
+    is_problem(await goods.moves(made, "receive", too_much), 409, "units_not_returnable")
+
+    assert await goods.now() == shown
+    assert kept(await moved(sandbox, goods.order)) == 3999
+
+
+async def test_what_was_not_delivered_or_too_long_ago_cannot_come_back(
+    api: httpx.AsyncClient, goods: Goods, resources: Resources, desk: Desk
+) -> None:
+    on_its_way = await an_order(api, (goods.tea_product, 1), headers=goods.customer)
+    await desk.ships(await desk.packs(on_its_way))
+    elsewhere = Goods(api, desk, {**on_its_way, "items": on_its_way["items"] * 2}, goods.customer, goods.tea_product)
+    is_problem(await elsewhere.send_back((elsewhere.tea, 1)), 409, "units_not_returnable")
+
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            text("UPDATE fulfillments SET delivered_at = now() - interval '31 days' WHERE order_id = :id"),
+            {"id": goods.order["id"]},
+        )
+    is_problem(await goods.send_back((goods.tea, 1)), 409, "units_not_returnable")
+    assert (await goods.now())["returns"] == []
+
+
+async def test_somebody_elses_order_cannot_be_returned(
+    api: httpx.AsyncClient, goods: Goods, resources: Resources
+) -> None:
+    stranger = await headers_of(resources, Role.CUSTOMER)
+    is_problem(await goods.send_back((goods.tea, 1), **stranger), 404, "not_found")
+    made = await goods.announced((goods.tea, 1))
+    answer = await api.post(f"/v1/admin/returns/{made}/approve", headers=goods.customer)
+    is_problem(answer, 403, "forbidden")
+    is_problem(await goods.moves(UNKNOWN, "approve"), 404, "not_found")
+
+
+async def test_fifty_twins_with_one_key_are_one_return(goods: Goods) -> None:
+    key = str(uuid4())
+    answers = await asyncio.gather(*(goods.send_back((goods.tea, 1), **{"Idempotency-Key": key}) for _ in range(50)))
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert Counter(answer.headers.get("Idempotency-Replayed") for answer in answers) == {"true": 49, None: 1}
+    other = await goods.send_back((goods.tea, 2), **{"Idempotency-Key": key})
+    is_problem(other, 422, "idempotency_key_reused")
+    assert len((await goods.now())["returns"]) == 1
+
+
+async def test_the_reasons_of_customers_stay_in_the_shop(
+    goods: Goods, api: httpx.AsyncClient, resources: Resources
+) -> None:
+    items = [{"order_item_id": goods.tea, "quantity": 1, "reason": "Ada Testcase wept"}]
+    made = await api.post(f"/v1/orders/{goods.order['id']}/returns", json={"items": items}, headers=goods.customer)
+    assert made.status_code == 201
+
+    events = (await Shopper(api, headers=goods.customer).send("GET", f"/v1/orders/{goods.order['id']}/events")).json()
+    assert events["items"][-1]["type"] == "return.requested"
+    assert "wept" not in str(events)
+    history = await resources.temporal.get_workflow_handle(f"return:{made.json()['id']}").fetch_history()
+    assert "wept" not in history.to_json()
