@@ -76,6 +76,7 @@ PROBLEMS: dict[str, Problem] = {
     "refund_exceeds_captured": Problem(409, "There is not that much to refund"),
     "refund_not_possible_yet": Problem(409, "The provider cannot refund this yet"),
     "units_not_refundable": Problem(409, "These units cannot be refunded"),
+    "nothing_to_resolve": Problem(409, "The order does not wait for such a decision"),
     "refund_refused": Problem(409, "The provider refuses to refund"),
     "units_not_returnable": Problem(409, "These units cannot be returned"),
     "return_transition_not_allowed": Problem(409, "The return cannot change like that"),

@@ -1,5 +1,6 @@
 """What operators do with orders: find them, ship them."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,16 +8,18 @@ from litestar import Controller, get, post
 from litestar.params import Parameter
 from pydantic import Field
 
-from api.auth import Caller, staff
+from api.auth import Caller, admin_only, staff
 from api.errors import refuses
+from api.explain import ExplanationOut, explained
 from api.orders import FulfillmentOut, OrderOut, OrderPage, page_of_orders, visible_order
-from api.paging import Cursor, Limit
-from api.schemas import Input
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.schemas import Input, Output
 from api.stories import Stories
-from db import order_views
+from db import audit_log, order_views
 from db.base import new_id
+from domain.attention import Decision
 from domain.errors import Refusal
-from domain.orders import OrderStatus, check_move
+from domain.orders import OrderState, OrderStatus, Resolve, check_move
 from domain.payments import PaymentStatus
 from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel, Units
 from runtime.resources import Resources
@@ -36,6 +39,25 @@ class NewFulfillment(Input):
 class Shipping(Input):
     carrier: Annotated[str, Field(min_length=1, max_length=100)]
     tracking_number: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class AuditEntryOut(Output):
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    order_id: UUID | None
+    note: str | None
+
+
+class AuditPage(Output):
+    items: list[AuditEntryOut]
+    next_cursor: str | None
+
+
+class Resolution(Input):
+    decision: Decision
+    note: Annotated[str, Field(min_length=1, max_length=500, description="Why; it is kept in the audit log")]
 
 
 DENIED = ("unauthenticated", "forbidden")
@@ -70,6 +92,23 @@ class OperatorController(Controller):
         filters = {name: value for name, value in wanted.items() if value is not None}
         return await page_of_orders(resources, limit, cursor, filters)
 
+    @get("/audit", summary="Read the audit log", guards=[admin_only], responses=refuses(*DENIED))
+    async def audit(
+        self,
+        resources: Resources,
+        limit: Limit,
+        cursor: Cursor,
+        order: Annotated[UUID | None, Parameter(description="Only what was asked of this order")] = None,
+        actor: Annotated[str | None, Parameter(max_length=100, description="Such as `operator:<id>`")] = None,
+    ) -> AuditPage:
+        """Who asked for what, and why, newest first."""
+        position = decode_cursor(cursor, length=1)
+        before = uuid_in_cursor(position[0]) if position else None
+        async with resources.autocommit() as session:
+            rows = await audit_log.entries(session, limit=limit + 1, before=before, order_id=order, actor=actor)
+        more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
+        return AuditPage.model_validate({"items": rows[:limit], "next_cursor": more})
+
     @post(
         "/orders/{order_id:uuid}/fulfillments",
         summary="Pack a parcel",
@@ -81,6 +120,7 @@ class OperatorController(Controller):
         """Puts units of a confirmed order into a parcel that can be shipped."""
         order = await visible_order(resources, order_id, caller)
         check_move(order.status, OrderStatus.SHIPPED)  # an unpaid order's workflow does not know of parcels
+        await noted(resources, caller, "pack", order_id)
         planned = await stories.ask(
             order_id,
             "plan_shipment",
@@ -112,8 +152,40 @@ class OperatorController(Controller):
             tracking_number=data.tracking_number,
             actor=caller.name,
         )
+        await noted(resources, caller, "ship", order_id)
         await stories.ask(order_id, "ship", request, result_type=ShipmentState)
         return await shown(resources, order_id, fulfillment_id, caller)
+
+    @post(
+        "/orders/{order_id:uuid}/resolve",
+        status_code=200,
+        summary="Answer an order that waits for a person",
+        responses=refuses(
+            *DENIED,
+            "not_found",
+            "nothing_to_resolve",
+            "capture_refused",
+            "order_not_cancellable",
+            "order_transition_not_allowed",
+        ),
+    )
+    async def resolve(
+        self, order_id: UUID, data: Resolution, caller: Caller, resources: Resources, stories: Stories
+    ) -> OrderOut:
+        """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now."""
+        order = await visible_order(resources, order_id, caller)
+        if not order.concerns:
+            raise Refusal("nothing_to_resolve", "The order does not wait for a person.", allowed=[])
+        note_id = await noted(resources, caller, f"resolve:{data.decision}", order_id, words=data.note)
+        request = Resolve(decision=data.decision, actor=caller.name, note_id=note_id)
+        await stories.ask(order_id, "resolve", request, result_type=OrderState)
+        return await visible_order(resources, order_id, caller)
+
+    @get("/orders/{order_id:uuid}/explain", summary="Explain an order", responses=refuses(*DENIED, "not_found"))
+    async def explain(self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ExplanationOut:
+        """What the order waits for, since when, what was tried and failed, and what a person can decide."""
+        order = await visible_order(resources, order_id, caller)
+        return explained(order, await stories.inside(order_id))
 
     @post("/fulfillments/{fulfillment_id:uuid}/deliver", status_code=200, summary="Note a delivery", responses=MOVES)
     async def deliver(
@@ -134,8 +206,15 @@ class OperatorController(Controller):
     ) -> FulfillmentOut:
         order_id = await order_of(resources, fulfillment_id)
         request = MoveParcel(order_id=order_id, fulfillment_id=fulfillment_id, actor=caller.name)
+        await noted(resources, caller, update, order_id)
         await stories.ask(order_id, update, request, result_type=ShipmentState)
         return await shown(resources, order_id, fulfillment_id, caller)
+
+
+async def noted(resources: Resources, caller: Caller, action: str, order_id: UUID, words: str | None = None) -> UUID:
+    """Write into the audit log that somebody asks for this, before it is done; the entry's id."""
+    async with resources.sessions.begin() as session:
+        return await audit_log.note(session, caller.name, action, order_id=order_id, words=words)
 
 
 def searched(q: str | None) -> dict[str, Any]:

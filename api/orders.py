@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller, signed_in
 from api.carts import TotalsOut
 from api.errors import refuses
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from api.stories import Stories
-from db import order_views
+from db import audit_log, order_views
+from domain.attention import Concern
 from domain.errors import Refusal
-from domain.orders import AskToCancel, OrderStatus, number_of
+from domain.orders import AskToCancel, CancelReason, OrderStatus, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
 from domain.returns import ReturnStatus
@@ -98,6 +99,12 @@ class OrderItemOut(Output):
     line_total: Amount
 
 
+class ConcernOut(Output):
+    concern: Concern
+    detail: str
+    since: datetime
+
+
 class OrderOut(Output):
     id: UUID
     number: str
@@ -114,7 +121,8 @@ class OrderOut(Output):
     shipping_method: str | None
     cancel_reason: str | None
     needs_attention: bool
-    attention: str | None
+    attention: str | None = Field(description="What the oldest of the concerns says")
+    concerns: list[ConcernOut]
     created_at: datetime
     updated_at: datetime
 
@@ -207,24 +215,20 @@ class OrderController(Controller):
         """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once."""
         await visible_order(resources, order_id, caller, cart)
         actor = caller.name if caller.is_signed_in else "guest"
-        await stories.cancel_order(order_id, AskToCancel(reason=data.reason, actor=actor))
+        reason = CancelReason.OPERATOR if caller.is_staff else CancelReason.CUSTOMER
+        async with resources.autocommit() as session:
+            note_id = await audit_log.note(session, actor, "cancel", order_id=order_id, words=data.reason)
+        await stories.cancel_order(order_id, AskToCancel(reason=reason, actor=actor, note_id=note_id))
         return await visible_order(resources, order_id, caller, cart)
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:
     position = decode_cursor(cursor, length=1)
-    before = _uuid(position[0]) if position else None
+    before = uuid_in_cursor(position[0]) if position else None
     async with resources.autocommit() as session:
         rows = await order_views.orders(session, limit=limit + 1, before=before, filters=filters)
     more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
     return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
-
-
-def _uuid(value: Any) -> UUID:
-    try:
-        return UUID(value)
-    except (TypeError, ValueError):
-        raise Refusal("malformed_request", "This cursor was not made by this list.") from None
 
 
 async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
@@ -276,6 +280,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 name: amount(row[name], currency) for name in ("subtotal", "discount", "shipping", "tax", "total")
             },
             "needs_attention": row["attention"] is not None,
+            "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }
     )
 
@@ -299,6 +304,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         cancel_reason="refused" if row["is_refused"] else None,
         needs_attention=False,
         attention=None,
+        concerns=[],
         created_at=row["created_at"],
         updated_at=row["created_at"],
     )

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar.params import Parameter
 
@@ -30,3 +31,11 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
     if not isinstance(position, list) or len(position) != length:
         raise Refusal("malformed_request", "This cursor was not made by this list.")
     return position
+
+
+def uuid_in_cursor(value: Any) -> UUID:
+    """Refuses ``malformed_request`` for what is none."""
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError):
+        raise Refusal("malformed_request", "This cursor was not made by this list.") from None

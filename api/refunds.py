@@ -13,7 +13,7 @@ from api.operators import UnitsIn, summed
 from api.orders import RefundOut, visible_order
 from api.schemas import Amount, Input
 from api.stories import Stories
-from db import refunds
+from db import audit_log, refunds
 from db.base import new_id
 from db.refunds import Refund, RefundWish
 from domain.money import Money
@@ -81,6 +81,8 @@ async def refund_order(
     await visible_order(resources, order_id, caller)
     async with resources.sessions.begin() as session:
         refund = await refunds.request(session, wish)
+        if refund.id == wish.refund_id:
+            await audit_log.note(session, caller.name, "refund", order_id=order_id, words=data.reason)
     replayed = {"Idempotency-Replayed": "true"} if refund.id != wish.refund_id else {}
     if refund.status == RefundStatus.REQUESTED:
         await carry_out(refund, resources, stories)

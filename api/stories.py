@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -200,6 +203,20 @@ class Stories:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
 
+    async def inside(self, order_id: UUID) -> "Inside":
+        """What the engine is doing for the order at this moment; nothing when it cannot be asked."""
+        handle = self._client.get_workflow_handle(names.order_id(order_id))
+        try:
+            run = await asyncio.wait_for(handle.describe(), ENGINES_ANSWER.total_seconds())
+        except RPCError as error:
+            return Inside(is_reachable=error.status is RPCStatusCode.NOT_FOUND)
+        except TimeoutError:
+            return Inside(is_reachable=False)
+        if run.status is not WorkflowExecutionStatus.RUNNING:
+            return Inside(is_reachable=True)
+        steps = [_step_inside(pending) for pending in run.raw_description.pending_activities]
+        return Inside(is_reachable=True, story=run.workflow_type, steps=steps)
+
     async def _it_is_over(self, order_id: UUID, update: str) -> Refusal:
         """Why an order whose workflow has ended cannot be changed any more."""
         status = await self._status_of(order_id)
@@ -236,6 +253,46 @@ class Stories:
         async with self._sessions() as session:
             row = await order_views.order(session, order_id)
         return OrderStatus(row["status"]) if row else None
+
+
+ENGINES_ANSWER = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInside:
+    """A step that the engine has asked for and that is not done."""
+
+    name: str
+    attempt: int
+    last_error: str | None
+    next_try_at: datetime | None
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    is_reachable: bool
+    story: str | None = None
+    steps: list[StepInside] = field(default_factory=list)
+
+
+def _step_inside(pending: PendingActivityInfo) -> StepInside:
+    failure = pending.last_failure if pending.HasField("last_failure") else None
+    kind = failure.application_failure_info.type if failure else ""
+    return StepInside(
+        name=pending.activity_type.name,
+        attempt=max(pending.attempt, 1),
+        last_error=": ".join(part for part in (kind, failure.message) if part) if failure else None,
+        next_try_at=_time(pending, "next_attempt_schedule_time") or _time(pending, "scheduled_time"),
+        deadline=_time(pending, "expiration_time"),
+    )
+
+
+def _time(pending: PendingActivityInfo, name: str) -> datetime | None:
+    if not pending.HasField(name):  # type: ignore[arg-type]
+        return None
+    at: datetime = getattr(pending, name).ToDatetime(UTC)
+    return at if at.year > 1970 else None
 
 
 KNOWN_REFUSALS = {*PROBLEMS, "checkout_over"}

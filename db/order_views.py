@@ -25,6 +25,13 @@ _ORDERS = """
                ) ORDER BY refunds.id)
                FROM refunds WHERE refunds.order_id = orders.id
            ), '[]') AS refunds,
+           (SELECT note FROM audit_log WHERE audit_log.id = orders.cancel_note_id) AS cancel_note,
+           coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                   'concern', concerns.concern, 'detail', concerns.detail, 'since', concerns.since
+               ) ORDER BY concerns.id)
+               FROM concerns WHERE concerns.order_id = orders.id AND concerns.settled_at IS NULL
+           ), '[]') AS concerns,
            coalesce((
                SELECT jsonb_agg(jsonb_build_object(
                    'id', returns.id, 'status', returns.status, 'refund_id', returns.refund_id,

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import carts, checkouts, inventory, payments, shipping
+from db import carts, checkouts, concerns, inventory, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
 from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, OrderStatus, check_move
@@ -40,6 +40,8 @@ class Order(Base):
     shipping_method: Mapped[str]
     shipping_address: Mapped[dict[str, Any]] = mapped_column(JSONB)
     cancel_reason: Mapped[str | None]
+    cancel_note_id: Mapped[UUID | None]
+    """The audit log's entry with the words of whoever cancelled."""
     attention: Mapped[str | None]
     """What a person has to decide; ``None`` when nobody has to."""
     created_at: Mapped[Now]
@@ -243,6 +245,8 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)
     order.status, order.cancel_reason = OrderStatus.CANCELLED, request.reason
     order.fulfillment_status = OrderFulfillmentStatus.CANCELLED
+    order.cancel_note_id = request.note_id
+    await concerns.settle(session, order.id)
     order.attention = None
     order.updated_at = func.now()
     await session.flush()
@@ -259,8 +263,12 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
 async def attend(session: AsyncSession, request: OrderAttention) -> OrderState:
     """Note what a person must look at, or that nobody has to; the timeline shows each change once."""
     order = await _existing(session, request.order_id)
-    if order.attention != request.detail:
-        order.attention, order.updated_at = request.detail, func.now()
+    if request.detail is None:
+        is_news = await concerns.settle(session, order.id, request.concern)
+    else:
+        is_news = await concerns.voice(session, order.id, request.concern, request.detail)
+    if is_news:
+        order.attention, order.updated_at = await concerns.first_open(session, order.id), func.now()
         await session.flush()
         happened = "order.needs_attention" if request.detail else "order.needs_no_attention"
         why = {"why": request.detail} if request.detail else {}

@@ -1,9 +1,11 @@
 """All tables in one place, for migrations and tests."""
 
 from db import (
+    audit_log,
     carts,
     catalog,
     checkouts,
+    concerns,
     customers,
     inventory,
     mailbox,
@@ -19,9 +21,11 @@ from db.base import Base
 metadata = Base.metadata
 
 __all__ = [
+    "audit_log",
     "carts",
     "catalog",
     "checkouts",
+    "concerns",
     "customers",
     "inventory",
     "mailbox",

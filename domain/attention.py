@@ -3,6 +3,16 @@
 from enum import StrEnum
 
 
+class Decision(StrEnum):
+    """How a person can answer an order that waits for one."""
+
+    RETRY = "retry"
+    """Try once more what failed."""
+    SKIP = "skip"
+    """Go on without it."""
+    CANCEL = "cancel"
+
+
 class Concern(StrEnum):
     """Why an order is on the list of those that need a person. An order can have several concerns at once."""
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.attention import Concern
+from domain.attention import Concern, Decision
 from domain.errors import Refusal
 from domain.money import Money
 from domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus
@@ -137,7 +137,7 @@ class CancelOrder:
     order_id: UUID
     reason: str
     actor: str = "system"
-    note: str | None = None
+    note_id: UUID | None = None
     money: MoneyBack = MoneyBack.NOTHING_TAKEN
     """What became of the customer's money before the order is cancelled."""
     declined: PaymentAuthorization | None = None
@@ -179,3 +179,14 @@ class AskToCancel:
     reason: str
     actor: str
     """``customer:<id>`` or ``operator:<id>``: who is responsible, in the order's timeline."""
+    note_id: UUID | None = None
+    """Where the shop keeps the words in which it was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolve:
+    """A person's answer to an order that waits for one."""
+
+    decision: Decision
+    actor: str
+    note_id: UUID | None = None

@@ -34,6 +34,7 @@ from domain.payments import (
 )
 from domain.shipping import FulfillOrder
 from workflows import names
+from workflows.attention import Concerns
 from workflows.fulfillment import Fulfillment
 from workflows.payment import PAYMENT_WINDOW, Payment
 from workflows.steps import orders, payments
@@ -212,14 +213,17 @@ class Checkout:
         if declined is not None and declined.reference is None:
             return  # the provider has said that it made nothing of this wish
         workflow.set_current_details(f"Order {self._request.order_number}: giving the money back.")
-        given_back = await payments.give_back(
-            GiveMoneyBack(
-                payment_id=self._request.payment_id,
-                order_id=order.order_id,
-                total=order.total,
-                authorize_key=self._authorize_key,
-                reference=self._authorization.reference if self._authorization else None,
-            )
+        given_back = await Concerns(order.order_id).if_it_takes_long(
+            payments.give_back(
+                GiveMoneyBack(
+                    payment_id=self._request.payment_id,
+                    order_id=order.order_id,
+                    total=order.total,
+                    authorize_key=self._authorize_key,
+                    reference=self._authorization.reference if self._authorization else None,
+                )
+            ),
+            "giving the money back",
         )
         self._money = given_back.how
 
@@ -230,6 +234,7 @@ class Checkout:
                 order_id=self._request.order_id,
                 reason=asked.reason if asked else self._why_cancelled(),
                 actor=asked.actor if asked else "system",
+                note_id=asked.note_id if asked else None,
                 money=self._money,
                 declined=self._declined(),
             )

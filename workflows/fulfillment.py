@@ -1,23 +1,25 @@
 """The second chapter of an order: confirmed, and on its way to the customer's door."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
-from domain.attention import Concern
+from domain.attention import Concern, Decision
 from domain.orders import (
     AskToCancel,
     CancelOrder,
     CancelReason,
     CheckoutOutcome,
     CheckoutStatus,
-    OrderAttention,
     OrderState,
     OrderStatus,
+    Resolve,
 )
 from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus
 from domain.shipping import (
@@ -30,6 +32,7 @@ from domain.shipping import (
     ShipParcel,
 )
 from workflows import names
+from workflows.attention import Concerns
 from workflows.steps import orders, payments, shipping
 
 
@@ -47,7 +50,9 @@ class Fulfillment:
         self._status = OrderStatus.CONFIRMED
         self._waiting_units = request.units
         self._has_shipped = False
-        self._needs_a_person = False
+        self._concerns = Concerns(request.order_id)
+        self._refused: dict[UUID, ShipParcel] = {}
+        self._captures_refused: Counter[UUID] = Counter()
         self._one_at_a_time = asyncio.Lock()
 
     @workflow.run
@@ -89,12 +94,14 @@ class Fulfillment:
 
     @workflow.update(description="Capture what the parcel costs, then send it off")
     async def ship(self, request: ShipParcel) -> ShipmentState:
+        return await self._ship(request)
+
+    async def _ship(self, request: ShipParcel) -> ShipmentState:
         async with self._one_at_a_time:
             self._check_not_cancelled()
             charge = await shipping.charge(request)
             if not charge.is_shipped:
                 await self._capture(request, charge)
-                await self._need_no_person()
             self._has_shipped = True
             return self._follow(await shipping.ship(request))
 
@@ -127,20 +134,25 @@ class Fulfillment:
 
     async def _undo_the_order(self, request: AskToCancel) -> OrderState:
         workflow.set_current_details(f"Order {self._request.order_number}: giving money and goods back.")
-        given_back = await payments.give_back(
-            GiveMoneyBack(
-                payment_id=self._request.payment_id,
-                order_id=self._request.order_id,
-                total=self._request.total,
-                authorize_key=self._request.authorize_key,
+        given_back = await self._concerns.if_it_takes_long(
+            payments.give_back(
+                GiveMoneyBack(
+                    payment_id=self._request.payment_id,
+                    order_id=self._request.order_id,
+                    total=self._request.total,
+                    authorize_key=self._request.authorize_key,
+                ),
+                summary=f"give back {self._request.total}",
             ),
-            summary=f"give back {self._request.total}",
+            "giving the money back",
         )
+        self._concerns.forget()
         return await orders.cancel(
             CancelOrder(
                 order_id=self._request.order_id,
                 reason=request.reason,
                 actor=request.actor,
+                note_id=request.note_id,
                 money=given_back.how,
             )
         )
@@ -148,23 +160,65 @@ class Fulfillment:
     async def _capture(self, request: ShipParcel, charge: ShipmentCharge) -> None:
         if charge.amount.minor == 0:
             return
+        parcel = request.fulfillment_id
         capture = await payments.capture(
             CapturePayment(
                 payment_id=self._request.payment_id,
                 amount=charge.amount,
                 is_final=charge.is_final,
-                key=f"order/{self._request.order_id}/capture/{request.fulfillment_id}",
+                key=self._capture_key(parcel),
             ),
             summary=f"capture {charge.amount}",
         )
-        if not capture.is_captured:
-            await self._call_for_a_person(f"the provider refuses to capture {charge.amount}: {capture.refusal}")
-            raise ApplicationError(
-                f"The provider refuses to take {charge.amount}; the parcel must not leave.",
-                {"refusal": capture.refusal},
-                type="capture_refused",
-                non_retryable=True,
+        if capture.is_captured:
+            self._refused.pop(parcel, None)
+            if not self._refused:
+                await self._concerns.settle(Concern.CAPTURE_REFUSED)
+            return
+        self._refused[parcel] = request
+        self._captures_refused[parcel] += 1
+        why = f"the provider refuses to capture {charge.amount}: {capture.refusal}"
+        await self._concerns.voice(Concern.CAPTURE_REFUSED, why)
+        self._describe()
+        raise ApplicationError(
+            f"The provider refuses to take {charge.amount}; the parcel must not leave.",
+            {"refusal": capture.refusal},
+            type="capture_refused",
+            non_retryable=True,
+        )
+
+    def _capture_key(self, parcel: UUID) -> str:
+        """One key a wish: a lost answer is asked for with the same, a wish after a refusal is a new one."""
+        refused = self._captures_refused[parcel]
+        key = f"order/{self._request.order_id}/capture/{parcel}"
+        return f"{key}/{refused + 1}" if refused else key
+
+    @workflow.update(description="A person's answer: retry what was refused, or cancel the order")
+    async def resolve(self, request: Resolve) -> OrderState:
+        if request.decision is Decision.CANCEL:
+            reason = CancelReason.OPERATOR
+            return await self._cancel_unless_shipped(
+                AskToCancel(reason=reason, actor=request.actor, note_id=request.note_id)
             )
+        for parcel in list(self._refused.values()):
+            await self._ship(parcel)
+        payment = PaymentStatus.CAPTURED if self._status is OrderStatus.SHIPPED else PaymentStatus.AUTHORIZED
+        return OrderState(order_id=self._request.order_id, status=self._status, payment_status=payment)
+
+    @resolve.validator
+    def _has_a_question(self, request: Resolve) -> None:
+        allowed = self._decisions()
+        if request.decision not in allowed:
+            raise ApplicationError(
+                "The order does not wait for such a decision.",
+                {"allowed": sorted(str(decision) for decision in allowed)},
+                type="nothing_to_resolve",
+            )
+
+    def _decisions(self) -> set[Decision]:
+        if Concern.CAPTURE_REFUSED not in self._concerns:
+            return set()
+        return {Decision.RETRY} if self._has_shipped else {Decision.RETRY, Decision.CANCEL}
 
     def _check_not_cancelled(self) -> None:
         if self._status is OrderStatus.CANCELLED:
@@ -191,27 +245,10 @@ class Fulfillment:
     def _note(self, order: OrderStatus, payment: PaymentStatus | None) -> None:
         changes: list[SearchAttributeUpdate[Any]] = [
             names.ORDER_STATUS.value_set(order),
-            names.NEEDS_ATTENTION.value_set(False),
         ]
         if payment is not None:
             changes.append(names.PAYMENT_STATUS.value_set(payment))
         workflow.upsert_search_attributes(changes)
-
-    async def _call_for_a_person(self, why: str) -> None:
-        self._needs_a_person = True
-        await orders.attend(
-            OrderAttention(order_id=self._request.order_id, concern=Concern.CAPTURE_REFUSED, detail=why)
-        )
-        workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
-        workflow.set_current_details(f"**Order {self._request.order_number} needs a person**: {why}.")
-
-    async def _need_no_person(self) -> None:
-        if self._needs_a_person:
-            self._needs_a_person = False
-            await orders.attend(
-                OrderAttention(order_id=self._request.order_id, concern=Concern.CAPTURE_REFUSED, detail=None)
-            )
-            workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(False)])
 
     def _describe(self) -> None:
         match self._status:
@@ -223,4 +260,6 @@ class Fulfillment:
                 waits = "is on its way and waits for its delivery"
             case status:
                 waits = f"is {status}"
-        workflow.set_current_details(f"Order {self._request.order_number} {waits}.")
+        words = self._concerns.words
+        needs = f"**Order {self._request.order_number} needs a person**: {words}. " if words else ""
+        workflow.set_current_details(f"{needs}Order {self._request.order_number} {waits}.")

@@ -19,6 +19,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from api.stories import Stories
+from domain.attention import Concern
 from domain.errors import Refusal
 from domain.orders import (
     AskToCancel,
@@ -331,7 +332,12 @@ async def test_money_that_cannot_be_given_back_at_first_is_tried_until_it_is(sho
     assert outcome.refused is not None
     assert outcome.refused.code == "payment_unavailable"
     assert tries == 20
-    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    called = ["payments.give_back", "orders.attend", "payments.give_back", "orders.attend", "orders.cancel"]
+    assert shop.steps == ["orders.place", "payments.authorize", *called]
+    assert [(call.concern, call.detail) for call in shop.requests(orders.attend)] == [
+        (Concern.UNDO_FAILING, "giving the money back has not worked for 5 minutes; it is tried on"),
+        (Concern.UNDO_FAILING, None),
+    ]
     assert shop.is_as_it_was
 
 

@@ -9,9 +9,10 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from domain.attention import Concern, Decision
 from domain.money import Money
-from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus
-from domain.payments import CapturePayment, GiveMoneyBack, MoneyBack, PaymentCapture
+from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus, Resolve
+from domain.payments import CapturePayment, GiveMoneyBack, MoneyBack, PaymentCapture, PaymentStatus
 from domain.shipping import (
     FulfillmentStatus,
     FulfillOrder,
@@ -215,6 +216,79 @@ async def test_a_capture_that_works_after_all_lets_the_parcel_go_and_sends_the_p
     assert [request.detail is None for request in desk.shop.requests(orders.attend)] == [False, True]
     found = (await desk.order.describe()).typed_search_attributes
     assert found.get(names.NEEDS_ATTENTION) is False
+
+
+async def test_a_wish_after_a_refusal_is_a_new_wish_with_a_key_of_its_own(desk: Desk) -> None:
+    refused = PaymentCapture(is_captured=False, refusal="card_declined")
+    desk.shop.when(payments.capture, answering(refused, refused, PaymentCapture(is_captured=True)))
+    parcel = await desk.pack()
+    await refusal(desk.ship(parcel))
+    await refusal(desk.ship(parcel))
+    await desk.ship(parcel)
+
+    first = f"order/{desk.request.order_id}/capture/{parcel}"
+    assert [capture.key for capture in desk.shop.requests(payments.capture)] == [first, f"{first}/2", f"{first}/3"]
+
+
+async def resolve(desk: Desk, decision: Decision) -> OrderState:
+    return await desk.ask("resolve", Resolve(decision=decision, actor="operator:1"), OrderState)
+
+
+async def test_a_person_who_says_retry_has_the_parcel_captured_and_shipped(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    parcel = await desk.pack()
+    await refusal(desk.ship(parcel))
+
+    desk.shop.when(payments.capture, desk.shop.usually_capture)
+    state = await resolve(desk, Decision.RETRY)
+
+    assert (state.status, state.payment_status) == (OrderStatus.SHIPPED, PaymentStatus.CAPTURED)
+    assert desk.shop.parcels[parcel][0] is FulfillmentStatus.SHIPPED
+    assert [request.detail is None for request in desk.shop.requests(orders.attend)] == [False, True]
+
+
+async def test_a_person_who_says_cancel_has_the_order_undone(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    await refusal(desk.ship(await desk.pack()))
+
+    assert (await resolve(desk, Decision.CANCEL)).status is OrderStatus.CANCELLED
+    assert desk.shop.is_as_it_was
+
+
+async def test_decisions_that_nobody_waits_for_are_refused_and_say_which_are_allowed(desk: Desk) -> None:
+    assert await refusal(resolve(desk, Decision.RETRY)) == ("nothing_to_resolve", {"allowed": []})
+
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    await refusal(desk.ship(await desk.pack()))
+    assert await refusal(resolve(desk, Decision.SKIP)) == ("nothing_to_resolve", {"allowed": ["cancel", "retry"]})
+    assert desk.shop.captured == 0
+
+
+async def test_money_that_does_not_come_back_for_long_calls_a_person_until_it_does(desk: Desk) -> None:
+    tries = 0
+
+    async def down_for_an_hour(request: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 20:
+            raise away()
+        return await desk.shop.usually_give_back(request)
+
+    desk.shop.when(payments.give_back, down_for_an_hour)
+    cancelling = asyncio.create_task(desk.cancel())
+
+    async def is_trying() -> bool:
+        return tries > 0
+
+    await eventually(is_trying)
+    assert await desk.order.result() == OrderStatus.CANCELLED  # time is skipped only while somebody waits for this
+    assert (await cancelling).status is OrderStatus.CANCELLED
+
+    assert [(call.concern, call.detail is None) for call in desk.shop.requests(orders.attend)] == [
+        (Concern.UNDO_FAILING, False),
+        (Concern.UNDO_FAILING, True),
+    ]
+    assert desk.shop.is_as_it_was
 
 
 async def test_an_order_whose_capture_was_refused_can_still_be_cancelled(desk: Desk) -> None:

@@ -1,0 +1,108 @@
+"""An order explained: what it waits for, since when, what was tried, and what can be decided."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from api.orders import ConcernOut, OrderOut
+from api.schemas import Output
+from api.stories import Inside
+from domain.attention import Concern, Decision
+from domain.orders import OrderStatus
+from domain.payments import PaymentStatus
+
+IN_WORDS = {
+    "orders.place": "prices the cart, reserves its goods and writes the order",
+    "orders.await_customer": "notes that the customer must act",
+    "orders.confirm": "confirms the order",
+    "orders.cancel": "gives the goods back and cancels the order",
+    "orders.attend": "notes that a person is needed",
+    "payments.authorize": "asks the provider to reserve the money",
+    "payments.look_up": "asks the provider how the payment stands",
+    "payments.capture": "takes the money for a parcel",
+    "payments.give_back": "gives the money back",
+    "shipping.plan": "packs a parcel",
+    "shipping.charge": "fixes what a parcel costs",
+    "shipping.ship": "sends a parcel off",
+    "shipping.deliver": "notes a delivery",
+    "shipping.cancel": "unpacks a parcel",
+}
+"""The steps that an order's stories can be seen in."""
+
+
+class StepOut(Output):
+    step: str
+    what: str
+    attempt: int
+    last_error: str | None = Field(description="The kind of the last failure, and what it said")
+    next_try_at: datetime | None
+    deadline: datetime | None = Field(description="When patience ends; `null`: it is tried until it is done")
+
+
+class ExplanationOut(Output):
+    number: str
+    status: OrderStatus
+    payment_status: PaymentStatus | None
+    waits_for: str
+    since: datetime
+    story: str | None = Field(description="The workflow that owns the order now; `null` when none runs")
+    engine: str = Field(description="`ok`, or `unavailable`: then only what the shop itself knows is told")
+    steps: list[StepOut] = Field(description="What is being tried right now")
+    concerns: list[ConcernOut]
+    decisions: list[Decision] = Field(description="What `resolve` takes now")
+
+
+def explained(order: OrderOut, inside: Inside) -> ExplanationOut:
+    steps = [
+        StepOut(
+            step=step.name,
+            what=IN_WORDS.get(step.name, step.name),
+            attempt=step.attempt,
+            last_error=step.last_error,
+            next_try_at=step.next_try_at,
+            deadline=step.deadline,
+        )
+        for step in inside.steps
+    ]
+    return ExplanationOut(
+        number=order.number,
+        status=order.status,
+        payment_status=order.payment.status if order.payment else None,
+        waits_for=_waits_for(order, inside),
+        since=order.updated_at,
+        story=inside.story,
+        engine="ok" if inside.is_reachable else "unavailable",
+        steps=steps,
+        concerns=order.concerns,
+        decisions=_decisions(order),
+    )
+
+
+def _waits_for(order: OrderOut, inside: Inside) -> str:
+    if order.concerns:
+        return f"a person: {'; '.join(concern.detail for concern in order.concerns)}"
+    if inside.steps:
+        return f"the step that {IN_WORDS.get(inside.steps[0].name, inside.steps[0].name)}"
+    packed = sum(
+        item.quantity for parcel in order.fulfillments if parcel.status != "cancelled" for item in parcel.items
+    )
+    ordered = sum(item.quantity for item in order.items)
+    match order.status:
+        case OrderStatus.PENDING if order.payment and order.payment.next_action:
+            return "its customer, who has to approve the payment with the bank"
+        case OrderStatus.PENDING:
+            return "its checkout"
+        case OrderStatus.CONFIRMED if packed < ordered:
+            return f"an operator, who has to pack {ordered - packed} of {ordered} units"
+        case OrderStatus.CONFIRMED:
+            return "an operator, who has to ship what is packed"
+        case OrderStatus.SHIPPED:
+            return "its delivery"
+    return "nothing any more"
+
+
+def _decisions(order: OrderOut) -> list[Decision]:
+    if not any(concern.concern is Concern.CAPTURE_REFUSED for concern in order.concerns):
+        return []
+    has_shipped = any(parcel.shipped_at for parcel in order.fulfillments)
+    return [Decision.RETRY] if has_shipped else [Decision.RETRY, Decision.CANCEL]
