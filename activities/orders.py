@@ -1,8 +1,7 @@
 """Order steps: each is one transaction, safe to repeat."""
 
-from db import checkouts, orders, placement
+from db import orders, placement
 from db.engine import Sessions
-from domain.errors import Refusal
 from domain.orders import (
     AwaitCustomer,
     CancelOrder,
@@ -11,7 +10,6 @@ from domain.orders import (
     OrderState,
     Placement,
     PlaceOrder,
-    Refused,
 )
 from workflows.steps import orders as steps
 
@@ -23,13 +21,7 @@ class OrderActivities:
 
     @steps.place.performed_by
     async def place(self, request: PlaceOrder) -> Placement:
-        try:
-            async with self._sessions.begin() as session:
-                return Placement(order=await placement.place(session, request, provider=self._provider))
-        except Refusal as refusal:
-            async with self._sessions.begin() as session:
-                await checkouts.refuse(session, request.order_id)
-            return Placement(refused=Refused.because(refusal))
+        return await placement.place_or_refuse(self._sessions, request, provider=self._provider)
 
     @steps.await_customer.performed_by
     async def await_customer(self, request: AwaitCustomer) -> OrderState:

@@ -16,6 +16,7 @@ from api.catalog_cache import CatalogCache
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.hot_answers import HotAnswers
+from api.intake import see_to_the_unstarted
 from api.metrics import counting
 from api.routes import HANDLERS
 from api.stories import Stories
@@ -70,11 +71,13 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
+            seeing_to = asyncio.create_task(see_to_the_unstarted(resources, app.state.stories))
             try:
                 yield
             finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                for task in (listening, seeing_to):
+                    task.cancel()
+                await asyncio.gather(listening, seeing_to, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,

@@ -11,14 +11,15 @@ from api.auth import Caller
 from api.carts import may_use
 from api.errors import PROBLEM_JSON, PROBLEMS, problem_body, refuses
 from api.idempotency import Key, caller_key, fingerprint
+from api.intake import held_until_the_engine_is_back, to_start
 from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
-from api.stories import Stories
+from api.stories import EngineAwayError, Stories
 from api.tracing import trace_id_of
 from db import cart_views, checkouts
 from db.checkouts import Intake, Wish
 from domain.errors import Refusal
-from domain.orders import CancelReason, OrderStatus, Refused, StartCheckout, number_of
+from domain.orders import CancelReason, OrderStatus, Refused
 from runtime.resources import Resources
 
 
@@ -85,17 +86,10 @@ async def check_out(
     replayed = {"Idempotency-Replayed": "true"} if checkout.is_repeat else {}
     if checkout.answer is not None and checkout.answer_status is not None:
         return _stored(checkout.answer, checkout.answer_status, replayed)
-    outcome = await stories.check_out(
-        StartCheckout(
-            order_id=checkout.order_id,
-            order_number=number_of(checkout.order_number),
-            cart_id=checkout.cart_id,
-            payment_id=checkout.payment_id,
-            payment_method=checkout.payment_method,
-            customer=str(caller.user_id) if caller.user_id else "guest",
-            expected_total_minor=checkout.expected_total,
-        )
-    )
+    try:
+        outcome = await stories.check_out(to_start(checkout, str(caller.user_id) if caller.user_id else "guest"))
+    except EngineAwayError:
+        outcome = await held_until_the_engine_is_back(checkout, resources)
     if outcome is not None and outcome.refused is not None:
         return await _refused(outcome.refused, checkout, request, resources, replayed)
     async with resources.autocommit() as session:

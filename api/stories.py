@@ -51,6 +51,16 @@ HAND_OVER = timedelta(seconds=10)
 """How long it may take until a confirmed order's Fulfillment has begun."""
 
 
+PATIENCE_WITH_THE_ENGINE = timedelta(seconds=2)
+"""A checkout that is not answered by then makes us ask whether the engine is there at all."""
+
+AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+
+
+class EngineAwayError(ConnectionError):
+    """The workflow engine cannot be reached; nothing is known of what was asked of it."""
+
+
 class Stories:
     """The running stories of orders, as the API sees them."""
 
@@ -61,6 +71,8 @@ class Stories:
 
     async def check_out(self, request: StartCheckout) -> CheckoutOutcome | None:
         """Start the checkout or join the one that runs; ``None`` when it takes longer than the wait.
+
+        Raises ``EngineAwayError`` as soon as it is clear that nobody will answer.
 
         The workflow's id is the order's and the update's id is constant, so however often this is called, one
         checkout runs and every caller gets its one answer.
@@ -85,17 +97,44 @@ class Stories:
                 ]
             ),
         )
-        placing: Any = self._client.execute_update_with_start_workflow(
+        asking: Any = self._client.execute_update_with_start_workflow(
             Checkout.place,
             start_workflow_operation=start,
             id="place",
             rpc_timeout=timedelta(seconds=self._wait_seconds),
         )
+        placing: asyncio.Future[CheckoutOutcome | None] = asyncio.ensure_future(self._within_the_wait(asking))
         try:
-            outcome: CheckoutOutcome | None = await self._within_the_wait(placing)
-            return outcome
+            await asyncio.wait({placing}, timeout=PATIENCE_WITH_THE_ENGINE.total_seconds())
+            if not placing.done() and not await self._engine_answers():
+                raise EngineAwayError
+            return await placing
         except WorkflowAlreadyStartedError:  # it is over, and its answer has left the engine's memory
             return CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+        except RPCError as error:
+            if error.status in AWAY:
+                raise EngineAwayError from error
+            raise
+        finally:
+            placing.cancel()
+
+    async def _engine_answers(self) -> bool:
+        try:
+            return await self._client.service_client.check_health(timeout=ENGINES_ANSWER)
+        except (RPCError, RuntimeError):
+            return False
+
+    async def is_begun(self, order_id: UUID) -> bool | None:
+        """Has the engine ever heard of the order? ``None`` when it cannot be asked."""
+        try:
+            await asyncio.wait_for(
+                self._client.get_workflow_handle(names.order_id(order_id)).describe(), ENGINES_ANSWER.total_seconds()
+            )
+        except RPCError as error:
+            return False if error.status is RPCStatusCode.NOT_FOUND else None
+        except (RuntimeError, TimeoutError):
+            return None
+        return True
 
     async def refund(self, request: RefundMoney) -> RefundState | None:
         """Start the refund or join the one that runs; ``None`` when the provider takes longer than the wait."""
@@ -210,7 +249,7 @@ class Stories:
             run = await asyncio.wait_for(handle.describe(), ENGINES_ANSWER.total_seconds())
         except RPCError as error:
             return Inside(is_reachable=error.status is RPCStatusCode.NOT_FOUND)
-        except TimeoutError:
+        except (RuntimeError, TimeoutError):
             return Inside(is_reachable=False)
         if run.status is not WorkflowExecutionStatus.RUNNING:
             return Inside(is_reachable=True)
@@ -248,6 +287,8 @@ class Stories:
             return None
         except WorkflowUpdateFailedError as error:
             raise refusal_of(error) from error
+        except RuntimeError as error:  # what the SDK raises when it has never reached the engine
+            raise EngineAwayError from error
 
     async def _status_of(self, order_id: UUID) -> OrderStatus | None:
         async with self._sessions() as session:

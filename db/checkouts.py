@@ -37,7 +37,12 @@ class Checkout(Base):
     """What the customer was told first; a repeated request gets it again."""
     created_at: Mapped[Now]
 
-    __table_args__ = (Index("uq_checkouts_cart_id", "cart_id", unique=True, postgresql_where=text("NOT is_refused")),)
+    __table_args__ = (
+        Index("uq_checkouts_cart_id", "cart_id", unique=True, postgresql_where=text("NOT is_refused")),
+        Index(
+            "ix_checkouts_unanswered", "created_at", postgresql_where=text("answer_status IS NULL AND NOT is_refused")
+        ),
+    )
 
 
 class IdempotencyKey(Base):
@@ -159,6 +164,42 @@ JOIN_RUNNING = text(
         RETURNING key
     )
     SELECT running.*, EXISTS (SELECT FROM keyed) AS is_keyed FROM running
+    """  # noqa: S608 (constant text)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unstarted:
+    """A checkout that was taken in, and of which nothing shows yet that its workflow has begun."""
+
+    intake: Intake
+    customer: str
+    is_overdue: bool
+    """Its goods have been held for as long as they may."""
+
+
+async def unstarted(session: AsyncSession, *, older_than: float, hold_seconds: int) -> list[Unstarted]:
+    """Checkouts that nobody has answered for so many seconds and whose payment nobody has asked for yet."""
+    rows = (await session.execute(UNSTARTED, {"age": older_than, "hold_seconds": hold_seconds})).mappings()
+    found = []
+    for row in rows:
+        facts = dict(row)
+        customer, is_overdue = facts.pop("customer"), facts.pop("is_overdue")
+        found.append(Unstarted(intake=Intake(**facts), customer=customer, is_overdue=is_overdue))
+    return found
+
+
+UNSTARTED = text(
+    f"""
+    SELECT {_INTAKE}, coalesce(CAST(carts.user_id AS text), 'guest') AS customer,
+           checkouts.created_at < now() - make_interval(secs => :hold_seconds) AS is_overdue
+    FROM checkouts
+    JOIN carts ON carts.id = checkouts.cart_id
+    LEFT JOIN orders ON orders.id = checkouts.order_id
+    WHERE NOT checkouts.is_refused AND checkouts.answer_status IS NULL
+      AND checkouts.created_at < now() - make_interval(secs => :age)
+      AND (orders.id IS NULL OR (orders.status = 'pending' AND orders.payment_status = 'pending'))
+    ORDER BY checkouts.order_number LIMIT 200
     """  # noqa: S608 (constant text)
 )
 

@@ -10,14 +10,15 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import inventory
+from db import checkouts, inventory
 from db.base import new_id
 from db.catalog import SOLD_NAME
+from db.engine import Sessions
 from db.inventory import Demand
 from db.orders import Order, record
 from domain.errors import Refusal
 from domain.money import Money
-from domain.orders import PlacedOrder, PlaceOrder, sequence_of
+from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
 from domain.pricing import Totals, totals_of
 
 
@@ -53,6 +54,17 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
     await _write(session, request, lines, totals, provider=provider)
     return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
+
+
+async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: str) -> Placement:
+    """Place the order, or note that its checkout has come to nothing, so that the cart is free for another one."""
+    try:
+        async with sessions.begin() as session:
+            return Placement(order=await place(session, request, provider=provider))
+    except Refusal as refusal:
+        async with sessions.begin() as session:
+            await checkouts.refuse(session, request.order_id)
+        return Placement(refused=Refused.because(refusal))
 
 
 def _demand(lines: Sequence[PricedLine]) -> list[Demand]:

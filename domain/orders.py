@@ -58,6 +58,8 @@ class CancelReason(StrEnum):
     PAYMENT_DECLINED = "payment_declined"
     PAYMENT_UNAVAILABLE = "payment_unavailable"
     PAYMENT_EXPIRED = "payment_expired"
+    NOT_STARTED = "not_started"
+    """The workflow engine was away for as long as the goods could be held."""
 
 
 @dataclass(frozen=True, kw_only=True)

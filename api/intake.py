@@ -1,0 +1,111 @@
+"""Checkouts that were taken in while the workflow engine was away: held, begun once it is back, or given back in time.
+
+A loop beside the requests of every API process sees to them, and not a workflow, because it has to work while there is
+no engine. A lock in Postgres lets one process at a time look.
+"""
+
+import asyncio
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from api.stories import EngineAwayError, Stories
+from db import checkouts, orders, placement
+from db.checkouts import Intake, Unstarted
+from domain.orders import (
+    CancelOrder,
+    CancelReason,
+    CheckoutOutcome,
+    CheckoutStatus,
+    PlaceOrder,
+    StartCheckout,
+    number_of,
+)
+from runtime.resources import Resources
+from workflows.checkout import HOLD_SECONDS
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS = 2.0
+OLD_ENOUGH_SECONDS = 5.0
+"""Younger checkouts are still in the hands of the request that brought them."""
+ONE_AT_A_TIME = 7_305_113
+
+
+def to_start(intake: Intake, customer: str) -> StartCheckout:
+    return StartCheckout(
+        order_id=intake.order_id,
+        order_number=number_of(intake.order_number),
+        cart_id=intake.cart_id,
+        payment_id=intake.payment_id,
+        payment_method=intake.payment_method,
+        customer=customer,
+        expected_total_minor=intake.expected_total,
+    )
+
+
+async def held_until_the_engine_is_back(intake: Intake, resources: Resources) -> CheckoutOutcome:
+    """Place the order here and now, so that its goods are held; its workflow finds it placed when it begins."""
+    placed = await placement.place_or_refuse(
+        resources.sessions,
+        PlaceOrder(
+            order_id=intake.order_id,
+            order_number=number_of(intake.order_number),
+            cart_id=intake.cart_id,
+            payment_id=intake.payment_id,
+            expected_total_minor=intake.expected_total,
+            hold_seconds=HOLD_SECONDS,
+        ),
+        provider=resources.payments.name,
+    )
+    if placed.refused is not None:
+        return CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=placed.refused)
+    return CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+
+
+async def see_to_the_unstarted(resources: Resources, stories: Stories) -> None:
+    """Until cancelled."""
+    while True:
+        await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            await look_once(resources, stories)
+        except (DBAPIError, OSError, TimeoutError) as error:
+            log.warning("intake_not_seen_to", error=type(error).__name__)
+
+
+async def look_once(resources: Resources, stories: Stories) -> int:
+    """How many checkouts were begun or given back."""
+    async with resources.sessions.begin() as session:
+        if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME}):
+            return 0
+        waiting = await checkouts.unstarted(session, older_than=OLD_ENOUGH_SECONDS, hold_seconds=HOLD_SECONDS)
+        seen_to = 0
+        for checkout in waiting:
+            if checkout.is_overdue:
+                seen_to += await _give_back(checkout, resources, stories)
+            elif not await _begin(checkout, stories):
+                break  # the engine is still away
+            else:
+                seen_to += 1
+        return seen_to
+
+
+async def _begin(checkout: Unstarted, stories: Stories) -> bool:
+    try:
+        await stories.check_out(to_start(checkout.intake, checkout.customer))
+    except EngineAwayError:
+        return False
+    log.info("checkout_begun_late", order_id=str(checkout.intake.order_id))
+    return True
+
+
+async def _give_back(checkout: Unstarted, resources: Resources, stories: Stories) -> int:
+    """Should its workflow begin after all, it finds the order cancelled, and undoes what it did."""
+    order_id = checkout.intake.order_id
+    if await stories.is_begun(order_id):
+        return 0
+    async with resources.sessions.begin() as session:
+        await orders.cancel(session, CancelOrder(order_id=order_id, reason=CancelReason.NOT_STARTED))
+    log.warning("checkout_given_back", order_id=str(order_id))
+    return 1
