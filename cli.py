@@ -116,6 +116,16 @@ def order_show(
     raise typer.Exit(show_order(number, token))
 
 
+@order.command("explain")
+def order_explain(
+    number: Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")], token: Token = None
+) -> None:
+    """Say what an order waits for, since when, what is being tried, and what a person can decide."""
+    from deploy.orders import explain_order
+
+    raise typer.Exit(explain_order(number, token))
+
+
 accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")
 app.add_typer(accounts, name="accounts")
 

@@ -94,6 +94,28 @@ def orders_table(orders: Sequence[Json]) -> Table:
     return table
 
 
+def explanation(told: Json) -> Table:
+    """What an order waits for, and what can be done about it."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(told["number"], _coloured(told["status"]))
+    table.add_row("waits for", told["waits_for"], style="yellow" if told["concerns"] else "")
+    table.add_row("since", told["since"][:19].replace("T", " ") + " UTC")
+    if told["engine"] != "ok":
+        table.add_row("engine", Text("cannot be reached; this is what the shop itself knows", style="red"))
+    for step in told["steps"]:
+        attempt = f"{step['what']}, attempt {step['attempt']}"
+        failed = f"; last: {step['last_error']}" if step["last_error"] else ""
+        until = f"; until {step['deadline'][11:19]} UTC" if step["deadline"] else "; until it is done"
+        table.add_row("tries", attempt + failed + until)
+    for concern in told["concerns"]:
+        table.add_row(concern["concern"], f"{concern['detail']} (since {concern['since'][:16].replace('T', ' ')} UTC)")
+    if told["decisions"]:
+        table.add_row("decide", ", ".join(told["decisions"]))
+    return table
+
+
 def look_closer(console: Console, temporal: Temporal, order: Json) -> None:
     """Where the Web UI shows the order's workflow, and the commands that show it in a terminal."""
     workflow = f"order:{order['id']}"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from deploy.order_tables import lines_table, look_closer, orders_table, timeline_table
+from deploy.order_tables import explanation, lines_table, look_closer, orders_table, timeline_table
 from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, terminal, visitors
 from runtime.settings import Settings
 
@@ -36,6 +36,19 @@ def show_order(number: str, token: str | None) -> int:
             console.print(lines_table(order))
         console.print(timeline_table(events["items"]))
         look_closer(console, settings.temporal, order)
+
+    return _as_operator(look, token)
+
+
+def explain_order(number: str, token: str | None) -> int:
+    """Print what the order waits for, what is being tried, and what can be decided; the exit code."""
+
+    async def look(operator: Visitor, _: Settings, console: Console) -> None:
+        order = await _find(operator, number)
+        if order is None:
+            raise NoSuchOrderError(f"There is no order {number}.")
+        told = await operator.get(f"/v1/admin/orders/{order['id']}/explain")
+        console.print(explanation(told))
 
     return _as_operator(look, token)
 

@@ -18,6 +18,22 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
+ALLOWED_MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: frozenset(
+        {PaymentStatus.REQUIRES_ACTION, PaymentStatus.AUTHORIZED, PaymentStatus.FAILED, PaymentStatus.VOIDED}
+    ),
+    PaymentStatus.REQUIRES_ACTION: frozenset(
+        {PaymentStatus.AUTHORIZED, PaymentStatus.FAILED, PaymentStatus.VOIDED, PaymentStatus.REFUNDED}
+    ),
+    PaymentStatus.AUTHORIZED: frozenset({PaymentStatus.CAPTURED, PaymentStatus.VOIDED, PaymentStatus.REFUNDED}),
+    PaymentStatus.CAPTURED: frozenset({PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED}),
+    PaymentStatus.PARTIALLY_REFUNDED: frozenset({PaymentStatus.REFUNDED}),
+    PaymentStatus.REFUNDED: frozenset(),
+    PaymentStatus.VOIDED: frozenset(),
+    PaymentStatus.FAILED: frozenset(),
+}
+
+
 class Answer(StrEnum):
     """How a provider answered the wish to have an amount authorised."""
 

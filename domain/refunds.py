@@ -17,6 +17,13 @@ class RefundStatus(StrEnum):
     """The provider refuses for good; the amount can be refunded in another way."""
 
 
+ALLOWED_MOVES: dict[RefundStatus, frozenset[RefundStatus]] = {
+    RefundStatus.REQUESTED: frozenset({RefundStatus.SUCCEEDED, RefundStatus.FAILED}),
+    RefundStatus.SUCCEEDED: frozenset(),
+    RefundStatus.FAILED: frozenset(),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefundMoney:
     """What the story of one refund begins with."""

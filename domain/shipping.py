@@ -15,6 +15,14 @@ class FulfillmentStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+ALLOWED_MOVES: dict[FulfillmentStatus, frozenset[FulfillmentStatus]] = {
+    FulfillmentStatus.PENDING: frozenset({FulfillmentStatus.SHIPPED, FulfillmentStatus.CANCELLED}),
+    FulfillmentStatus.SHIPPED: frozenset({FulfillmentStatus.DELIVERED}),
+    FulfillmentStatus.DELIVERED: frozenset(),
+    FulfillmentStatus.CANCELLED: frozenset(),
+}
+
+
 class OrderFulfillmentStatus(StrEnum):
     UNFULFILLED = "unfulfilled"
     PARTIALLY_SHIPPED = "partially_shipped"

@@ -82,6 +82,9 @@ async def test_an_order_can_be_found_by_its_number(sutler: Run) -> None:
     assert code == 0
     assert number in found
 
+    code, told = await sutler("order", "explain", number)
+    assert code == 0, told
+    assert "nothing any more" in told or "waits for" in told
     code, shown = await sutler("order", "show", number)
     assert code == 0
     assert "Coffee for the demo" in shown

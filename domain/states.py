@@ -1,0 +1,95 @@
+"""All state machines of the shop, and how they are drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain import orders, payments, refunds, returns, shipping
+
+
+@dataclass(frozen=True)
+class Machine:
+    name: str
+    column: str
+    moves: Mapping[StrEnum, frozenset[StrEnum]]
+    deadlines: Mapping[str, str]
+    """Who or what makes sure that a state which can be left is left, by state."""
+
+    @property
+    def first(self) -> StrEnum:
+        return next(iter(self.moves))
+
+
+MACHINES = [
+    Machine(
+        "Order",
+        "orders.status",
+        orders.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {
+            "pending": "its Checkout: 2 minutes for the provider, 30 for the customer at the bank; without an engine "
+            "the goods are given back after 35 minutes",
+            "confirmed": "operators pack and ship; an operator who has to pack is what `explain` names",
+            "shipped": "operators note the delivery",
+        },
+    ),
+    Machine(
+        "Payment",
+        "payments.status",
+        payments.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {
+            "pending": "the provider answers within 2 minutes, or everything is undone",
+            "requires_action": "the customer has 30 minutes",
+            "authorized": "parcels capture it, or a cancel voids it",
+            "captured": "an end; refunds may follow",
+            "partially_refunded": "an end; refunds may follow",
+        },
+    ),
+    Machine(
+        "Parcel",
+        "fulfillments.status",
+        shipping.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {"pending": "operators ship or unpack it", "shipped": "operators note the delivery"},
+    ),
+    Machine(
+        "Refund",
+        "refunds.status",
+        refunds.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {"requested": "the provider is asked until it answers"},
+    ),
+    Machine(
+        "Return",
+        "returns.status",
+        returns.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {
+            "requested": "after 7 days without a decision a person is called",
+            "approved": "after 30 days without the goods it is closed",
+            "received": "the refund is paid, or a person is called",
+        },
+    ),
+]
+
+
+def document() -> str:
+    """``docs/states.md``."""
+    return "\n".join([HEAD, *(drawn(machine) for machine in MACHINES)])
+
+
+HEAD = """# States
+
+Drawn from the tables in `domain/` by `python -m domain.states > docs/states.md`; a test holds this page to them.
+A move of an order, a parcel or a return that is not drawn is refused with 409, and the answer says where it stands.
+"""
+
+
+def drawn(machine: Machine) -> str:
+    lines = [f"## {machine.name}", "", f"Kept in `{machine.column}`.", "", "```mermaid", "stateDiagram-v2"]
+    lines.append(f"    [*] --> {machine.first}")
+    for state, moves in machine.moves.items():
+        lines += [f"    {state} --> {move}" for move in sorted(moves)] or [f"    {state} --> [*]"]
+    lines += ["```", "", "| state | who sees to it that it is left |", "| --- | --- |"]
+    lines += [f"| `{state}` | {machine.deadlines[state]} |" for state, moves in machine.moves.items() if moves]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    print(document(), end="")
