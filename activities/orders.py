@@ -1,6 +1,6 @@
 """Order steps: each is one transaction, safe to repeat."""
 
-from db import orders, placement
+from db import cancellations, orders, placement
 from db.engine import Sessions
 from domain.orders import (
     AwaitCustomer,
@@ -11,6 +11,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
 )
+from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.steps import orders as steps
 
 
@@ -37,6 +38,11 @@ class OrderActivities:
     async def cancel(self, request: CancelOrder) -> OrderState:
         async with self._sessions.begin() as session:
             return await orders.cancel(session, request)
+
+    @steps.cancel_units.performed_by
+    async def cancel_units(self, request: CancelUnits) -> UnitsCancelled:
+        async with self._sessions.begin() as session:
+            return await cancellations.cancel_units(session, request)
 
     @steps.attend.performed_by
     async def attend(self, request: OrderAttention) -> OrderState:

@@ -15,6 +15,8 @@ from domain.payments import (
     PaymentAuthorization,
     PaymentCapture,
     PaymentGivenBack,
+    PaymentReleased,
+    ReleasePayment,
 )
 from providers.payments import PaymentProvider
 from workflows.steps import payments as steps
@@ -47,6 +49,15 @@ class PaymentActivities:
         if reference is None:
             raise LookupError(f"payment {request.payment_id} has no reference at its provider")
         return await self._provider.capture(request, reference)
+
+    @steps.release.performed_by
+    async def release(self, request: ReleasePayment) -> PaymentReleased:
+        async with self._sessions() as session:
+            reference = await payments.known_reference(session, request.payment_id)
+        if reference is not None:  # without one, nothing was ever held
+            await self._provider.release(request, reference)
+        async with self._sessions.begin() as session:
+            return PaymentReleased(payment_status=await payments.released(session, request.order_id))
 
     @steps.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:

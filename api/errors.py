@@ -72,6 +72,7 @@ PROBLEMS: dict[str, Problem] = {
     "checkout_cancelled": Problem(409, "The checkout was cancelled"),
     "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
     "order_transition_not_allowed": Problem(409, "The order cannot change like that"),
+    "units_not_cancellable": Problem(409, "These units can no longer be cancelled"),
     "units_not_available": Problem(409, "These units are not waiting to be shipped"),
     "refund_exceeds_captured": Problem(409, "There is not that much to refund"),
     "refund_not_possible_yet": Problem(409, "The provider cannot refund this yet"),

@@ -11,7 +11,7 @@ from pydantic import Field
 from api.auth import Caller, admin_only, staff
 from api.errors import refuses
 from api.explain import ExplanationOut, explained
-from api.orders import FulfillmentOut, OrderOut, OrderPage, page_of_orders, visible_order
+from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
@@ -21,13 +21,8 @@ from domain.attention import Decision
 from domain.errors import Refusal
 from domain.orders import OrderState, OrderStatus, Resolve, check_move
 from domain.payments import PaymentStatus
-from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel, Units
+from domain.shipping import FulfillmentStatus, MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel
 from runtime.resources import Resources
-
-
-class UnitsIn(Input):
-    order_item_id: UUID
-    quantity: Annotated[int, Field(ge=1, strict=True)]
 
 
 class NewFulfillment(Input):
@@ -153,7 +148,10 @@ class OperatorController(Controller):
             actor=caller.name,
         )
         await noted(resources, caller, "ship", order_id)
-        await stories.ask(order_id, "ship", request, result_type=ShipmentState)
+        try:
+            await stories.ask(order_id, "ship", request, result_type=ShipmentState)
+        except Refusal as refusal:
+            return await done_before(refusal, resources, order_id, fulfillment_id, caller, SENT)
         return await shown(resources, order_id, fulfillment_id, caller)
 
     @post(
@@ -192,22 +190,33 @@ class OperatorController(Controller):
         self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         """The parcel arrived; with the last one the order is delivered."""
-        return await self._move("deliver", fulfillment_id, caller, resources, stories)
+        return await self._move("deliver", FulfillmentStatus.DELIVERED, fulfillment_id, caller, resources, stories)
 
     @post("/fulfillments/{fulfillment_id:uuid}/cancel", status_code=200, summary="Unpack a parcel", responses=MOVES)
     async def cancel(
         self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
     ) -> FulfillmentOut:
         """A parcel that has not left is dissolved; its units wait for another one."""
-        return await self._move("cancel_shipment", fulfillment_id, caller, resources, stories)
+        return await self._move(
+            "cancel_shipment", FulfillmentStatus.CANCELLED, fulfillment_id, caller, resources, stories
+        )
 
     async def _move(
-        self, update: str, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
+        self,
+        update: str,
+        wanted: FulfillmentStatus,
+        fulfillment_id: UUID,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
     ) -> FulfillmentOut:
         order_id = await order_of(resources, fulfillment_id)
         request = MoveParcel(order_id=order_id, fulfillment_id=fulfillment_id, actor=caller.name)
         await noted(resources, caller, update, order_id)
-        await stories.ask(order_id, update, request, result_type=ShipmentState)
+        try:
+            await stories.ask(order_id, update, request, result_type=ShipmentState)
+        except Refusal as refusal:
+            return await done_before(refusal, resources, order_id, fulfillment_id, caller, {wanted})
         return await shown(resources, order_id, fulfillment_id, caller)
 
 
@@ -224,20 +233,30 @@ def searched(q: str | None) -> dict[str, Any]:
     return {"number": int(digits)} if digits.isdecimal() and len(digits) < 18 else {"email": q.strip()}
 
 
-def summed(items: list[UnitsIn]) -> list[Units]:
-    """Units of one line that are named twice count together."""
-    quantities: dict[UUID, int] = {}
-    for item in items:
-        quantities[item.order_item_id] = quantities.get(item.order_item_id, 0) + item.quantity
-    return [Units(order_line_id=line, quantity=quantity) for line, quantity in quantities.items()]
-
-
 async def order_of(resources: Resources, fulfillment_id: UUID) -> UUID:
     async with resources.autocommit() as session:
         order_id = await order_views.order_of_fulfillment(session, fulfillment_id)
     if order_id is None:
         raise Refusal("not_found", "There is no such fulfillment.")
     return order_id
+
+
+SENT = {FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED}
+
+
+async def done_before(
+    refusal: Refusal,
+    resources: Resources,
+    order_id: UUID,
+    fulfillment_id: UUID,
+    caller: Caller,
+    wanted: set[FulfillmentStatus],
+) -> FulfillmentOut:
+    """What was refused may be what has been done before: then the parcel as it is."""
+    parcel = await shown(resources, order_id, fulfillment_id, caller)
+    if parcel.status not in wanted:
+        raise refusal
+    return parcel
 
 
 async def shown(resources: Resources, order_id: UUID, fulfillment_id: UUID, caller: Caller) -> FulfillmentOut:

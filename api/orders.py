@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.params import Parameter
 from pydantic import Field
 from sqlalchemy import RowMapping
@@ -14,16 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller, signed_in
 from api.carts import TotalsOut
 from api.errors import refuses
+from api.idempotency import Key, caller_key, fingerprint
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from api.stories import Stories
-from db import audit_log, order_views
+from db import audit_log, cancellations, order_views
+from db.base import new_id
+from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
 from domain.returns import ReturnStatus
+from domain.shipping import CancelUnits, Units
 from runtime.resources import Resources
 
 
@@ -95,6 +99,7 @@ class OrderItemOut(Output):
     sku: str
     name: str
     quantity: int
+    cancelled_quantity: int = Field(description="How many of these were cancelled before they were sent")
     unit_price: Amount
     line_total: Amount
 
@@ -145,8 +150,24 @@ class OrderEventPage(Output):
     next_cursor: str | None
 
 
-class Cancellation(Input):
+class UnitsIn(Input):
+    order_item_id: UUID
+    quantity: Annotated[int, Field(ge=1, strict=True)]
+
+
+def summed(items: list[UnitsIn]) -> list[Units]:
+    """Units of one line that are named twice count together."""
+    quantities: dict[UUID, int] = {}
+    for item in items:
+        quantities[item.order_item_id] = quantities.get(item.order_item_id, 0) + item.quantity
+    return [Units(order_line_id=line, quantity=quantity) for line, quantity in quantities.items()]
+
+
+class CancelIn(Input):
     reason: Annotated[str, Field(min_length=1, max_length=200)]
+    items: Annotated[list[UnitsIn], Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="Which units are not wanted any more; the whole order when this is left out"
+    )
 
 
 GuestsCart = Annotated[
@@ -201,25 +222,65 @@ class OrderController(Controller):
         "/{order_id:uuid}/cancel",
         status_code=200,
         summary="Cancel an order",
-        responses=refuses("unauthenticated", "not_found", "order_not_cancellable"),
+        responses=refuses(
+            "unauthenticated", "not_found", "order_not_cancellable", "units_not_cancellable", "idempotency_key_reused"
+        ),
     )
     async def cancel(
         self,
         order_id: UUID,
-        data: Cancellation,
+        data: CancelIn,
+        request: Request[Any, Any, Any],
         caller: Caller,
         resources: Resources,
         stories: Stories,
         cart: GuestsCart,
-    ) -> OrderOut:
-        """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once."""
-        await visible_order(resources, order_id, caller, cart)
+        idempotency_key: Key,
+    ) -> Response[OrderOut]:
+        """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once.
+
+        With `items`, only those units are cancelled, also when others have been shipped: their goods go back, and less
+        is captured. Without an `Idempotency-Key`, sending that twice cancels twice as many.
+        """
+        order = await visible_order(resources, order_id, caller, cart)
         actor = caller.name if caller.is_signed_in else "guest"
         reason = CancelReason.OPERATOR if caller.is_staff else CancelReason.CUSTOMER
         async with resources.autocommit() as session:
             note_id = await audit_log.note(session, actor, "cancel", order_id=order_id, words=data.reason)
-        await stories.cancel_order(order_id, AskToCancel(reason=reason, actor=actor, note_id=note_id))
-        return await visible_order(resources, order_id, caller, cart)
+        headers: dict[str, str] = {}
+        if data.items is None:
+            await stories.cancel_order(order_id, AskToCancel(reason=reason, actor=actor, note_id=note_id))
+        elif order.status is OrderStatus.PENDING:
+            raise Refusal(
+                "order_not_cancellable",
+                "Single units can be cancelled once the order is confirmed.",
+                current_status=order.status,
+            )
+        else:
+            wish = CancellationWish(
+                cancellation_id=new_id(),
+                order_id=order_id,
+                reason=data.reason,
+                actor=actor,
+                caller=caller_key(caller, request),
+                key=idempotency_key,
+                request_hash=fingerprint(data, order_id),
+            )
+            async with resources.sessions.begin() as session:
+                known = await cancellations.take_in(session, wish)
+            if known.id != wish.cancellation_id:
+                headers["Idempotency-Replayed"] = "true"
+            if known.done_at is None:
+                await stories.cancel_units(
+                    CancelUnits(
+                        order_id=order_id,
+                        cancellation_id=known.id,
+                        actor=actor,
+                        items=summed(data.items),
+                        note_id=note_id,
+                    )
+                )
+        return Response(await visible_order(resources, order_id, caller, cart), headers=headers)
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:

@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from api.auth import Caller, staff
 from api.errors import refuses
 from api.idempotency import Key, caller_key, fingerprint
-from api.operators import UnitsIn, summed
-from api.orders import RefundOut, visible_order
+from api.orders import RefundOut, UnitsIn, summed, visible_order
 from api.schemas import Amount, Input
 from api.stories import Stories
 from db import audit_log, refunds

@@ -33,6 +33,7 @@ from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
 from domain.refunds import RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
+from domain.shipping import CancelUnits
 from workflows import names
 from workflows.checkout import Checkout
 from workflows.goods_return import Return
@@ -209,8 +210,26 @@ class Stories:
             if await self._status_of(order_id) is not OrderStatus.CANCELLED:
                 raise
 
-    async def ask(self, order_id: UUID, update: str, request: Any, *, result_type: type[Result]) -> Result:
+    async def cancel_units(self, request: CancelUnits) -> None:
+        """Cancel some units of the order; content when the whole order is cancelled."""
+        try:
+            await self.ask(
+                request.order_id,
+                "cancel_units",
+                request,
+                result_type=dict,
+                update_id=str(request.cancellation_id),
+            )
+        except Refusal:
+            if await self._status_of(request.order_id) is not OrderStatus.CANCELLED:
+                raise
+
+    async def ask(
+        self, order_id: UUID, update: str, request: Any, *, result_type: type[Result], update_id: str | None = None
+    ) -> Result:
         """Have the order's workflow do something, and wait for it; its refusals become the API's.
+
+        Questions with the same ``update_id`` are one question.
 
         A confirmed order rests at its Checkout until somebody asks for what only a Fulfillment can do. Then it changes
         hands, and for that moment the question is repeated.
@@ -220,7 +239,7 @@ class Stories:
         is_told_to_hand_over = False
         while True:
             try:
-                return await self._asked(handle.execute_update(update, request, result_type=result_type))
+                return await self._asked(handle.execute_update(update, request, id=update_id, result_type=result_type))
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
@@ -260,7 +279,9 @@ class Stories:
         """Why an order whose workflow has ended cannot be changed any more."""
         status = await self._status_of(order_id)
         return Refusal(
-            "order_not_cancellable" if update == "cancel" else "order_transition_not_allowed",
+            "order_not_cancellable"
+            if update.startswith("cancel") and update != "cancel_shipment"
+            else "order_transition_not_allowed",
             f"An order that is {status} cannot be changed any more.",
             current_status=str(status),
         )

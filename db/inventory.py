@@ -183,6 +183,45 @@ RELEASE_STOCK = text(
 )
 
 
+async def release_units(session: AsyncSession, order_id: UUID, units: Mapping[UUID, int], *, actor: str) -> None:
+    """Give back some of the units that the order holds."""
+    released = await session.execute(
+        RELEASE_UNITS,
+        {"order_id": order_id, "variants": list(units), "quantities": list(units.values()), "actor": actor},
+    )
+    if released.scalar_one() != len(units):
+        raise AssertionError(f"order {order_id} gives back units that it does not hold")
+
+
+RELEASE_UNITS = text(
+    """
+    WITH units AS (
+        SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS units (variant_id, quantity)
+        ORDER BY variant_id
+    ), given_back AS (
+        UPDATE stock_holds SET released = stock_holds.released + units.quantity
+        FROM units
+        WHERE stock_holds.order_id = :order_id AND stock_holds.variant_id = units.variant_id
+          AND stock_holds.quantity - stock_holds.shipped - stock_holds.released >= units.quantity
+        RETURNING stock_holds.variant_id, stock_holds.location, units.quantity
+    ), locked AS (
+        SELECT stock.variant_id, stock.location, given_back.quantity
+        FROM stock JOIN given_back ON stock.variant_id = given_back.variant_id AND stock.location = given_back.location
+        ORDER BY stock.variant_id
+        FOR UPDATE OF stock
+    ), freed AS (
+        UPDATE stock SET reserved = stock.reserved - locked.quantity
+        FROM locked
+        WHERE stock.variant_id = locked.variant_id AND stock.location = locked.location
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
+        SELECT variant_id, location, 0, -quantity, 'cancelled', :order_id, :actor FROM given_back
+    )
+    SELECT count(*) FROM given_back
+    """
+)
+
+
 async def ship(session: AsyncSession, order_id: UUID, parcel: Mapping[UUID, int], *, actor: str) -> None:
     """Take the parcel's units, which the order holds, out of the stock."""
     shipped = await session.execute(

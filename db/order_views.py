@@ -53,6 +53,7 @@ _ORDERS = """
         SELECT jsonb_agg(jsonb_build_object(
                    'id', order_lines.id, 'variant_id', order_lines.variant_id, 'sku', order_lines.sku,
                    'name', order_lines.name, 'quantity', order_lines.quantity,
+                   'cancelled_quantity', order_lines.cancelled,
                    'unit_price', order_lines.unit_price, 'line_total', order_lines.line_total
                ) ORDER BY order_lines.position) AS items
         FROM order_lines WHERE order_lines.order_id = orders.id

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db import carts, checkouts, concerns, inventory, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
+from domain.money import Money
 from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, OrderStatus, check_move
 from domain.payments import PaymentStatus
+from domain.pricing import Totals
 from domain.shipping import OrderFulfillmentStatus
 
 
@@ -74,9 +76,12 @@ class OrderLine(Base):
     quantity: Mapped[int]
     unit_price: Mapped[int] = mapped_column(BigInteger)
     line_total: Mapped[int] = mapped_column(BigInteger)
+    cancelled: Mapped[int] = mapped_column(server_default=text("0"))
+    """Units that were given up before they were sent."""
 
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("cancelled BETWEEN 0 AND quantity", name="cancelled_within_ordered"),
         CheckConstraint("line_total = unit_price * quantity", name="line_total_adds_up"),
     )
 
@@ -281,6 +286,15 @@ async def _existing(session: AsyncSession, order_id: UUID) -> Order:
     if order is None:
         raise Refusal("not_found", "There is no such order.")
     return order
+
+
+def totals_of(order: Order) -> Totals:
+    return Totals(
+        subtotal=Money(order.subtotal, order.currency),
+        discount=Money(order.discount, order.currency),
+        shipping=Money(order.shipping, order.currency),
+        tax=Money(order.tax, order.currency),
+    )
 
 
 def state_of(order: Order) -> OrderState:

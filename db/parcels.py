@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import inventory, payments
-from db.orders import Order, locked, record
+from db.orders import Order, locked, record, totals_of
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
@@ -43,6 +43,7 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
             "These units are not waiting to be shipped.",
             items=[{"order_item_id": str(line), "available": quantity} for line, quantity in waiting.items()],
         )
+    await forget_charges(session, order.id)
     session.add(Fulfillment(id=request.fulfillment_id, order_id=order.id))
     await session.flush()
     await session.execute(
@@ -65,7 +66,10 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
 
 
 async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
-    """What must be captured before this parcel may leave, decided once; refuses a parcel that is not pending."""
+    """What must be captured before this parcel may leave, decided once; refuses a parcel that is not pending.
+
+    Whether it is the last one may change while its capture is refused and others leave.
+    """
     order = await _open_order(session, request.order_id)
     parcel = await _parcel(session, request.order_id, request.fulfillment_id)
     if parcel.status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED):
@@ -73,17 +77,15 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
             amount=Money(parcel.charge or 0, order.currency), is_final=parcel.is_last, is_shipped=True
         )
     _check_parcel(parcel, FulfillmentStatus.PENDING)
+    parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
     if parcel.charge is None:
-        contents = await _contents(session, parcel.id)
-        parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
+        money = (await session.execute(UNSENT, {"order_id": order.id, "parcel": parcel.id})).one()
         parcel.charge = amount_to_capture(
-            goods=Money(await _value_of(session, contents), order.currency),
-            shipping_costs=Money(order.shipping + order.tax - order.discount, order.currency),
-            total=Money(order.total, order.currency),
-            captured=Money(await _charged(session, order.id), order.currency),
-            is_last=parcel.is_last,
+            totals=totals_of(order),
+            unsent=Money(order.subtotal - money.sent, order.currency),
+            captured=Money(money.charged, order.currency),
         ).minor
-        await session.flush()
+    await session.flush()
     return ShipmentCharge(amount=Money(parcel.charge, order.currency), is_final=parcel.is_last, is_shipped=False)
 
 
@@ -97,9 +99,10 @@ async def ship(session: AsyncSession, request: ShipParcel) -> ShipmentState:
     parcel.status, parcel.shipped_at = FulfillmentStatus.SHIPPED, func.now()
     parcel.carrier, parcel.tracking_number = request.carrier, request.tracking_number
     await inventory.ship(session, order.id, await _variants(session, parcel.id), actor=request.actor)
-    order.payment_status = await payments.captured(session, order.id, parcel.charge or 0)
+    order.payment_status = await payments.captured(session, order.id, parcel.charge or 0, is_final=parcel.is_last)
     await session.flush()
-    await _follow_the_parcels(session, order, request.actor, "fulfillment.shipped", parcel)
+    await _tell(session, parcel, "fulfillment.shipped", request.actor)
+    await follow(session, order, request.actor)
     return await _state(session, order, parcel)
 
 
@@ -111,7 +114,8 @@ async def deliver(session: AsyncSession, request: MoveParcel) -> ShipmentState:
     _check_parcel(parcel, FulfillmentStatus.SHIPPED)
     parcel.status, parcel.delivered_at = FulfillmentStatus.DELIVERED, func.now()
     await session.flush()
-    await _follow_the_parcels(session, order, request.actor, "fulfillment.delivered", parcel)
+    await _tell(session, parcel, "fulfillment.delivered", request.actor)
+    await follow(session, order, request.actor)
     return await _state(session, order, parcel)
 
 
@@ -122,10 +126,27 @@ async def cancel(session: AsyncSession, request: MoveParcel) -> ShipmentState:
     if parcel.status == FulfillmentStatus.CANCELLED:
         return await _state(session, order, parcel)
     _check_parcel(parcel, FulfillmentStatus.PENDING)
+    await unpack(session, parcel, request.actor)
+    await forget_charges(session, order.id)
+    return await _state(session, order, parcel)
+
+
+async def unpack(session: AsyncSession, parcel: Fulfillment, actor: str) -> None:
     parcel.status = FulfillmentStatus.CANCELLED
     await session.flush()
-    await record(session, order.id, "fulfillment.cancelled", actor=request.actor, data={"fulfillment_id": parcel.id})
-    return await _state(session, order, parcel)
+    await record(session, parcel.order_id, "fulfillment.cancelled", actor=actor, data={"fulfillment_id": parcel.id})
+
+
+async def forget_charges(session: AsyncSession, order_id: UUID) -> None:
+    """What a parcel costs, and whether it is the last one, is decided anew when the order's other units have changed.
+
+    Only a parcel whose capture was refused has a charge and is still here.
+    """
+    await session.execute(
+        update(Fulfillment)
+        .where(Fulfillment.order_id == order_id, Fulfillment.status == FulfillmentStatus.PENDING)
+        .values(charge=None, is_last=False)
+    )
 
 
 async def waiting_units(session: AsyncSession, order_id: UUID) -> dict[UUID, int]:
@@ -136,7 +157,8 @@ async def waiting_units(session: AsyncSession, order_id: UUID) -> dict[UUID, int
 
 WAITING_UNITS = text(
     """
-    SELECT order_lines.id, order_lines.quantity - coalesce(sum(packed.quantity), 0)::int AS waiting
+    SELECT order_lines.id,
+           order_lines.quantity - order_lines.cancelled - coalesce(sum(packed.quantity), 0)::int AS waiting
     FROM order_lines LEFT JOIN (
         SELECT fulfillment_items.order_line_id, fulfillment_items.quantity
         FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
@@ -144,23 +166,24 @@ WAITING_UNITS = text(
     ) AS packed ON packed.order_line_id = order_lines.id
     WHERE order_lines.order_id = :order_id
     GROUP BY order_lines.id
-    HAVING order_lines.quantity > coalesce(sum(packed.quantity), 0)
+    HAVING order_lines.quantity - order_lines.cancelled > coalesce(sum(packed.quantity), 0)
     ORDER BY order_lines.position
     """
 )
 
 
-async def _follow_the_parcels(
-    session: AsyncSession, order: Order, actor: str, happened: str, parcel: Fulfillment
-) -> None:
-    """Move the order as far as its parcels are, and write both into the timeline."""
+async def _tell(session: AsyncSession, parcel: Fulfillment, happened: str, actor: str) -> None:
     await record(
         session,
-        order.id,
+        parcel.order_id,
         happened,
         actor=actor,
         data={"fulfillment_id": parcel.id, "carrier": parcel.carrier, "tracking_number": parcel.tracking_number},
     )
+
+
+async def follow(session: AsyncSession, order: Order, actor: str) -> None:
+    """Move the order as far as its parcels are."""
     progress = (await session.execute(PROGRESS, {"order_id": order.id})).one()
     before = OrderStatus(order.status)
     if progress.delivered == progress.ordered:
@@ -171,7 +194,10 @@ async def _follow_the_parcels(
             OrderFulfillmentStatus.PARTIALLY_DELIVERED if progress.delivered else OrderFulfillmentStatus.SHIPPED
         )
     else:
-        order.fulfillment_status, after = OrderFulfillmentStatus.PARTIALLY_SHIPPED, before
+        after = before
+        order.fulfillment_status = (
+            OrderFulfillmentStatus.PARTIALLY_SHIPPED if progress.shipped else OrderFulfillmentStatus.UNFULFILLED
+        )
     order.updated_at = func.now()
     if after != before:
         check_move(before, after)
@@ -183,7 +209,7 @@ async def _follow_the_parcels(
 
 PROGRESS = text(
     """
-    SELECT (SELECT sum(quantity) FROM order_lines WHERE order_id = :order_id) AS ordered,
+    SELECT (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id) AS ordered,
            coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status IN ('shipped', 'delivered')), 0)
                AS shipped,
            coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status = 'delivered'), 0) AS delivered
@@ -239,21 +265,20 @@ async def _variants(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID
     return {row.variant_id: row.quantity for row in rows}
 
 
-async def _value_of(session: AsyncSession, contents: Mapping[UUID, int]) -> int:
-    rows = await session.execute(
-        text("SELECT id, unit_price FROM order_lines WHERE id = ANY(:lines)"), {"lines": list(contents)}
-    )
-    return sum(row.unit_price * contents[row.id] for row in rows)
-
-
-async def _charged(session: AsyncSession, order_id: UUID) -> int:
-    """What the order's other parcels capture, also those whose capture is still on its way."""
-    charged = await session.scalar(
-        select(func.coalesce(func.sum(Fulfillment.charge), 0)).where(
-            Fulfillment.order_id == order_id, Fulfillment.status != FulfillmentStatus.CANCELLED
-        )
-    )
-    return int(charged or 0)
+UNSENT = text(
+    """
+    SELECT coalesce(sum(goods.price) FILTER (WHERE parcels.charge IS NOT NULL OR parcels.id = :parcel), 0)::bigint
+               AS sent,
+           coalesce(sum(parcels.charge) FILTER (WHERE parcels.id <> :parcel), 0)::bigint AS charged
+    FROM fulfillments AS parcels CROSS JOIN LATERAL (
+        SELECT sum(order_lines.unit_price * fulfillment_items.quantity) AS price
+        FROM fulfillment_items JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
+        WHERE fulfillment_items.fulfillment_id = parcels.id
+    ) AS goods
+    WHERE parcels.order_id = :order_id AND parcels.status <> 'cancelled'
+    """
+)
+"""What has been sent once this parcel has left, and what the others capture: also those whose capture is on its way."""
 
 
 async def _leaves_nothing_behind(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> bool:

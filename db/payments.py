@@ -76,14 +76,28 @@ async def requires_action(
     )
 
 
-async def captured(session: AsyncSession, order_id: UUID, amount: int) -> PaymentStatus:
+async def captured(session: AsyncSession, order_id: UUID, amount: int, *, is_final: bool) -> PaymentStatus:
     """Count what a parcel's capture took. ``authorized`` remains as the status while more can be captured."""
     payment = await _of(session, order_id)
     payment.captured += amount
-    if payment.captured == payment.amount:
+    if is_final and payment.status == PaymentStatus.AUTHORIZED:
         payment.status = PaymentStatus.CAPTURED
     payment.updated_at = func.now()
     await session.flush()
+    return PaymentStatus(payment.status)
+
+
+async def released(session: AsyncSession, order_id: UUID) -> PaymentStatus:
+    """Nothing more will be captured; repeats, and what was refunded since, change nothing."""
+    await session.execute(text("SELECT FROM orders WHERE id = :id FOR UPDATE"), {"id": order_id})  # as refunds lock
+    payment = await _of(session, order_id)
+    if payment.status == PaymentStatus.AUTHORIZED:
+        payment.status, payment.updated_at = PaymentStatus.CAPTURED, func.now()
+        await session.execute(
+            text("UPDATE orders SET payment_status = :status, updated_at = now() WHERE id = :id"),
+            {"status": payment.status, "id": order_id},
+        )
+        await session.flush()
     return PaymentStatus(payment.status)
 
 

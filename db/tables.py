@@ -2,6 +2,7 @@
 
 from db import (
     audit_log,
+    cancellations,
     carts,
     catalog,
     checkouts,
@@ -22,6 +23,7 @@ metadata = Base.metadata
 
 __all__ = [
     "audit_log",
+    "cancellations",
     "carts",
     "catalog",
     "checkouts",

@@ -61,6 +61,11 @@ class CancelReason(StrEnum):
     NOT_STARTED = "not_started"
     """The workflow engine was away for as long as the goods could be held."""
 
+    @classmethod
+    def of(cls, actor: str) -> "CancelReason":
+        """Why an order is cancelled by somebody whose own words stand elsewhere."""
+        return cls.OPERATOR if actor.partition(":")[0] in ("operator", "admin") else cls.CUSTOMER
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:

@@ -97,6 +97,20 @@ class PaymentCapture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleasePayment:
+    """Nothing more will be captured: the provider frees what the card still holds."""
+
+    payment_id: UUID
+    order_id: UUID
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentReleased:
+    payment_status: PaymentStatus
+
+
+@dataclass(frozen=True, kw_only=True)
 class GiveMoneyBack:
     """Undo an authorisation whatever became of it: asked for and unanswered, held, or already captured."""
 

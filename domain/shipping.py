@@ -6,6 +6,8 @@ from uuid import UUID
 
 from domain.money import Money
 from domain.orders import OrderStatus
+from domain.payments import PaymentStatus
+from domain.pricing import Totals
 
 
 class FulfillmentStatus(StrEnum):
@@ -97,18 +99,43 @@ class ShipmentState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CancelUnits:
+    """Some units of an order are not wanted any more."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    actor: str
+    items: list[Units]
+    note_id: UUID | None = None
+    """Where the shop keeps the words in which it was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitsCancelled:
+    is_everything: bool
+    """It is the whole order that is not wanted, of which nothing was sent: nothing was done, cancel the order."""
+    order_status: OrderStatus
+    payment_status: PaymentStatus
+    open_units: int
+    """Units of the order that no parcel carries yet."""
+    unpacked: list[UUID]
+    """Parcels that were opened to get at the units, now or before."""
+    is_complete: bool
+    """No parcel is to leave any more, so what the card still holds is not wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoveParcel:
     order_id: UUID
     fulfillment_id: UUID
     actor: str
 
 
-def amount_to_capture(*, goods: Money, shipping_costs: Money, total: Money, captured: Money, is_last: bool) -> Money:
-    """What a parcel costs the card: its goods, the shipping costs with the first parcel, all the rest with the last.
+def amount_to_capture(*, totals: Totals, unsent: Money, captured: Money) -> Money:
+    """What a parcel costs the card: what the customer owes once it has left, less what was captured before.
 
-    What parcels capture therefore always adds up to the order's total, to the cent.
+    Owed is the total without the share of the goods that have not been sent (``unsent``, by their price): so the costs
+    of shipping go with the first parcel, what parcels capture adds up to the total less what the cancelled units were
+    worth, to the cent, and a parcel that is sent again costs nothing again.
     """
-    if is_last:
-        return total - captured
-    due = goods if captured.minor else goods + shipping_costs
-    return min(due, total - captured)
+    return max(totals.total - totals.paid_for(unsent) - captured, Money.zero(captured.currency))

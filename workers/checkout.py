@@ -10,5 +10,12 @@ def build(resources: Resources) -> Duty:
     orders = OrderActivities(resources.sessions, provider=resources.payments.name)
     return Duty(
         workflows=[Checkout],
-        activities=[orders.place, orders.await_customer, orders.confirm, orders.cancel, orders.attend],
+        activities=[
+            orders.place,
+            orders.await_customer,
+            orders.confirm,
+            orders.cancel,
+            orders.cancel_units,
+            orders.attend,
+        ],
     )

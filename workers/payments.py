@@ -17,6 +17,7 @@ def build(resources: Resources) -> Duty:
             payments.authorize,
             payments.look_up,
             payments.capture,
+            payments.release,
             payments.give_back,
             refunds.pay_back,
             refunds.settle,

@@ -21,8 +21,9 @@ from domain.orders import (
     OrderStatus,
     Resolve,
 )
-from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus
+from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, ReleasePayment
 from domain.shipping import (
+    CancelUnits,
     FulfillOrder,
     MoveParcel,
     PlannedShipment,
@@ -103,17 +104,19 @@ class Fulfillment:
             if not charge.is_shipped:
                 await self._capture(request, charge)
             self._has_shipped = True
-            return self._follow(await shipping.ship(request))
+            return self._follow_parcel(await shipping.ship(request))
 
     @workflow.update(description="The parcel arrived")
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         async with self._one_at_a_time:
-            return self._follow(await shipping.deliver(request))
+            return self._follow_parcel(await shipping.deliver(request))
 
     @workflow.update(description="The parcel will not leave; its units wait for another one")
     async def cancel_shipment(self, request: MoveParcel) -> ShipmentState:
         async with self._one_at_a_time:
-            return self._follow(await shipping.cancel(request))
+            unpacked = await shipping.cancel(request)
+            await self._need_no_capture_of([request.fulfillment_id])
+            return self._follow_parcel(unpacked)
 
     @workflow.update(description="Money and goods back, order cancelled; only while nothing was shipped")
     async def cancel(self, request: AskToCancel) -> OrderState:
@@ -123,14 +126,44 @@ class Fulfillment:
     def _may_be_cancelled(self, request: AskToCancel) -> None:
         self._check_nothing_shipped()
 
+    @workflow.update(description="Some units are not wanted any more; only those that have not left")
+    async def cancel_units(self, request: CancelUnits) -> OrderState:
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            cancelled = await orders.cancel_units(request)
+            if cancelled.is_everything:
+                return await self._cancel(
+                    AskToCancel(reason=CancelReason.of(request.actor), actor=request.actor, note_id=request.note_id)
+                )
+            await self._need_no_capture_of(cancelled.unpacked)
+            payment = cancelled.payment_status
+            if cancelled.is_complete:
+                payment = await self._free_the_rest()
+            self._follow(cancelled.order_status, cancelled.open_units)
+            return OrderState(order_id=request.order_id, status=cancelled.order_status, payment_status=payment)
+
+    async def _free_the_rest(self) -> PaymentStatus:
+        released = await payments.release(
+            ReleasePayment(
+                payment_id=self._request.payment_id,
+                order_id=self._request.order_id,
+                key=f"order/{self._request.order_id}/release",
+            ),
+            summary="free what is still held",
+        )
+        return released.payment_status
+
     async def _cancel_unless_shipped(self, request: AskToCancel) -> OrderState:
         async with self._one_at_a_time:
             self._check_nothing_shipped()
-            state = await self._undo_the_order(request)
-            self._status = state.status
-            self._note(state.status, state.payment_status)
-            self._describe()
-            return state
+            return await self._cancel(request)
+
+    async def _cancel(self, request: AskToCancel) -> OrderState:
+        state = await self._undo_the_order(request)
+        self._status = state.status
+        self._note(state.status, state.payment_status)
+        self._describe()
+        return state
 
     async def _undo_the_order(self, request: AskToCancel) -> OrderState:
         workflow.set_current_details(f"Order {self._request.order_number}: giving money and goods back.")
@@ -159,7 +192,9 @@ class Fulfillment:
 
     async def _capture(self, request: ShipParcel, charge: ShipmentCharge) -> None:
         if charge.amount.minor == 0:
-            return
+            if charge.is_final:
+                await self._free_the_rest()
+            return await self._need_no_capture_of([request.fulfillment_id])
         parcel = request.fulfillment_id
         capture = await payments.capture(
             CapturePayment(
@@ -171,10 +206,7 @@ class Fulfillment:
             summary=f"capture {charge.amount}",
         )
         if capture.is_captured:
-            self._refused.pop(parcel, None)
-            if not self._refused:
-                await self._concerns.settle(Concern.CAPTURE_REFUSED)
-            return
+            return await self._need_no_capture_of([parcel])
         self._refused[parcel] = request
         self._captures_refused[parcel] += 1
         why = f"the provider refuses to capture {charge.amount}: {capture.refusal}"
@@ -186,6 +218,13 @@ class Fulfillment:
             type="capture_refused",
             non_retryable=True,
         )
+
+    async def _need_no_capture_of(self, parcels: list[UUID]) -> None:
+        """They are paid for, or will not leave: nobody has to decide about them any more."""
+        for parcel in parcels:
+            self._refused.pop(parcel, None)
+        if not self._refused:
+            await self._concerns.settle(Concern.CAPTURE_REFUSED)
 
     def _capture_key(self, parcel: UUID) -> str:
         """One key a wish: a lost answer is asked for with the same, a wish after a refusal is a new one."""
@@ -234,13 +273,15 @@ class Fulfillment:
                 type="order_not_cancellable",
             )
 
-    def _follow(self, state: ShipmentState) -> ShipmentState:
-        if state.order_status is not self._status:
-            payment = PaymentStatus.CAPTURED if state.order_status is OrderStatus.SHIPPED else None
-            self._note(state.order_status, payment)
-        self._status, self._waiting_units = state.order_status, state.open_units
-        self._describe()
+    def _follow_parcel(self, state: ShipmentState) -> ShipmentState:
+        self._follow(state.order_status, state.open_units)
         return state
+
+    def _follow(self, order: OrderStatus, waiting_units: int) -> None:
+        if order is not self._status:
+            self._note(order, PaymentStatus.CAPTURED if order is OrderStatus.SHIPPED else None)
+        self._status, self._waiting_units = order, waiting_units
+        self._describe()
 
     def _note(self, order: OrderStatus, payment: PaymentStatus | None) -> None:
         changes: list[SearchAttributeUpdate[Any]] = [

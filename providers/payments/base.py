@@ -12,6 +12,7 @@ from domain.payments import (
     PaymentCapture,
     PaymentGivenBack,
     ProviderEvent,
+    ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
 
@@ -40,6 +41,9 @@ class PaymentProvider(Protocol):
 
     async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
         """Take reserved money."""
+
+    async def release(self, request: ReleasePayment, reference: str) -> None:
+        """Free what is still held; content when that is nothing. What was taken stays taken."""
 
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         """Release what is reserved, refund what was taken; content when there is neither."""

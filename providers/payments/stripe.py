@@ -20,6 +20,7 @@ from domain.payments import (
     PaymentCapture,
     PaymentGivenBack,
     ProviderEvent,
+    ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
 from providers.payments.base import OutcomeUnknown, WebhookForged
@@ -85,16 +86,28 @@ class StripePayments:
             return PaymentCapture(is_captured=False, refusal=_why(refused))
         return PaymentCapture(is_captured=True)
 
+    async def release(self, request: ReleasePayment, reference: str) -> None:
+        with unanswered_is_unknown():
+            intent = await self._intents.retrieve_async(reference)
+            if intent.status != "requires_capture":
+                return
+            if intent.amount_received:
+                await self._close(intent, request.key)
+            else:
+                await self._intents.cancel_async(intent.id, {}, {"idempotency_key": request.key})
+
+    async def _close(self, intent: PaymentIntent, key: str) -> PaymentIntent:
+        """End a payment of which some was captured; this frees the rest."""
+        return await self._intents.capture_async(
+            intent.id, {"amount_to_capture": 0, "final_capture": True}, {"idempotency_key": key}
+        )
+
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         with unanswered_is_unknown():
             intent = await self._known_intent(request)
             if intent.status == "requires_capture" and intent.amount_received:
-                # Only a payment of which nothing more is captured can be refunded; this frees the rest.
-                intent = await self._intents.capture_async(
-                    intent.id,
-                    {"amount_to_capture": 0, "final_capture": True},
-                    {"idempotency_key": f"{request.authorize_key}/close"},
-                )
+                # Only a payment of which nothing more is captured can be refunded.
+                intent = await self._close(intent, f"{request.authorize_key}/close")
             if intent.status == "succeeded":
                 await self._refunds.create_async(
                     {"payment_intent": intent.id}, {"idempotency_key": f"{request.authorize_key}/refund"}

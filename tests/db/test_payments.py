@@ -132,9 +132,9 @@ async def test_captures_of_several_parcels_add_up_to_a_captured_payment(resource
     order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
 
     async with resources.sessions.begin() as session:
-        assert await payments.captured(session, order.order_id, 1000) is PaymentStatus.AUTHORIZED
+        assert await payments.captured(session, order.order_id, 1000, is_final=False) is PaymentStatus.AUTHORIZED
     async with resources.sessions.begin() as session:
-        assert await payments.captured(session, order.order_id, 499) is PaymentStatus.CAPTURED
+        assert await payments.captured(session, order.order_id, 499, is_final=True) is PaymentStatus.CAPTURED
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,12 @@ from domain.payments import (
     PaymentAuthorization,
     PaymentCapture,
     PaymentGivenBack,
+    PaymentReleased,
     PaymentStatus,
+    ReleasePayment,
 )
 from domain.shipping import (
+    CancelUnits,
     FulfillmentStatus,
     FulfillOrder,
     MoveParcel,
@@ -46,6 +49,7 @@ from domain.shipping import (
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
+    UnitsCancelled,
 )
 from workers.run import workflow_runner
 from workflows.checkout import Checkout
@@ -83,6 +87,7 @@ class Shop:
         self.held = 0
         self.captured = 0
         self.refunded = 0
+        self.cancelled_units = 0
         self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
         self._behaviours: dict[str, Callable[[Any], Awaitable[Any]]] = {}
 
@@ -149,6 +154,25 @@ class Shop:
             self.order, self.is_stock_reserved = OrderStatus.CANCELLED, False
         return self._state(request.order_id, PaymentStatus.VOIDED)
 
+    @orders.cancel_units.performed_by
+    async def cancel_units(self, request: CancelUnits) -> UnitsCancelled:
+        return await self._perform(orders.cancel_units, request, self.usually_cancel_units)
+
+    async def usually_cancel_units(self, request: CancelUnits) -> UnitsCancelled:
+        units = sum(item.quantity for item in request.items)
+        is_everything = units == UNITS and not self.parcels
+        if not is_everything:
+            self.cancelled_units += units
+            self._follow()
+        return UnitsCancelled(
+            is_everything=is_everything,
+            order_status=self.order or OrderStatus.CONFIRMED,
+            payment_status=PaymentStatus.AUTHORIZED,
+            open_units=self._open_units,
+            unpacked=[parcel for parcel, (status, _) in self.parcels.items() if status == FulfillmentStatus.CANCELLED],
+            is_complete=self.order in (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+        )
+
     @orders.attend.performed_by
     async def attend(self, request: OrderAttention) -> OrderState:
         return await self._perform(orders.attend, request, self.usually_attend)
@@ -184,6 +208,14 @@ class Shop:
         self.captured += request.amount.minor
         self.held = 0 if request.is_final else self.held - request.amount.minor
         return PaymentCapture(is_captured=True)
+
+    @payments.release.performed_by
+    async def release(self, request: ReleasePayment) -> PaymentReleased:
+        return await self._perform(payments.release, request, self.usually_release)
+
+    async def usually_release(self, request: ReleasePayment) -> PaymentReleased:
+        self.held = 0
+        return PaymentReleased(payment_status=PaymentStatus.CAPTURED)
 
     @payments.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
@@ -241,21 +273,25 @@ class Shop:
 
     @property
     def _open_units(self) -> int:
-        return UNITS - sum(units for status, units in self.parcels.values() if status != FulfillmentStatus.CANCELLED)
+        packed = sum(units for status, units in self.parcels.values() if status != FulfillmentStatus.CANCELLED)
+        return UNITS - self.cancelled_units - packed
 
     def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
         self.parcels[parcel] = (to, self.parcels[parcel][1])
-        moved = [status for status, _ in self.parcels.values() if status != FulfillmentStatus.CANCELLED]
-        if self._open_units == 0 and set(moved) == {FulfillmentStatus.DELIVERED}:
-            self.order = OrderStatus.DELIVERED
-        elif self._open_units == 0 and FulfillmentStatus.PENDING not in moved:
-            self.order = OrderStatus.SHIPPED
+        self._follow()
         return ShipmentState(
             fulfillment_id=parcel,
             status=to,
             order_status=self.order or OrderStatus.CONFIRMED,
             open_units=self._open_units,
         )
+
+    def _follow(self) -> None:
+        moved = [status for status, _ in self.parcels.values() if status != FulfillmentStatus.CANCELLED]
+        if self._open_units == 0 and set(moved) == {FulfillmentStatus.DELIVERED}:
+            self.order = OrderStatus.DELIVERED
+        elif self._open_units == 0 and FulfillmentStatus.PENDING not in moved:
+            self.order = OrderStatus.SHIPPED
 
     # --- stories -------------------------------------------------------------------------------------------------
 
@@ -275,8 +311,11 @@ class Shop:
 
     def duties(self) -> dict[Queue, tuple[type, list[Callable[..., Any]]]]:
         return {
-            Queue.CHECKOUT: (Checkout, [self.place, self.await_customer, self.confirm, self.cancel, self.attend]),
-            Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.give_back]),
+            Queue.CHECKOUT: (
+                Checkout,
+                [self.place, self.await_customer, self.confirm, self.cancel, self.cancel_units, self.attend],
+            ),
+            Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.release, self.give_back]),
             Queue.FULFILLMENT: (
                 Fulfillment,
                 [self.plan, self.charge, self.ship, self.deliver, self.cancel_parcel],

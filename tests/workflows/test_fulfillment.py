@@ -1,6 +1,7 @@
 """From a confirmed order to the customer's door, or to its cancellation; and payments that wait for their customer."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -12,8 +13,17 @@ from temporalio.exceptions import ApplicationError
 from domain.attention import Concern, Decision
 from domain.money import Money
 from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus, Resolve
-from domain.payments import CapturePayment, GiveMoneyBack, MoneyBack, PaymentCapture, PaymentStatus
+from domain.payments import (
+    CapturePayment,
+    GiveMoneyBack,
+    MoneyBack,
+    PaymentCapture,
+    PaymentReleased,
+    PaymentStatus,
+    ReleasePayment,
+)
 from domain.shipping import (
+    CancelUnits,
     FulfillmentStatus,
     FulfillOrder,
     MoveParcel,
@@ -69,6 +79,15 @@ class Desk:
 
     async def cancel(self) -> OrderState:
         return await self.ask("cancel", BY_CUSTOMER, OrderState)
+
+    async def cancel_units(self, units: int) -> OrderState:
+        request = CancelUnits(
+            cancellation_id=uuid4(),
+            order_id=self.request.order_id,
+            actor="customer:1",
+            items=[Units(order_line_id=uuid4(), quantity=units)],
+        )
+        return await self.ask("cancel_units", request, OrderState)
 
     def _move(self, parcel: UUID) -> MoveParcel:
         return MoveParcel(order_id=self.request.order_id, fulfillment_id=parcel, actor="operator:1")
@@ -470,6 +489,106 @@ async def test_a_refund_is_tried_until_it_works_and_only_then_the_order_is_cance
     assert (await desk.cancel()).status is OrderStatus.CANCELLED
     assert tries == 3
     assert desk.shop.is_as_it_was
+
+
+# --- cancelling some units ----------------------------------------------------------------------------------------
+
+
+async def test_units_that_are_cancelled_wait_no_more_and_the_rest_goes_on(desk: Desk) -> None:
+    state = await desk.cancel_units(1)
+
+    assert (state.status, state.payment_status) == (OrderStatus.CONFIRMED, "authorized")
+    assert desk.steps == ["orders.cancel_units"]
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    await desk.deliver(parcel)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+    assert desk.shop.requests(payments.capture)[0].is_final
+    assert desk.shop.requests(payments.release) == []
+
+
+async def test_with_the_last_units_that_are_cancelled_the_rest_of_the_money_is_freed(desk: Desk) -> None:
+    parcel = await desk.pack(1)
+    await desk.ship(parcel)
+    assert desk.shop.held > 0
+
+    state = await desk.cancel_units(2)
+
+    assert (state.status, state.payment_status) == (OrderStatus.SHIPPED, "captured")
+    assert (desk.shop.held, desk.shop.captured) == (0, THIRD.minor)
+    assert desk.shop.requests(payments.release) == [
+        ReleasePayment(
+            payment_id=desk.request.payment_id,
+            order_id=desk.request.order_id,
+            key=f"order/{desk.request.order_id}/release",
+        )
+    ]
+    found = (await desk.order.describe()).typed_search_attributes
+    assert found.get(names.ORDER_STATUS) == OrderStatus.SHIPPED
+    await desk.deliver(parcel)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+async def test_money_that_nobody_wants_any_more_is_freed_until_it_is(desk: Desk) -> None:
+    await desk.ship(await desk.pack(1))
+    desk.shop.when(payments.release, answering(away(), away(), PaymentReleased(payment_status=PaymentStatus.CAPTURED)))
+
+    assert (await desk.cancel_units(2)).payment_status is PaymentStatus.CAPTURED
+    assert len({request.key for request in desk.shop.requests(payments.release)}) == 1
+
+
+async def test_cancelling_every_unit_cancels_the_order(desk: Desk) -> None:
+    state = await desk.cancel_units(3)
+
+    assert state.status is OrderStatus.CANCELLED
+    assert await desk.order.result() == OrderStatus.CANCELLED
+    assert desk.steps == ["orders.cancel_units", "payments.give_back", "orders.cancel"]
+    [cancelled] = desk.shop.requests(orders.cancel)
+    assert (cancelled.reason, cancelled.actor) == ("customer", "customer:1")
+    assert desk.shop.is_as_it_was
+
+
+async def test_units_of_a_cancelled_order_are_not_cancelled_again(desk: Desk) -> None:
+    entered, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Any) -> Any:
+        entered.set()
+        await may_go_on.wait()
+        return await desk.shop.usually_give_back(request)
+
+    desk.shop.when(payments.give_back, slow)
+    cancelling = asyncio.create_task(desk.cancel())
+    await entered.wait()
+    units = asyncio.create_task(refusal(desk.cancel_units(1)))
+    may_go_on.set()
+
+    assert (await cancelling).status is OrderStatus.CANCELLED
+    assert await units == ("order_transition_not_allowed", {"current_status": "cancelled"})
+    assert desk.shop.requests(orders.cancel_units) == []
+
+
+async def test_a_last_parcel_that_costs_nothing_frees_what_is_held(desk: Desk) -> None:
+    async def free(asked: ShipParcel) -> Any:
+        charge = await desk.shop.usually_charge(asked)
+        return replace(charge, amount=Money(0, "USD"))
+
+    desk.shop.when(shipping.charge, free)
+    await desk.ship(await desk.pack())
+
+    assert (desk.shop.held, desk.shop.captured) == (0, 0)
+    assert desk.steps == ["shipping.plan", "shipping.charge", "payments.release", "shipping.ship"]
+
+
+async def test_each_try_after_a_refused_capture_is_a_wish_of_its_own(desk: Desk) -> None:
+    refused = PaymentCapture(is_captured=False, refusal="charge_expired_for_capture")
+    desk.shop.when(payments.capture, answering(refused, refused, PaymentCapture(is_captured=True)))
+    parcel = await desk.pack()
+    for _ in range(2):
+        assert (await refusal(desk.ship(parcel)))[0] == "capture_refused"
+    await desk.ship(parcel)
+
+    key = f"order/{desk.request.order_id}/capture/{parcel}"
+    assert [capture.key for capture in desk.shop.requests(payments.capture)] == [key, f"{key}/2", f"{key}/3"]
 
 
 # --- the story itself ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What a story may ask about orders."""
 
 from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, Placement, PlaceOrder
+from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.names import Queue
 from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
 from workflows.steps.step import Step
@@ -16,6 +17,9 @@ confirm = Step("orders.confirm", ConfirmOrder, OrderState, ONE_TRANSACTION_UNTIL
 
 cancel = Step("orders.cancel", CancelOrder, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Stock back, cart open again, order cancelled; content when there is no order or it is cancelled already."""
+
+cancel_units = Step("orders.cancel_units", CancelUnits, UnitsCancelled, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""Units that have not left are not wanted any more: goods back, parcels that carry them unpacked."""
 
 attend = Step("orders.attend", OrderAttention, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Put the order on the list of those that a person must look at, or take it off."""

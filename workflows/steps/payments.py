@@ -8,6 +8,8 @@ from domain.payments import (
     PaymentAuthorization,
     PaymentCapture,
     PaymentGivenBack,
+    PaymentReleased,
+    ReleasePayment,
 )
 from workflows.names import Queue
 from workflows.steps.patience import ONE_PROVIDER_CALL, UNTIL_DONE
@@ -16,4 +18,6 @@ from workflows.steps.step import Step
 authorize = Step("payments.authorize", AuthorizePayment, PaymentAuthorization, ONE_PROVIDER_CALL, queue=Queue.PAYMENTS)
 look_up = Step("payments.look_up", LookUpPayment, PaymentAuthorization, UNTIL_DONE, queue=Queue.PAYMENTS)
 capture = Step("payments.capture", CapturePayment, PaymentCapture, UNTIL_DONE, queue=Queue.PAYMENTS)
+release = Step("payments.release", ReleasePayment, PaymentReleased, UNTIL_DONE, queue=Queue.PAYMENTS)
+"""Free what the card still holds, because nothing more will be captured."""
 give_back = Step("payments.give_back", GiveMoneyBack, PaymentGivenBack, UNTIL_DONE, queue=Queue.PAYMENTS)

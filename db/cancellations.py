@@ -1,0 +1,235 @@
+"""Units that are given up before they are sent: the goods are free again, and less is captured."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Row, UniqueConstraint, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db import inventory, parcels
+from db.base import Base, Id, Now
+from db.orders import Order, OrderLine, locked, record, totals_of
+from db.shipping import Fulfillment, FulfillmentItem
+from domain.errors import Refusal
+from domain.money import Money
+from domain.orders import OrderStatus
+from domain.payments import PaymentStatus
+from domain.shipping import CancelUnits, FulfillmentStatus, OrderFulfillmentStatus, UnitsCancelled
+
+
+class Cancellation(Base):
+    """Somebody's wish to cancel units of an order; it has come true once it is ``done_at``."""
+
+    __tablename__ = "cancellations"
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    reason: Mapped[str]
+    """In the words of whoever asked; it stays in this table."""
+    actor: Mapped[str]
+    caller: Mapped[str | None]
+    key: Mapped[str | None]
+    """The caller's ``Idempotency-Key``: repeated, it means this cancellation, however much later."""
+    request_hash: Mapped[bytes | None]
+    created_at: Mapped[Now]
+    done_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("caller", "key", name="uq_cancellations_caller_key"),)
+
+
+class CancellationItem(Base):
+    """Units that a cancellation has given up."""
+
+    __tablename__ = "cancellation_items"
+
+    cancellation_id: Mapped[UUID] = mapped_column(ForeignKey("cancellations.id"), primary_key=True)
+    order_line_id: Mapped[UUID] = mapped_column(ForeignKey("order_lines.id"), primary_key=True, index=True)
+    quantity: Mapped[int]
+
+    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancellationWish:
+    cancellation_id: UUID
+    order_id: UUID
+    reason: str
+    actor: str
+    caller: str | None = None
+    key: str | None = None
+    request_hash: bytes | None = None
+
+
+async def take_in(session: AsyncSession, wish: CancellationWish) -> Cancellation:
+    """Write the wish down, or find the one that its key stands for; refuses ``idempotency_key_reused``."""
+    await locked(session, wish.order_id)  # twins wait here for each other
+    if wish.key is not None:
+        known = await session.scalar(
+            select(Cancellation).where(Cancellation.caller == wish.caller, Cancellation.key == wish.key)
+        )
+        if known is not None:
+            if known.request_hash != wish.request_hash:
+                raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
+            return known
+    made = Cancellation(
+        id=wish.cancellation_id,
+        order_id=wish.order_id,
+        reason=wish.reason,
+        actor=wish.actor,
+        caller=wish.caller,
+        key=wish.key,
+        request_hash=wish.request_hash,
+    )
+    session.add(made)
+    await session.flush()
+    await session.refresh(made)
+    return made
+
+
+async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCancelled:
+    """Give the units up, unpacking parcels that carry them; repeats change nothing.
+
+    Refuses ``units_not_cancellable`` for units that have left, and ``order_not_cancellable`` for an order that is over
+    or not paid for yet.
+    """
+    order = await locked(session, request.order_id)
+    wish = await session.get(Cancellation, request.cancellation_id, populate_existing=True)
+    if order is None or wish is None or wish.order_id != order.id:
+        raise Refusal("not_found", "There is no such cancellation.")
+    if wish.done_at is not None:
+        return await _state(session, order)
+    if order.status != OrderStatus.CONFIRMED:
+        raise Refusal(
+            "order_not_cancellable",
+            f"Units of an order that is {order.status} cannot be cancelled.",
+            current_status=order.status,
+        )
+    wanted = {unit.order_line_id: unit.quantity for unit in request.items}
+    lines = {row.id: row for row in await session.execute(OPEN_UNITS, {"order_id": order.id})}
+    _check_are_here(wanted, lines)
+    if order.fulfillment_status == OrderFulfillmentStatus.UNFULFILLED and all(
+        wanted.get(line, 0) == row.waiting + row.packed for line, row in lines.items()
+    ):
+        return await _state(session, order, is_everything=True)
+    await _unpack(session, order, wanted, lines, request.actor)
+    await _give_up(session, order, wish, wanted, lines)
+    await parcels.forget_charges(session, order.id)
+    worth = totals_of(order).paid_for(
+        Money(sum(lines[line].unit_price * quantity for line, quantity in wanted.items()), order.currency)
+    )
+    await record(
+        session,
+        order.id,
+        "order.units_cancelled",
+        actor=request.actor,
+        data={
+            "cancellation_id": wish.id,
+            "units": sum(wanted.values()),
+            "amount": worth.minor,
+            "currency": order.currency,
+        },
+    )
+    await parcels.follow(session, order, request.actor)
+    return await _state(session, order)
+
+
+OPEN_UNITS = text(
+    """
+    SELECT order_lines.id, order_lines.variant_id, order_lines.unit_price,
+           coalesce(units.packed, 0) AS packed,
+           order_lines.quantity - order_lines.cancelled - coalesce(units.packed + units.sent, 0) AS waiting
+    FROM order_lines LEFT JOIN (
+        SELECT fulfillment_items.order_line_id,
+               sum(CASE WHEN fulfillments.status = 'pending' THEN fulfillment_items.quantity ELSE 0 END)::int AS packed,
+               sum(CASE WHEN fulfillments.status <> 'pending' THEN fulfillment_items.quantity ELSE 0 END)::int AS sent
+        FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
+        WHERE fulfillments.order_id = :order_id AND fulfillments.status <> 'cancelled'
+        GROUP BY fulfillment_items.order_line_id
+    ) AS units ON units.order_line_id = order_lines.id
+    WHERE order_lines.order_id = :order_id
+    ORDER BY order_lines.position
+    """
+)
+
+
+def _check_are_here(wanted: dict[UUID, int], lines: dict[UUID, Row[tuple[object, ...]]]) -> None:
+    missing = [
+        {"order_item_id": str(line), "cancellable": lines[line].waiting + lines[line].packed if line in lines else 0}
+        for line, quantity in wanted.items()
+        if line not in lines or quantity > lines[line].waiting + lines[line].packed
+    ]
+    if missing:
+        raise Refusal("units_not_cancellable", "These units have been sent, or were cancelled before.", items=missing)
+
+
+async def _unpack(
+    session: AsyncSession,
+    order: Order,
+    wanted: dict[UUID, int],
+    lines: dict[UUID, Row[tuple[object, ...]]],
+    actor: str,
+) -> None:
+    """Open as few parcels as it takes to get at the units, the newest first."""
+    short = Counter({line: quantity - lines[line].waiting for line, quantity in wanted.items()})
+    if max(short.values()) <= 0:
+        return
+    packed = await session.scalars(
+        select(Fulfillment)
+        .where(Fulfillment.order_id == order.id, Fulfillment.status == FulfillmentStatus.PENDING)
+        .order_by(Fulfillment.id.desc())
+    )
+    for parcel in packed:
+        contents = await session.execute(
+            select(FulfillmentItem.order_line_id, FulfillmentItem.quantity).where(
+                FulfillmentItem.fulfillment_id == parcel.id
+            )
+        )
+        units = {row.order_line_id: row.quantity for row in contents}
+        if any(short[line] > 0 for line in units):
+            await parcels.unpack(session, parcel, actor)
+            short.subtract(units)
+
+
+async def _give_up(
+    session: AsyncSession,
+    order: Order,
+    wish: Cancellation,
+    wanted: dict[UUID, int],
+    lines: dict[UUID, Row[tuple[object, ...]]],
+) -> None:
+    units: Counter[UUID] = Counter()
+    for line, quantity in wanted.items():
+        units[lines[line].variant_id] += quantity
+        found = await session.get_one(OrderLine, line, populate_existing=True)
+        found.cancelled += quantity
+    await inventory.release_units(session, order.id, units, actor=wish.actor)
+    wish.done_at = order.updated_at = func.now()
+    await session.flush()
+    await session.execute(
+        insert(CancellationItem).values(
+            [
+                {"cancellation_id": wish.id, "order_line_id": line, "quantity": quantity}
+                for line, quantity in wanted.items()
+            ]
+        )
+    )
+
+
+async def _state(session: AsyncSession, order: Order, *, is_everything: bool = False) -> UnitsCancelled:
+    unpacked = await session.scalars(
+        select(Fulfillment.id)
+        .where(Fulfillment.order_id == order.id, Fulfillment.status == FulfillmentStatus.CANCELLED)
+        .order_by(Fulfillment.id)
+    )
+    waiting = sum((await parcels.waiting_units(session, order.id)).values())
+    return UnitsCancelled(
+        is_everything=is_everything,
+        order_status=OrderStatus(order.status),
+        payment_status=PaymentStatus(order.payment_status),
+        open_units=waiting,
+        unpacked=list(unpacked),
+        is_complete=order.status in (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+    )
