@@ -129,7 +129,8 @@ class ReturnController(Controller):
         "/{return_id:uuid}/receive",
         status_code=200,
         summary="Take a return in",
-        responses=MOVES | refuses("units_not_returnable", "return_transition_not_allowed", "refund_refused"),
+        responses=MOVES
+        | refuses("units_not_returnable", "return_transition_not_allowed", "refund_refused", "refund_not_possible_yet"),
     )
     async def receive(
         self,

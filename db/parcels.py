@@ -199,12 +199,14 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
             OrderFulfillmentStatus.PARTIALLY_SHIPPED if progress.shipped else OrderFulfillmentStatus.UNFULFILLED
         )
     order.updated_at = func.now()
-    if after != before:
-        check_move(before, after)
-        order.status = after
+    # The last units that were still here may be given up when all others have arrived: then both happen at once.
+    on_the_way = [OrderStatus.SHIPPED] if before is OrderStatus.CONFIRMED and after is OrderStatus.DELIVERED else []
+    for status in [*on_the_way, after] if after is not before else []:
+        check_move(OrderStatus(order.status), status)
+        order.status = status
+        await session.flush()
+        await record(session, order.id, f"order.{status}", actor=actor)
     await session.flush()
-    if after != before:
-        await record(session, order.id, f"order.{after}", actor=actor)
 
 
 PROGRESS = text(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
-from db.orders import Order, locked, record
+from db.orders import Order, locked, record, totals_of
 from db.payments import Payment
 from domain.errors import Refusal
 from domain.money import Money
@@ -103,12 +103,16 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
             f"At most {Money(left, order.currency)} can be refunded.",
             refundable={"amount": Money(left, order.currency).amount, "currency": order.currency},
         )
+    _check_all_is_captured(payment)
+    return await _set_aside(session, order, payment, wish, amount)
+
+
+def _check_all_is_captured(payment: Payment) -> None:
     if payment.captured < payment.authorized and payment.status == PaymentStatus.AUTHORIZED:
         raise Refusal(
             "refund_not_possible_yet",
             "Parts of this order are still to be shipped and paid for; the provider refunds when all is captured.",
         )
-    return await _set_aside(session, order, payment, wish, amount)
 
 
 async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish, amount: int) -> Refund:
@@ -140,7 +144,10 @@ async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish
 
 
 async def request_worth_of(session: AsyncSession, wish: RefundWish) -> Refund | None:
-    """Set aside what was paid for units that came back, as far as it was not refunded before; ``None`` for nothing."""
+    """Set aside what was paid for units that came back, as far as it was not refunded before; ``None`` for nothing.
+
+    Refuses ``refund_not_possible_yet`` while parcels are still to leave.
+    """
     order = await session.get_one(Order, wish.order_id)
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
     lines = {row.id: row for row in await session.execute(UNITS, {"order_id": order.id})}
@@ -150,7 +157,10 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish) -> Refund | 
     items = {line: quantity for line, quantity in owed.items() if quantity > 0}
     worth = await _amount(session, order, payment, replace(wish, items=items)) if items else 0
     amount = min(worth, payment.captured - payment.refunded - payment.refunding)
-    return await _set_aside(session, order, payment, replace(wish, items=items), amount) if amount > 0 else None
+    if amount <= 0:
+        return None
+    _check_all_is_captured(payment)
+    return await _set_aside(session, order, payment, replace(wish, items=items), amount)
 
 
 async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:
@@ -169,18 +179,20 @@ async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: R
     ]
     if too_many:
         raise Refusal("units_not_refundable", "These units were not shipped, or are refunded already.", items=too_many)
+    totals = totals_of(order)
+    cancelled = Money(sum(row.cancelled * row.unit_price for row in lines.values()), order.currency)
     return worth_of_units(
         wanted=wish.items,
         refunded={line: row.refunded for line, row in lines.items()},
         prices={line: row.unit_price for line, row in lines.items()},
-        subtotal=order.subtotal,
-        paid=order.subtotal - order.discount + order.tax,
+        subtotal=(totals.subtotal - cancelled).minor,
+        paid=(totals.for_goods - totals.paid_for(cancelled)).minor,
     )
 
 
 UNITS = text(
     """
-    SELECT order_lines.id, order_lines.unit_price,
+    SELECT order_lines.id, order_lines.unit_price, order_lines.cancelled,
            coalesce((
                SELECT sum(fulfillment_items.quantity)
                FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id

@@ -279,7 +279,7 @@ class Fulfillment:
 
     def _follow(self, order: OrderStatus, waiting_units: int) -> None:
         if order is not self._status:
-            self._note(order, PaymentStatus.CAPTURED if order is OrderStatus.SHIPPED else None)
+            self._note(order, PaymentStatus.CAPTURED if self._status is OrderStatus.CONFIRMED else None)
         self._status, self._waiting_units = order, waiting_units
         self._describe()
 

@@ -125,15 +125,32 @@ async def test_nothing_happens_to_an_order_any_more_that_is_over(
     await desk.post(f"/fulfillments/{parcel}/deliver")
     before = await desk.order(order)
 
-    tries = [
-        (f"/orders/{order['id']}/fulfillments", {}),
-        (f"/fulfillments/{parcel}/ship", LABEL),
-        (f"/fulfillments/{parcel}/deliver", None),
-        (f"/fulfillments/{parcel}/cancel", None),
-    ]
-    for path, body in tries:
+    for path, body in ((f"/orders/{order['id']}/fulfillments", {}), (f"/fulfillments/{parcel}/cancel", None)):
         problem = is_problem(await desk.post(path, body), 409, "order_transition_not_allowed")
         assert problem["current_status"] == "delivered"
+
+    assert await desk.order(order) == before
+    assert await moved(sandbox, order) == [("authorize", 1499), ("capture", 1499)]
+
+
+async def test_what_was_done_before_is_answered_as_it_is_also_when_the_order_is_over(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
+) -> None:
+    order = await an_order(api, (await a_product(resources.sessions, price="10.00", stock=5), 1))
+    unpacked = await desk.packs(order)
+    first = await desk.post(f"/fulfillments/{unpacked}/cancel")
+    parcel = await desk.packs(order)
+    await desk.ships(parcel)
+    delivered = await desk.post(f"/fulfillments/{parcel}/deliver")
+    before = await desk.order(order)
+
+    for path, body, told in (
+        (f"/fulfillments/{unpacked}/cancel", None, first),
+        (f"/fulfillments/{parcel}/ship", LABEL, delivered),
+        (f"/fulfillments/{parcel}/deliver", None, delivered),
+    ):
+        again = await desk.post(path, body)
+        assert (again.status_code, again.json()) == (200, told.json())
 
     assert await desk.order(order) == before
     assert await moved(sandbox, order) == [("authorize", 1499), ("capture", 1499)]

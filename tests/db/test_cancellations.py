@@ -122,7 +122,7 @@ async def test_with_the_last_open_units_an_order_that_arrived_is_delivered(
     resources: Resources, product: AProduct
 ) -> None:
     order = await a_confirmed_order(resources.sessions, (product.variant_id, 2))
-    line, plan = await line_of(resources, order), None
+    line = await line_of(resources, order)
     plan = to_plan(order, (line, 1))
     await do(resources, parcels.plan, plan)
     await do(resources, parcels.charge, to_ship(order, plan.fulfillment_id))

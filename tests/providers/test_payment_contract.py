@@ -22,7 +22,9 @@ from domain.payments import (
     PaymentAuthorization,
     PaymentCapture,
     PaymentGivenBack,
+    ReleasePayment,
 )
+from domain.refunds import RefundMoney
 from providers.payments import PROVIDERS, OutcomeUnknown, PaymentProvider, WebhookForged, open_provider
 from runtime.settings import Settings
 from sandbox.webhooks import signature
@@ -540,3 +542,154 @@ async def test_a_webhook_is_believed_only_as_it_was_signed_and_not_for_long(part
 def test_an_unknown_provider_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="choose one of stripe"):
         open_provider("paypal", api_base="", api_key="", webhook_secret="", return_url="", timeout_seconds=1)
+
+
+# --- freeing the rest ------------------------------------------------------------------------------------------------
+
+
+def the_rest(wish: AuthorizePayment) -> ReleasePayment:
+    return ReleasePayment(payment_id=wish.payment_id, order_id=wish.order_id, key=f"order/{wish.order_id}/release")
+
+
+async def test_what_no_parcel_will_capture_is_freed_and_what_was_taken_stays(partner: Partner) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    await partner.provider.capture(a_capture(wish, 1000, is_final=False), reference)
+
+    for _ in range(2):
+        await partner.provider.release(the_rest(wish), reference)
+
+    assert await partner.movements(wish) == [("authorize", 4497), ("capture", 1000), ("void", 3497)]
+
+
+async def test_a_payment_of_which_nothing_was_taken_is_freed_as_a_whole(partner: Partner) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+
+    for _ in range(2):
+        await partner.provider.release(the_rest(wish), reference)
+
+    assert await partner.movements(wish) == [("authorize", 4497), ("void", 4497)]
+
+
+@pytest.mark.parametrize("fault", ["drop_response", "error_after", "error"])
+@pytest.mark.parametrize("captured", [0, 1000])
+async def test_freeing_the_rest_may_be_repeated_when_the_answer_is_lost(
+    partner: Partner, captured: int, fault: str
+) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    if captured:
+        await partner.provider.capture(a_capture(wish, captured, is_final=False), reference)
+    await partner.misbehaves_next("capture" if captured else "cancel", fault)
+
+    with pytest.raises(OutcomeUnknown):
+        await partner.provider.release(the_rest(wish), reference)
+    await partner.provider.release(the_rest(wish), reference)
+
+    movements = await partner.movements(wish)
+    assert (held(movements), kept(movements)) == (0, captured)
+
+
+async def test_where_everything_was_taken_there_is_nothing_to_free(partner: Partner) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    await partner.provider.capture(a_capture(wish, 4497), reference)
+
+    await partner.provider.release(the_rest(wish), reference)
+
+    assert await partner.movements(wish) == [("authorize", 4497), ("capture", 4497)]
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------------
+
+
+def a_refund(wish: AuthorizePayment, minor: int) -> RefundMoney:
+    return RefundMoney(
+        refund_id=uuid4(),
+        order_id=wish.order_id,
+        order_number=wish.order_number,
+        payment_id=wish.payment_id,
+        amount=Money(minor, wish.total.currency),
+    )
+
+
+async def a_captured_payment(partner: Partner) -> tuple[AuthorizePayment, str]:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    await partner.provider.capture(a_capture(wish, 4497), reference)
+    return wish, reference
+
+
+async def refunds_of(partner: Partner, reference: str) -> list[int]:
+    return [amount for kind, amount in await moved_by(partner.sandbox, reference) if kind == "refund"]
+
+
+async def test_a_part_is_refunded_and_then_the_rest(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+
+    for amount in (1000, 3497):
+        answer = await partner.provider.refund(a_refund(wish, amount), reference)
+        assert answer.is_refunded
+        assert answer.reference is not None
+
+    assert await refunds_of(partner, reference) == [1000, 3497]
+
+
+async def test_the_same_refund_twice_is_paid_once(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+    refund = a_refund(wish, 1000)
+
+    first, second = [await partner.provider.refund(refund, reference) for _ in range(2)]
+
+    assert second == first
+    assert await refunds_of(partner, reference) == [1000]
+
+
+async def test_two_refunds_of_the_same_amount_are_two(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+
+    answers = [await partner.provider.refund(a_refund(wish, 1000), reference) for _ in range(2)]
+
+    assert len({answer.reference for answer in answers}) == 2
+    assert await refunds_of(partner, reference) == [1000, 1000]
+
+
+async def test_a_refund_of_more_than_is_left_is_refused_with_a_reason(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+
+    assert (await partner.provider.refund(a_refund(wish, 4498), reference)).refusal == "amount_too_large"
+    await partner.provider.refund(a_refund(wish, 4497), reference)
+    answer = await partner.provider.refund(a_refund(wish, 1), reference)
+
+    assert (answer.is_refunded, answer.reference, answer.refusal) == (False, None, "charge_already_refunded")
+    assert await refunds_of(partner, reference) == [4497]
+
+
+@pytest.mark.parametrize("fault", ["drop_response", "error_after"])
+async def test_a_refund_whose_answer_is_lost_is_found_by_our_own_id(partner: Partner, fault: str) -> None:
+    wish, reference = await a_captured_payment(partner)
+    refund = a_refund(wish, 1000)
+    await partner.provider.refund(a_refund(wish, 1000), reference)  # another one of the same amount
+    await partner.misbehaves_next("refund", fault)
+
+    with pytest.raises(OutcomeUnknown):
+        await partner.provider.refund(refund, reference)
+    found = await partner.provider.find_refund(refund, reference)
+
+    assert found is not None
+    assert found.is_refunded
+    assert await refunds_of(partner, reference) == [1000, 1000]
+
+
+async def test_a_refund_that_never_arrived_is_not_found_and_can_be_asked_for_again(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+    refund = a_refund(wish, 1000)
+    await partner.misbehaves_next("refund", "error")
+
+    with pytest.raises(OutcomeUnknown):
+        await partner.provider.refund(refund, reference)
+    assert await partner.provider.find_refund(refund, reference) is None
+    assert (await partner.provider.refund(refund, reference)).is_refunded
+
+    assert await refunds_of(partner, reference) == [1000]

@@ -187,6 +187,28 @@ async def test_an_order_cancelled_before_it_left(recorder: Recorder, person: Per
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-cancelled")
 
 
+async def test_orders_of_which_units_were_cancelled(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+
+    async def cancel_units(order: dict[str, Any], units: int) -> None:
+        wanted = {"order_item_id": order["items"][0]["id"], "quantity": units}
+        wish = {"reason": f"{PLANTED} words", "items": [wanted]}
+        told = await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json=wish)
+        assert told.status_code == 200, told.text
+
+    order = await recorder.check_out(shopper, product, 4)
+    parcel = await recorder.pack(order, (order["items"][0]["id"], 2))
+    await cancel_units(order, 1)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await cancel_units(order, 1)
+    await recorder.desk(f"/fulfillments/{parcel}/deliver")
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-units_cancelled")
+
+    order = await recorder.check_out(shopper, product, 2)
+    await cancel_units(order, 2)
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-all_units_cancelled")
+
+
 async def test_an_order_whose_capture_was_refused(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product()
     order = await recorder.check_out(shopper, product, 1)
