@@ -129,7 +129,7 @@ async def test_cancelling_every_unit_cancels_the_order(
     assert (answer.status_code, answer.json()["status"], answer.json()["cancel_reason"]) == (
         200,
         "cancelled",
-        "operator",
+        "ordered too many",
     )
     assert await moved(sandbox, order) == [("authorize", 5499), ("void", 5499)]
     assert await stock_of(resources.sessions, variant_of(order)) == StockLevel(on_hand=9, reserved=0)

@@ -548,6 +548,28 @@ async def test_cancelling_every_unit_cancels_the_order(desk: Desk) -> None:
     assert desk.shop.is_as_it_was
 
 
+async def test_a_parcel_that_is_unpacked_needs_nobody_to_decide_about_its_capture(desk: Desk) -> None:
+    desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="expired_card")))
+    for give_up in (desk.unpack, lambda _: desk.cancel_units(1)):
+        parcel = await desk.pack()
+        await refusal(desk.ship(parcel))
+        found = (await desk.order.describe()).typed_search_attributes
+        assert found.get(names.NEEDS_ATTENTION)
+
+        if give_up != desk.unpack:
+
+            async def unpacks(request: CancelUnits, parcel: UUID = parcel) -> Any:
+                desk.shop.parcels[parcel] = (FulfillmentStatus.CANCELLED, desk.shop.parcels[parcel][1])
+                return await desk.shop.usually_cancel_units(request)
+
+            desk.shop.when(orders.cancel_units, unpacks)
+        await give_up(parcel)
+
+        found = (await desk.order.describe()).typed_search_attributes
+        assert not found.get(names.NEEDS_ATTENTION)
+        assert desk.shop.requests(orders.attend)[-1].detail is None
+
+
 async def test_units_of_a_cancelled_order_are_not_cancelled_again(desk: Desk) -> None:
     entered, may_go_on = asyncio.Event(), asyncio.Event()
 
