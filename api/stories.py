@@ -241,9 +241,12 @@ class Stories:
             try:
                 return await self._asked(handle.execute_update(update, request, id=update_id, result_type=result_type))
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise await self._it_is_over(order_id, update) from None
+                # A question that comes in the very moment of the change is turned away by the engine, unheard.
+                turned_away = error.status is RPCStatusCode.FAILED_PRECONDITION
+                if not turned_away or asyncio.get_running_loop().time() > deadline:
                     raise
-                raise await self._it_is_over(order_id, update) from None
             except Refusal as refusal:
                 if refusal.code != "checkout_over":
                     raise
