@@ -1,8 +1,17 @@
 """Parcel steps: each is one transaction, safe to repeat."""
 
-from db import parcels
+from db import parcels, undelivered
 from db.engine import Sessions
-from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentCharge, ShipmentState, ShipParcel
+from domain.shipping import (
+    GiveUpParcel,
+    MoveParcel,
+    ParcelGivenUp,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentCharge,
+    ShipmentState,
+    ShipParcel,
+)
 from workflows.steps import shipping as steps
 
 
@@ -29,6 +38,11 @@ class ShippingActivities:
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         async with self._sessions.begin() as session:
             return await parcels.deliver(session, request)
+
+    @steps.give_up.performed_by
+    async def give_up(self, request: GiveUpParcel) -> ParcelGivenUp:
+        async with self._sessions.begin() as session:
+            return await undelivered.give_up(session, request)
 
     @steps.cancel.performed_by
     async def cancel(self, request: MoveParcel) -> ShipmentState:

@@ -19,12 +19,15 @@ IN_WORDS = {
     "orders.attend": "notes that a person is needed",
     "payments.authorize": "asks the provider to reserve the money",
     "payments.look_up": "asks the provider how the payment stands",
+    "orders.cancel_units": "gives up units that are not wanted any more",
+    "payments.release": "frees the money that is not wanted any more",
     "payments.capture": "takes the money for a parcel",
     "payments.give_back": "gives the money back",
     "shipping.plan": "packs a parcel",
     "shipping.charge": "fixes what a parcel costs",
     "shipping.ship": "sends a parcel off",
     "shipping.deliver": "notes a delivery",
+    "shipping.give_up": "sees to a parcel that will not arrive",
     "shipping.cancel": "unpacks a parcel",
 }
 """The steps that an order's stories can be seen in."""
@@ -86,7 +89,7 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
     packed = sum(
         item.quantity for parcel in order.fulfillments if parcel.status != "cancelled" for item in parcel.items
     )
-    ordered = sum(item.quantity for item in order.items)
+    ordered = sum(item.quantity - item.cancelled_quantity for item in order.items)
     match order.status:
         case OrderStatus.PENDING if order.payment and order.payment.next_action:
             return "its customer, who has to approve the payment with the bank"
@@ -96,6 +99,8 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
             return f"an operator, who has to pack {ordered - packed} of {ordered} units"
         case OrderStatus.CONFIRMED:
             return "an operator, who has to ship what is packed"
+        case OrderStatus.SHIPPED if any(parcel.status == "pending" for parcel in order.fulfillments):
+            return "an operator, who has to send a parcel again"
         case OrderStatus.SHIPPED:
             return "its delivery"
     return "nothing any more"

@@ -21,7 +21,17 @@ from domain.attention import Decision
 from domain.errors import Refusal
 from domain.orders import OrderState, OrderStatus, Resolve, check_move
 from domain.payments import PaymentStatus
-from domain.shipping import FulfillmentStatus, MoveParcel, PlannedShipment, PlanShipment, ShipmentState, ShipParcel
+from domain.shipping import (
+    FulfillmentStatus,
+    GiveUpParcel,
+    MoveParcel,
+    PlannedShipment,
+    PlanShipment,
+    Remedy,
+    ShipmentState,
+    ShipParcel,
+    Undelivered,
+)
 from runtime.resources import Resources
 
 
@@ -55,8 +65,17 @@ class Resolution(Input):
     note: Annotated[str, Field(min_length=1, max_length=500, description="Why; it is kept in the audit log")]
 
 
+class Loss(Input):
+    remedy: Remedy = Field(description="`reship`: send the units again; `refund`: give back what was paid for them")
+
+
+class ComeBack(Loss):
+    is_resellable: bool = Field(default=True, description="`false`: damaged goods do not go back into the stock")
+
+
 DENIED = ("unauthenticated", "forbidden")
 MOVES = refuses(*DENIED, "not_found", "order_transition_not_allowed")
+GIVE_UP = refuses(*DENIED, "not_found", "order_transition_not_allowed", "out_of_stock", "refund_not_possible_yet")
 
 
 class OperatorController(Controller):
@@ -191,6 +210,70 @@ class OperatorController(Controller):
     ) -> FulfillmentOut:
         """The parcel arrived; with the last one the order is delivered."""
         return await self._move("deliver", FulfillmentStatus.DELIVERED, fulfillment_id, caller, resources, stories)
+
+    @post(
+        "/fulfillments/{fulfillment_id:uuid}/lost",
+        status_code=200,
+        summary="Give up a lost parcel",
+        responses=GIVE_UP,
+    )
+    async def lost(
+        self, fulfillment_id: UUID, data: Loss, caller: Caller, resources: Resources, stories: Stories
+    ) -> FulfillmentOut:
+        """It will not arrive: its units are packed again, at no charge, or what was paid for them is refunded."""
+        return await self._give_up(Undelivered.LOST, fulfillment_id, data, caller, resources, stories)
+
+    @post(
+        "/fulfillments/{fulfillment_id:uuid}/returned-to-sender",
+        status_code=200,
+        summary="Take a parcel back that could not be delivered",
+        responses=GIVE_UP,
+    )
+    async def returned_to_sender(
+        self, fulfillment_id: UUID, data: ComeBack, caller: Caller, resources: Resources, stories: Stories
+    ) -> FulfillmentOut:
+        """It is here again: resellable units go back into the stock; then as with a lost parcel."""
+        return await self._give_up(
+            Undelivered.RETURNED_TO_SENDER,
+            fulfillment_id,
+            data,
+            caller,
+            resources,
+            stories,
+            is_resellable=data.is_resellable,
+        )
+
+    async def _give_up(
+        self,
+        why: Undelivered,
+        fulfillment_id: UUID,
+        data: Loss,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        *,
+        is_resellable: bool = False,
+    ) -> FulfillmentOut:
+        order_id = await order_of(resources, fulfillment_id)
+        request = GiveUpParcel(
+            order_id=order_id,
+            fulfillment_id=fulfillment_id,
+            why=why,
+            remedy=data.remedy,
+            is_resellable=is_resellable,
+            replacement_id=new_id(),
+            refund_id=new_id(),
+            actor=caller.name,
+        )
+        await noted(resources, caller, f"{why}:{data.remedy}", order_id)
+        try:
+            await stories.ask(order_id, "give_up_parcel", request, result_type=ShipmentState)
+        except Refusal as refusal:
+            parcel = await shown(resources, order_id, fulfillment_id, caller)
+            if (parcel.undelivered, parcel.remedy) != (why, data.remedy):
+                raise refusal from None
+            return parcel
+        return await shown(resources, order_id, fulfillment_id, caller)
 
     @post("/fulfillments/{fulfillment_id:uuid}/cancel", status_code=200, summary="Unpack a parcel", responses=MOVES)
     async def cancel(

@@ -27,7 +27,7 @@ from domain.orders import AskToCancel, CancelReason, OrderStatus, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
 from domain.returns import ReturnStatus
-from domain.shipping import CancelUnits, Units
+from domain.shipping import CancelUnits, Remedy, Undelivered, Units
 from runtime.resources import Resources
 
 
@@ -57,6 +57,9 @@ class FulfillmentOut(Output):
     items: list[FulfillmentItemOut]
     carrier: str | None
     tracking_number: str | None
+    undelivered: Undelivered | None = Field(description="Why a parcel that has left will not arrive")
+    remedy: Remedy | None = Field(description="What was done about that")
+    replaces_id: UUID | None = Field(description="The undelivered parcel whose units this one carries once more")
     created_at: datetime
     shipped_at: datetime | None
     delivered_at: datetime | None

@@ -143,10 +143,12 @@ OPEN_UNITS = text(
            order_lines.quantity - order_lines.cancelled - coalesce(units.packed + units.sent, 0) AS waiting
     FROM order_lines LEFT JOIN (
         SELECT fulfillment_items.order_line_id,
-               sum(CASE WHEN fulfillments.status = 'pending' THEN fulfillment_items.quantity ELSE 0 END)::int AS packed,
-               sum(CASE WHEN fulfillments.status <> 'pending' THEN fulfillment_items.quantity ELSE 0 END)::int AS sent
-        FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
-        WHERE fulfillments.order_id = :order_id AND fulfillments.status <> 'cancelled'
+               sum(CASE WHEN parcels.is_ours THEN fulfillment_items.quantity ELSE 0 END)::int AS packed,
+               sum(CASE WHEN parcels.is_ours THEN 0 ELSE fulfillment_items.quantity END)::int AS sent
+        FROM fulfillment_items JOIN (
+            SELECT id, status = 'pending' AND replaces_id IS NULL AS is_ours FROM fulfillments
+            WHERE order_id = :order_id AND (status <> 'cancelled' OR remedy = 'refund')
+        ) AS parcels ON parcels.id = fulfillment_items.fulfillment_id
         GROUP BY fulfillment_items.order_line_id
     ) AS units ON units.order_line_id = order_lines.id
     WHERE order_lines.order_id = :order_id
@@ -178,7 +180,11 @@ async def _unpack(
         return
     packed = await session.scalars(
         select(Fulfillment)
-        .where(Fulfillment.order_id == order.id, Fulfillment.status == FulfillmentStatus.PENDING)
+        .where(
+            Fulfillment.order_id == order.id,
+            Fulfillment.status == FulfillmentStatus.PENDING,
+            Fulfillment.replaces_id.is_(None),
+        )
         .order_by(Fulfillment.id.desc())
     )
     for parcel in packed:
@@ -231,5 +237,5 @@ async def _state(session: AsyncSession, order: Order, *, is_everything: bool = F
         payment_status=PaymentStatus(order.payment_status),
         open_units=waiting,
         unpacked=list(unpacked),
-        is_complete=order.status in (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+        is_complete=order.status != OrderStatus.CONFIRMED,
     )

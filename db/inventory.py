@@ -149,6 +149,62 @@ TAKE_STOCK = text(
 )
 
 
+async def hold_again(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], *, actor: str) -> None:
+    """Reserve units once more for an order whose parcel was lost; refuses ``out_of_stock`` when any of it is short."""
+    held = await session.execute(
+        HOLD_AGAIN,
+        {
+            "order_id": order_id,
+            "variants": [demand.variant_id for demand in demands],
+            "quantities": [demand.quantity for demand in demands],
+            "actor": actor,
+        },
+    )
+    stock = {row.variant_id: row for row in held}
+    if shortages := [
+        Shortage(
+            variant_id=demand.variant_id,
+            sku=demand.sku,
+            requested=demand.quantity,
+            available=stock[demand.variant_id].available if demand.variant_id in stock else 0,
+        )
+        for demand in demands
+        if demand.variant_id not in stock or not stock[demand.variant_id].is_taken
+    ]:
+        raise out_of_stock(shortages)
+
+
+HOLD_AGAIN = text(
+    """
+    WITH demand AS (
+        SELECT * FROM unnest(CAST(:variants AS uuid[]), CAST(:quantities AS int[])) AS demand (variant_id, quantity)
+    ), locked AS (
+        SELECT stock.variant_id, stock.on_hand - stock.reserved AS available, demand.quantity
+        FROM stock JOIN demand USING (variant_id)
+        WHERE stock.location = 'main'
+        ORDER BY stock.variant_id
+        FOR UPDATE OF stock
+    ), taken AS (
+        UPDATE stock SET reserved = stock.reserved + locked.quantity
+        FROM locked
+        WHERE stock.variant_id = locked.variant_id AND stock.location = 'main'
+          AND stock.on_hand - stock.reserved >= locked.quantity
+        RETURNING stock.variant_id, locked.quantity
+    ), held AS (
+        UPDATE stock_holds SET quantity = stock_holds.quantity + taken.quantity
+        FROM taken
+        WHERE stock_holds.order_id = :order_id AND stock_holds.location = 'main'
+          AND stock_holds.variant_id = taken.variant_id
+    ), moved AS (
+        INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
+        SELECT variant_id, 'main', 0, quantity, 'reserved', :order_id, :actor FROM taken
+    )
+    SELECT locked.variant_id, locked.available, taken.variant_id IS NOT NULL AS is_taken
+    FROM locked LEFT JOIN taken USING (variant_id)
+    """
+)
+
+
 async def release(session: AsyncSession, order_id: UUID, *, reason: str) -> None:
     """Give back all that the order still holds; what was given back or shipped before is left alone."""
     await session.execute(RELEASE_STOCK, {"order_id": order_id, "reason": reason})

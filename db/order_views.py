@@ -61,7 +61,9 @@ _ORDERS = """
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                    'id', fulfillments.id, 'status', fulfillments.status, 'carrier', fulfillments.carrier,
-                   'tracking_number', fulfillments.tracking_number, 'created_at', fulfillments.created_at,
+                   'tracking_number', fulfillments.tracking_number,
+                   'undelivered', fulfillments.undelivered, 'remedy', fulfillments.remedy,
+                   'replaces_id', fulfillments.replaces_id, 'created_at', fulfillments.created_at,
                    'shipped_at', fulfillments.shipped_at, 'delivered_at', fulfillments.delivered_at,
                    'items', (
                        SELECT jsonb_agg(jsonb_build_object(

@@ -14,7 +14,16 @@ from db import carts, checkouts, concerns, inventory, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
 from domain.money import Money
-from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, OrderStatus, check_move
+from domain.orders import (
+    ALLOWED_MOVES,
+    AwaitCustomer,
+    CancelOrder,
+    ConfirmOrder,
+    OrderAttention,
+    OrderState,
+    OrderStatus,
+    check_move,
+)
 from domain.payments import PaymentStatus
 from domain.pricing import Totals
 from domain.shipping import OrderFulfillmentStatus
@@ -240,7 +249,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
             "order_transition_not_allowed",
             "A parcel of this order has left; the order cannot be cancelled any more.",
             current_status=order.status,
-            allowed=[str(OrderStatus.SHIPPED)],
+            allowed=sorted(str(move) for move in ALLOWED_MOVES[OrderStatus(order.status)] - {OrderStatus.CANCELLED}),
         )
     if order.status == OrderStatus.PENDING:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them

@@ -11,7 +11,7 @@ from db.orders import Order, locked, record, totals_of
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
-from domain.orders import OrderStatus, check_move
+from domain.orders import CancelReason, OrderStatus, check_move
 from domain.shipping import (
     FulfillmentStatus,
     MoveParcel,
@@ -31,9 +31,9 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
     Refuses ``units_not_available`` for units that are not there to be sent, ``order_transition_not_allowed`` for an
     order that is not confirmed.
     """
-    order = await _open_order(session, request.order_id)
+    order = await open_order(session, request.order_id)
     if known := await session.get(Fulfillment, request.fulfillment_id):
-        return PlannedShipment(fulfillment_id=known.id, units=sum((await _contents(session, known.id)).values()))
+        return PlannedShipment(fulfillment_id=known.id, units=sum((await contents_of(session, known.id)).values()))
     check_move(OrderStatus(order.status), OrderStatus.SHIPPED)
     waiting = await waiting_units(session, order.id)
     wanted = waiting if request.items is None else {unit.order_line_id: unit.quantity for unit in request.items}
@@ -70,13 +70,13 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
 
     Whether it is the last one may change while its capture is refused and others leave.
     """
-    order = await _open_order(session, request.order_id)
-    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    order = await open_order(session, request.order_id)
+    parcel = await parcel_of(session, request.order_id, request.fulfillment_id)
     if parcel.status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED):
         return ShipmentCharge(
             amount=Money(parcel.charge or 0, order.currency), is_final=parcel.is_last, is_shipped=True
         )
-    _check_parcel(parcel, FulfillmentStatus.PENDING)
+    check_parcel(parcel, FulfillmentStatus.PENDING)
     parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
     if parcel.charge is None:
         money = (await session.execute(UNSENT, {"order_id": order.id, "parcel": parcel.id})).one()
@@ -91,44 +91,51 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
 
 async def ship(session: AsyncSession, request: ShipParcel) -> ShipmentState:
     """The parcel left and its money is captured: goods leave the stock, the order follows. Repeats change nothing."""
-    order = await _open_order(session, request.order_id)
-    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    order = await open_order(session, request.order_id)
+    parcel = await parcel_of(session, request.order_id, request.fulfillment_id)
     if parcel.status in (FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED):
-        return await _state(session, order, parcel)
-    _check_parcel(parcel, FulfillmentStatus.PENDING)
+        return await state_of(session, order, parcel)
+    check_parcel(parcel, FulfillmentStatus.PENDING)
     parcel.status, parcel.shipped_at = FulfillmentStatus.SHIPPED, func.now()
     parcel.carrier, parcel.tracking_number = request.carrier, request.tracking_number
-    await inventory.ship(session, order.id, await _variants(session, parcel.id), actor=request.actor)
+    await inventory.ship(session, order.id, await variants_of(session, parcel.id), actor=request.actor)
     order.payment_status = await payments.captured(session, order.id, parcel.charge or 0, is_final=parcel.is_last)
     await session.flush()
-    await _tell(session, parcel, "fulfillment.shipped", request.actor)
+    await tell(session, parcel, "fulfillment.shipped", request.actor)
     await follow(session, order, request.actor)
-    return await _state(session, order, parcel)
+    return await state_of(session, order, parcel)
 
 
 async def deliver(session: AsyncSession, request: MoveParcel) -> ShipmentState:
-    order = await _open_order(session, request.order_id)
-    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    order = await open_order(session, request.order_id)
+    parcel = await parcel_of(session, request.order_id, request.fulfillment_id)
     if parcel.status == FulfillmentStatus.DELIVERED:
-        return await _state(session, order, parcel)
-    _check_parcel(parcel, FulfillmentStatus.SHIPPED)
+        return await state_of(session, order, parcel)
+    check_parcel(parcel, FulfillmentStatus.SHIPPED)
     parcel.status, parcel.delivered_at = FulfillmentStatus.DELIVERED, func.now()
     await session.flush()
-    await _tell(session, parcel, "fulfillment.delivered", request.actor)
+    await tell(session, parcel, "fulfillment.delivered", request.actor)
     await follow(session, order, request.actor)
-    return await _state(session, order, parcel)
+    return await state_of(session, order, parcel)
 
 
 async def cancel(session: AsyncSession, request: MoveParcel) -> ShipmentState:
     """The parcel will not leave; its units stay reserved and wait for another one."""
-    order = await _open_order(session, request.order_id)
-    parcel = await _parcel(session, request.order_id, request.fulfillment_id)
+    order = await open_order(session, request.order_id)
+    parcel = await parcel_of(session, request.order_id, request.fulfillment_id)
     if parcel.status == FulfillmentStatus.CANCELLED:
-        return await _state(session, order, parcel)
-    _check_parcel(parcel, FulfillmentStatus.PENDING)
+        return await state_of(session, order, parcel)
+    check_parcel(parcel, FulfillmentStatus.PENDING)
+    if parcel.replaces_id is not None:
+        raise Refusal(
+            "order_transition_not_allowed",
+            "This parcel replaces one that was not delivered; decide for a refund there.",
+            current_status=parcel.status,
+            replaces_id=str(parcel.replaces_id),
+        )
     await unpack(session, parcel, request.actor)
     await forget_charges(session, order.id)
-    return await _state(session, order, parcel)
+    return await state_of(session, order, parcel)
 
 
 async def unpack(session: AsyncSession, parcel: Fulfillment, actor: str) -> None:
@@ -144,7 +151,11 @@ async def forget_charges(session: AsyncSession, order_id: UUID) -> None:
     """
     await session.execute(
         update(Fulfillment)
-        .where(Fulfillment.order_id == order_id, Fulfillment.status == FulfillmentStatus.PENDING)
+        .where(
+            Fulfillment.order_id == order_id,
+            Fulfillment.status == FulfillmentStatus.PENDING,
+            Fulfillment.replaces_id.is_(None),
+        )
         .values(charge=None, is_last=False)
     )
 
@@ -162,7 +173,8 @@ WAITING_UNITS = text(
     FROM order_lines LEFT JOIN (
         SELECT fulfillment_items.order_line_id, fulfillment_items.quantity
         FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
-        WHERE fulfillments.order_id = :order_id AND fulfillments.status <> 'cancelled'
+        WHERE fulfillments.order_id = :order_id
+          AND (fulfillments.status <> 'cancelled' OR fulfillments.remedy = 'refund')
     ) AS packed ON packed.order_line_id = order_lines.id
     WHERE order_lines.order_id = :order_id
     GROUP BY order_lines.id
@@ -172,7 +184,7 @@ WAITING_UNITS = text(
 )
 
 
-async def _tell(session: AsyncSession, parcel: Fulfillment, happened: str, actor: str) -> None:
+async def tell(session: AsyncSession, parcel: Fulfillment, happened: str, actor: str) -> None:
     await record(
         session,
         parcel.order_id,
@@ -186,9 +198,12 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     """Move the order as far as its parcels are."""
     progress = (await session.execute(PROGRESS, {"order_id": order.id})).one()
     before = OrderStatus(order.status)
-    if progress.delivered == progress.ordered:
+    if progress.wanted == 0:  # all that was sent is lost, and nothing else is wanted any more
+        order.fulfillment_status, after = OrderFulfillmentStatus.CANCELLED, OrderStatus.CANCELLED
+        order.cancel_reason = CancelReason.UNDELIVERABLE
+    elif progress.delivered == progress.wanted:
         order.fulfillment_status, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
-    elif progress.shipped == progress.ordered:
+    elif progress.shipped == progress.wanted:
         after = OrderStatus.SHIPPED
         order.fulfillment_status = (
             OrderFulfillmentStatus.PARTIALLY_DELIVERED if progress.delivered else OrderFulfillmentStatus.SHIPPED
@@ -196,7 +211,7 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     else:
         after = before
         order.fulfillment_status = (
-            OrderFulfillmentStatus.PARTIALLY_SHIPPED if progress.shipped else OrderFulfillmentStatus.UNFULFILLED
+            OrderFulfillmentStatus.PARTIALLY_SHIPPED if progress.have_left else OrderFulfillmentStatus.UNFULFILLED
         )
     order.updated_at = func.now()
     # The last units that were still here may be given up when all others have arrived: then both happen at once.
@@ -211,7 +226,9 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
 
 PROGRESS = text(
     """
-    SELECT (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id) AS ordered,
+    SELECT (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id)
+               - coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.remedy = 'refund'), 0) AS wanted,
+           count(fulfillments.shipped_at) AS have_left,
            coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status IN ('shipped', 'delivered')), 0)
                AS shipped,
            coalesce(sum(fulfillment_items.quantity) FILTER (WHERE fulfillments.status = 'delivered'), 0) AS delivered
@@ -221,21 +238,21 @@ PROGRESS = text(
 )
 
 
-async def _open_order(session: AsyncSession, order_id: UUID) -> Order:
+async def open_order(session: AsyncSession, order_id: UUID) -> Order:
     order = await locked(session, order_id)
     if order is None:
         raise Refusal("not_found", "There is no such order.")
     return order
 
 
-async def _parcel(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> Fulfillment:
+async def parcel_of(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> Fulfillment:
     parcel = await session.get(Fulfillment, fulfillment_id, populate_existing=True)
     if parcel is None or parcel.order_id != order_id:
         raise Refusal("not_found", "There is no such fulfillment.")
     return parcel
 
 
-def _check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
+def check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
     if parcel.status != expected:
         raise Refusal(
             "order_transition_not_allowed",
@@ -244,7 +261,7 @@ def _check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
         )
 
 
-async def _contents(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, int]:
+async def contents_of(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, int]:
     rows = await session.execute(
         select(FulfillmentItem.order_line_id, FulfillmentItem.quantity).where(
             FulfillmentItem.fulfillment_id == fulfillment_id
@@ -253,7 +270,7 @@ async def _contents(session: AsyncSession, fulfillment_id: UUID) -> dict[UUID, i
     return {row.order_line_id: row.quantity for row in rows}
 
 
-async def _variants(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID, int]:
+async def variants_of(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UUID, int]:
     rows = await session.execute(
         text(
             """
@@ -277,7 +294,8 @@ UNSENT = text(
         FROM fulfillment_items JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
         WHERE fulfillment_items.fulfillment_id = parcels.id
     ) AS goods
-    WHERE parcels.order_id = :order_id AND parcels.status <> 'cancelled'
+    WHERE parcels.order_id = :order_id AND parcels.replaces_id IS NULL
+      AND (parcels.status <> 'cancelled' OR parcels.undelivered IS NOT NULL)
     """
 )
 """What has been sent once this parcel has left, and what the others capture: also those whose capture is on its way."""
@@ -297,7 +315,7 @@ async def _leaves_nothing_behind(session: AsyncSession, order_id: UUID, fulfillm
     return not others and not await waiting_units(session, order_id)
 
 
-async def _state(session: AsyncSession, order: Order, parcel: Fulfillment) -> ShipmentState:
+async def state_of(session: AsyncSession, order: Order, parcel: Fulfillment) -> ShipmentState:
     waiting = await waiting_units(session, order.id)
     return ShipmentState(
         fulfillment_id=parcel.id,

@@ -143,8 +143,10 @@ async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish
     return refund
 
 
-async def request_worth_of(session: AsyncSession, wish: RefundWish) -> Refund | None:
+async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everything: bool = False) -> Refund | None:
     """Set aside what was paid for units that came back, as far as it was not refunded before; ``None`` for nothing.
+
+    With ``is_everything`` the customer keeps nothing of the order, and gets all the money back.
 
     Refuses ``refund_not_possible_yet`` while parcels are still to leave.
     """
@@ -156,7 +158,8 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish) -> Refund | 
     }
     items = {line: quantity for line, quantity in owed.items() if quantity > 0}
     worth = await _amount(session, order, payment, replace(wish, items=items)) if items else 0
-    amount = min(worth, payment.captured - payment.refunded - payment.refunding)
+    left = payment.captured - payment.refunded - payment.refunding
+    amount = left if is_everything else min(worth, left)
     if amount <= 0:
         return None
     _check_all_is_captured(payment)
@@ -197,7 +200,7 @@ UNITS = text(
                SELECT sum(fulfillment_items.quantity)
                FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
                WHERE fulfillment_items.order_line_id = order_lines.id
-                 AND fulfillments.status IN ('shipped', 'delivered')
+                 AND (fulfillments.status IN ('shipped', 'delivered') OR fulfillments.remedy = 'refund')
            ), 0)::int AS shipped,
            coalesce((
                SELECT sum(refund_items.quantity) FROM refund_items JOIN refunds ON refunds.id = refund_items.refund_id

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
 from domain.inventory import MAIN_LOCATION
-from domain.shipping import FulfillmentStatus
+from domain.shipping import FulfillmentStatus, Remedy, Undelivered
 
 
 class ShippingMethod(Base):
@@ -48,6 +48,12 @@ class Fulfillment(Base):
     charge: Mapped[int | None] = mapped_column(BigInteger)
     """What is captured for this parcel, in minor units; fixed when shipping begins, so that repeats agree."""
     is_last: Mapped[bool] = mapped_column(server_default=text("false"))
+    undelivered: Mapped[str | None]
+    """Why it will not arrive although it has left; then it is cancelled, and ``remedy`` says what was done about it."""
+    remedy: Mapped[str | None]
+    replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("fulfillments.id"), unique=True)
+    """The undelivered parcel whose units this one carries once more; they are paid for."""
+    refund_id: Mapped[UUID | None] = mapped_column(ForeignKey("refunds.id"), unique=True)
     created_at: Mapped[Now]
     shipped_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
@@ -56,6 +62,13 @@ class Fulfillment(Base):
         CheckConstraint(one_of("status", FulfillmentStatus), name="status"),
         CheckConstraint("charge >= 0", name="charge_not_negative"),
         CheckConstraint("status NOT IN ('shipped', 'delivered') OR shipped_at IS NOT NULL", name="shipped_has_time"),
+        CheckConstraint(one_of("undelivered", Undelivered), name="undelivered"),
+        CheckConstraint(one_of("remedy", Remedy), name="remedy"),
+        CheckConstraint("(undelivered IS NULL) = (remedy IS NULL)", name="undelivered_has_remedy"),
+        CheckConstraint(
+            "undelivered IS NULL OR (status = 'cancelled' AND shipped_at IS NOT NULL)", name="undelivered_had_left"
+        ),
+        CheckConstraint("replaces_id IS NULL OR coalesce(charge, 0) = 0", name="replacement_costs_nothing"),
     )
 
 

@@ -8,6 +8,7 @@ from domain.money import Money
 from domain.orders import OrderStatus
 from domain.payments import PaymentStatus
 from domain.pricing import Totals
+from domain.refunds import RefundMoney
 
 
 class FulfillmentStatus(StrEnum):
@@ -19,7 +20,7 @@ class FulfillmentStatus(StrEnum):
 
 ALLOWED_MOVES: dict[FulfillmentStatus, frozenset[FulfillmentStatus]] = {
     FulfillmentStatus.PENDING: frozenset({FulfillmentStatus.SHIPPED, FulfillmentStatus.CANCELLED}),
-    FulfillmentStatus.SHIPPED: frozenset({FulfillmentStatus.DELIVERED}),
+    FulfillmentStatus.SHIPPED: frozenset({FulfillmentStatus.DELIVERED, FulfillmentStatus.CANCELLED}),
     FulfillmentStatus.DELIVERED: frozenset(),
     FulfillmentStatus.CANCELLED: frozenset(),
 }
@@ -129,6 +130,42 @@ class MoveParcel:
     order_id: UUID
     fulfillment_id: UUID
     actor: str
+
+
+class Undelivered(StrEnum):
+    """Why a parcel that has left will not arrive."""
+
+    LOST = "lost"
+    RETURNED_TO_SENDER = "returned_to_sender"
+
+
+class Remedy(StrEnum):
+    RESHIP = "reship"
+    """The same units are sent again, and not charged again."""
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUpParcel:
+    """A parcel has left and will not arrive: what is done about it."""
+
+    order_id: UUID
+    fulfillment_id: UUID
+    why: Undelivered
+    remedy: Remedy
+    is_resellable: bool
+    """The units are here again, as good as new."""
+    replacement_id: UUID
+    """The parcel that replaces it, if it is to be sent again."""
+    refund_id: UUID
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParcelGivenUp:
+    state: ShipmentState
+    refund: RefundMoney | None
+    """What has to be paid back now; ``None`` for nothing."""
 
 
 def amount_to_capture(*, totals: Totals, unsent: Money, captured: Money) -> Money:

@@ -18,6 +18,7 @@ def build(resources: Resources) -> Duty:
             shipping.charge,
             shipping.ship,
             shipping.deliver,
+            shipping.give_up,
             shipping.cancel,
             returns.decide,
             returns.receive,

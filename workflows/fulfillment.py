@@ -25,6 +25,7 @@ from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, Releas
 from domain.shipping import (
     CancelUnits,
     FulfillOrder,
+    GiveUpParcel,
     MoveParcel,
     PlannedShipment,
     PlanShipment,
@@ -34,6 +35,7 @@ from domain.shipping import (
 )
 from workflows import names
 from workflows.attention import Concerns
+from workflows.refund import begin_refund
 from workflows.steps import orders, payments, shipping
 
 
@@ -110,6 +112,14 @@ class Fulfillment:
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         async with self._one_at_a_time:
             return self._follow_parcel(await shipping.deliver(request))
+
+    @workflow.update(description="The parcel has left and will not arrive: send it again, or refund it")
+    async def give_up_parcel(self, request: GiveUpParcel) -> ShipmentState:
+        async with self._one_at_a_time:
+            given_up = await shipping.give_up(request)
+            if given_up.refund is not None:
+                await begin_refund(given_up.refund)
+            return self._follow_parcel(given_up.state)
 
     @workflow.update(description="The parcel will not leave; its units wait for another one")
     async def cancel_shipment(self, request: MoveParcel) -> ShipmentState:

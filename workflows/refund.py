@@ -1,6 +1,10 @@
 """Money that was taken goes back to where it came from."""
 
+from contextlib import suppress
+
 from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from domain.attention import Concern
 from domain.orders import OrderAttention
@@ -42,3 +46,24 @@ class Refund:
         if self._state is None:
             raise AssertionError("a settled refund has a state")
         return self._state
+
+
+async def begin_refund(request: RefundMoney) -> None:
+    """Have the money paid back by a story of its own, which outlives the one that asks; content when it has begun."""
+    with suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            Refund.run,
+            request,
+            id=names.refund_id(request.refund_id),
+            task_queue=names.Queue.PAYMENTS,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"Refund of {request.amount}, order {request.order_number}",
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
+                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
+                    SearchAttributePair(names.NEEDS_ATTENTION, False),
+                ]
+            ),
+        )

@@ -398,6 +398,10 @@ async def test_shipping_and_cancelling_at_once_ship_or_cancel_but_never_both(res
         ("status = 'lost'", "ck_fulfillments_status"),
         ("status = 'shipped', shipped_at = NULL", "shipped_has_time"),
         ("charge = -1", "charge_not_negative"),
+        ("undelivered = 'eaten', remedy = 'reship'", "ck_fulfillments_undelivered"),
+        ("remedy = 'reship'", "undelivered_has_remedy"),
+        ("undelivered = 'lost', remedy = 'refund'", "undelivered_had_left"),
+        ("replaces_id = id, charge = 1", "replacement_costs_nothing"),
     ],
 )
 async def test_the_database_itself_refuses_a_parcel_that_cannot_be(

@@ -13,6 +13,7 @@ ALLOWED = {
     ("confirmed", "shipped"),
     ("confirmed", "cancelled"),
     ("shipped", "delivered"),
+    ("shipped", "cancelled"),
 }
 
 

@@ -209,6 +209,22 @@ async def test_orders_of_which_units_were_cancelled(recorder: Recorder, person: 
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-all_units_cancelled")
 
 
+async def test_orders_whose_parcels_did_not_arrive(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    lost = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{lost}/ship", LABEL)
+    told = await recorder.desk(f"/fulfillments/{lost}/lost", {"remedy": "reship"})
+    assert told.status_code == 200, told.text
+    [replacement] = [
+        parcel["id"] for parcel in (await shopper.order(order["id"]))["fulfillments"] if parcel["replaces_id"] == lost
+    ]
+    for move, body in (("ship", LABEL), ("returned-to-sender", {"remedy": "refund"})):
+        told = await recorder.desk(f"/fulfillments/{replacement}/{move}", body)
+        assert told.status_code == 200, told.text
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-undeliverable")
+
+
 async def test_an_order_whose_capture_was_refused(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product()
     order = await recorder.check_out(shopper, product, 1)

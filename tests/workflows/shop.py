@@ -39,13 +39,17 @@ from domain.payments import (
     PaymentStatus,
     ReleasePayment,
 )
+from domain.refunds import PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
 from domain.shipping import (
     CancelUnits,
     FulfillmentStatus,
     FulfillOrder,
+    GiveUpParcel,
     MoveParcel,
+    ParcelGivenUp,
     PlannedShipment,
     PlanShipment,
+    Remedy,
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
@@ -56,7 +60,8 @@ from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.names import Queue, order_id, payment_id
 from workflows.payment import Payment
-from workflows.steps import orders, payments, shipping
+from workflows.refund import Refund
+from workflows.steps import orders, payments, refunds, shipping
 from workflows.steps.step import Step
 
 Request = TypeVar("Request")
@@ -225,6 +230,25 @@ class Shop:
         was_held, self.held = self.held, 0
         return PaymentGivenBack(how=MoneyBack.VOIDED if was_held else MoneyBack.NOTHING_TAKEN)
 
+    @refunds.pay_back.performed_by
+    async def pay_back(self, request: RefundMoney) -> PaymentRefund:
+        return await self._perform(refunds.pay_back, request, self.usually_pay_back)
+
+    async def usually_pay_back(self, request: RefundMoney) -> PaymentRefund:
+        self.refunded += request.amount.minor
+        return PaymentRefund(is_refunded=True, reference="re_1")
+
+    @refunds.settle.performed_by
+    async def settle(self, request: SettleRefund) -> RefundState:
+        return await self._perform(refunds.settle, request, self.usually_settle)
+
+    async def usually_settle(self, request: SettleRefund) -> RefundState:
+        return RefundState(
+            refund_id=request.refund_id,
+            status=RefundStatus.SUCCEEDED if request.outcome.is_refunded else RefundStatus.FAILED,
+            payment_status=PaymentStatus.REFUNDED if request.outcome.is_refunded else PaymentStatus.CAPTURED,
+        )
+
     # --- parcels --------------------------------------------------------------------------------------------------
 
     @shipping.plan.performed_by
@@ -263,6 +287,32 @@ class Shop:
 
     async def usually_deliver(self, request: MoveParcel) -> ShipmentState:
         return self._move(request.fulfillment_id, FulfillmentStatus.DELIVERED)
+
+    @shipping.give_up.performed_by
+    async def give_up(self, request: GiveUpParcel) -> ParcelGivenUp:
+        return await self._perform(shipping.give_up, request, self.usually_give_up)
+
+    async def usually_give_up(self, request: GiveUpParcel) -> ParcelGivenUp:
+        units = self.parcels[request.fulfillment_id][1]
+        if request.remedy is Remedy.RESHIP:
+            self.parcels[request.replacement_id] = (FulfillmentStatus.PENDING, units)
+            return ParcelGivenUp(state=self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED), refund=None)
+        self.order = OrderStatus.CANCELLED
+        return ParcelGivenUp(
+            state=ShipmentState(
+                fulfillment_id=request.fulfillment_id,
+                status=FulfillmentStatus.CANCELLED,
+                order_status=self.order,
+                open_units=0,
+            ),
+            refund=RefundMoney(
+                refund_id=request.refund_id,
+                order_id=request.order_id,
+                order_number="S-1001",
+                payment_id=uuid4(),
+                amount=Money(self.captured, TOTAL.currency),
+            ),
+        )
 
     @shipping.cancel.performed_by
     async def cancel_parcel(self, request: MoveParcel) -> ShipmentState:
@@ -309,16 +359,27 @@ class Shop:
     def payment_of(self, request: StartCheckout) -> WorkflowHandle[Payment, PaymentAuthorization]:
         return self.environment.client.get_workflow_handle_for(Payment.run, payment_id(request.payment_id))
 
-    def duties(self) -> dict[Queue, tuple[type, list[Callable[..., Any]]]]:
+    def duties(self) -> dict[Queue, tuple[list[type], list[Callable[..., Any]]]]:
         return {
             Queue.CHECKOUT: (
-                Checkout,
+                [Checkout],
                 [self.place, self.await_customer, self.confirm, self.cancel, self.cancel_units, self.attend],
             ),
-            Queue.PAYMENTS: (Payment, [self.authorize, self.look_up, self.capture, self.release, self.give_back]),
+            Queue.PAYMENTS: (
+                [Payment, Refund],
+                [
+                    self.authorize,
+                    self.look_up,
+                    self.capture,
+                    self.release,
+                    self.give_back,
+                    self.pay_back,
+                    self.settle,
+                ],
+            ),
             Queue.FULFILLMENT: (
-                Fulfillment,
-                [self.plan, self.charge, self.ship, self.deliver, self.cancel_parcel],
+                [Fulfillment],
+                [self.plan, self.charge, self.ship, self.deliver, self.give_up, self.cancel_parcel],
             ),
         }
 
@@ -327,11 +388,11 @@ class Shop:
 async def serving(shop: Shop) -> AsyncIterator[None]:
     """Workers on the shop's queues."""
     async with AsyncExitStack() as stack:
-        for queue, (story, activities) in shop.duties().items():
+        for queue, (stories, activities) in shop.duties().items():
             worker = Worker(
                 shop.environment.client,
                 task_queue=queue,
-                workflows=[story],
+                workflows=stories,
                 activities=activities,
                 interceptors=[FailureTranslation()],
                 workflow_runner=workflow_runner(sandboxed=True),

@@ -26,17 +26,20 @@ from domain.shipping import (
     CancelUnits,
     FulfillmentStatus,
     FulfillOrder,
+    GiveUpParcel,
     MoveParcel,
     PlannedShipment,
     PlanShipment,
+    Remedy,
     ShipmentState,
     ShipParcel,
+    Undelivered,
     Units,
 )
 from tests.support.waiting import eventually
 from tests.workflows.shop import TOTAL, Fulfilling, Shop, answering, away, broken, to_fulfill
 from workflows import names
-from workflows.steps import orders, payments, shipping
+from workflows.steps import orders, payments, refunds, shipping
 
 Result = TypeVar("Result")
 
@@ -88,6 +91,18 @@ class Desk:
             items=[Units(order_line_id=uuid4(), quantity=units)],
         )
         return await self.ask("cancel_units", request, OrderState)
+
+    def gives_up(self, parcel: UUID, remedy: Remedy) -> GiveUpParcel:
+        return GiveUpParcel(
+            order_id=self.request.order_id,
+            fulfillment_id=parcel,
+            why=Undelivered.LOST,
+            remedy=remedy,
+            is_resellable=False,
+            replacement_id=uuid4(),
+            refund_id=uuid4(),
+            actor="operator:1",
+        )
 
     def _move(self, parcel: UUID) -> MoveParcel:
         return MoveParcel(order_id=self.request.order_id, fulfillment_id=parcel, actor="operator:1")
@@ -611,6 +626,57 @@ async def test_each_try_after_a_refused_capture_is_a_wish_of_its_own(desk: Desk)
 
     key = f"order/{desk.request.order_id}/capture/{parcel}"
     assert [capture.key for capture in desk.shop.requests(payments.capture)] == [key, f"{key}/2", f"{key}/3"]
+
+
+# --- parcels that do not arrive -----------------------------------------------------------------------------------
+
+
+async def test_a_lost_parcel_is_sent_again_and_not_charged_again(desk: Desk) -> None:
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    request = desk.gives_up(parcel, Remedy.RESHIP)
+
+    given_up = await desk.ask("give_up_parcel", request, ShipmentState)
+
+    assert given_up.status is FulfillmentStatus.CANCELLED
+    assert desk.shop.requests(refunds.pay_back) == []
+
+    async def for_nothing(asked: ShipParcel) -> Any:
+        return replace(await desk.shop.usually_charge(asked), amount=Money(0, "USD"), is_final=False)
+
+    desk.shop.when(shipping.charge, for_nothing)
+    await desk.ship(request.replacement_id)
+    await desk.deliver(request.replacement_id)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+    assert len(desk.shop.requests(payments.capture)) == 1
+
+
+async def test_a_lost_parcel_is_refunded_by_a_story_of_its_own_and_the_order_does_not_wait_for_it(desk: Desk) -> None:
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    request = desk.gives_up(parcel, Remedy.REFUND)
+    desk.shop.when(refunds.pay_back, answering(away()))
+
+    await desk.ask("give_up_parcel", request, ShipmentState)
+
+    assert await desk.order.result() == OrderStatus.CANCELLED
+    refund: Any = desk.shop.environment.client.get_workflow_handle(names.refund_id(request.refund_id))
+    assert (await refund.describe()).status is WorkflowExecutionStatus.RUNNING
+    desk.shop.when(refunds.pay_back, desk.shop.usually_pay_back)
+    assert (await refund.result())["status"] == "succeeded"
+    assert desk.shop.refunded == desk.shop.captured == TOTAL.minor
+    assert len({wish.key for wish in desk.shop.requests(refunds.pay_back)}) == 1
+
+
+async def test_a_parcel_given_up_twice_at_once_is_refunded_once(desk: Desk) -> None:
+    parcel = await desk.pack()
+    await desk.ship(parcel)
+    request = desk.gives_up(parcel, Remedy.REFUND)
+
+    await asyncio.gather(*(desk.ask("give_up_parcel", request, ShipmentState) for _ in range(3)))
+
+    await desk.shop.environment.client.get_workflow_handle(names.refund_id(request.refund_id)).result()
+    assert desk.shop.refunded == TOTAL.minor
 
 
 # --- the story itself ---------------------------------------------------------------------------------------------

@@ -1,6 +1,15 @@
 """What a story may ask about parcels."""
 
-from domain.shipping import MoveParcel, PlannedShipment, PlanShipment, ShipmentCharge, ShipmentState, ShipParcel
+from domain.shipping import (
+    GiveUpParcel,
+    MoveParcel,
+    ParcelGivenUp,
+    PlannedShipment,
+    PlanShipment,
+    ShipmentCharge,
+    ShipmentState,
+    ShipParcel,
+)
 from workflows.steps.patience import UNTIL_DONE
 from workflows.steps.step import Step
 
@@ -10,5 +19,7 @@ charge = Step("shipping.charge", ShipParcel, ShipmentCharge, UNTIL_DONE)
 ship = Step("shipping.ship", ShipParcel, ShipmentState, UNTIL_DONE)
 """The parcel is paid and on its way: goods leave the stock."""
 deliver = Step("shipping.deliver", MoveParcel, ShipmentState, UNTIL_DONE)
+give_up = Step("shipping.give_up", GiveUpParcel, ParcelGivenUp, UNTIL_DONE)
+"""The parcel has left and will not arrive: its units are sent again, or the money is set aside to go back."""
 cancel = Step("shipping.cancel", MoveParcel, ShipmentState, UNTIL_DONE)
 """The parcel will not leave; its units wait for another one."""
