@@ -75,12 +75,12 @@ async def test_a_part_that_keeps_dying_is_tried_again_ever_more_rarely_and_its_l
 
 
 async def test_a_part_that_does_not_get_ready_stops_the_start(tmp_path: Path) -> None:
-    mute = told_by_file(tmp_path, "mute", start_within=0.5)
+    mute = told_by_file(tmp_path, "mute", start_within=3.0)
     with pytest.raises(DidNotStartError) as problem:
         async with supervised(tmp_path, [mute], [web("never", free_ports(1)[0])]):
             pass
     log = tmp_path / "logs" / "mute.log"
-    assert str(problem.value) == f"mute was not ready after 0.5 s.\n  | thinking\n  Log: {log}"
+    assert str(problem.value) == f"mute was not ready after 3 s.\n  | thinking\n  Log: {log}"
     assert not (tmp_path / "logs" / "never.log").exists()
 
 

@@ -18,7 +18,6 @@ from domain.errors import Refusal
 from runtime.keys import SigningKey, SigningKeyError, signing_key
 from runtime.tokens import AccessClaims, ForgedTokenError, Tokens
 
-NOW = datetime.now(UTC)
 CLAIMS = AccessClaims(user_id=uuid4(), role=Role.OPERATOR, session_id=uuid4())
 
 
@@ -31,8 +30,8 @@ def tokens() -> Tokens:
     return tokens_of(SigningKey(Ed25519PrivateKey.generate()))
 
 
-def access(tokens: Tokens, *, now: datetime = NOW) -> str:
-    return tokens.access(CLAIMS, token_id=uuid4(), now=now)
+def access(tokens: Tokens, *, now: datetime | None = None) -> str:
+    return tokens.access(CLAIMS, token_id=uuid4(), now=now or datetime.now(UTC))
 
 
 def test_an_access_token_says_whose_it_is(tokens: Tokens) -> None:
@@ -59,7 +58,7 @@ def test_the_published_key_is_not_the_private_one(tokens: Tokens) -> None:
 
 def test_an_expired_access_token_is_refused(tokens: Tokens) -> None:
     with pytest.raises(Refusal, match="expired"):
-        tokens.read_access(access(tokens, now=NOW - timedelta(seconds=901)))
+        tokens.read_access(access(tokens, now=datetime.now(UTC) - timedelta(seconds=901)))
 
 
 def test_an_access_token_of_another_key_is_refused(tokens: Tokens) -> None:
@@ -79,7 +78,7 @@ def test_a_token_cannot_choose_how_it_is_checked(tokens: Tokens, algorithm: str)
 
 def test_one_kind_of_token_does_not_pass_for_another(tokens: Tokens) -> None:
     with pytest.raises(Refusal, match="unauthenticated"):
-        tokens.read_access(tokens.verification(CLAIMS.user_id, NOW))
+        tokens.read_access(tokens.verification(CLAIMS.user_id, datetime.now(UTC)))
     with pytest.raises(ForgedTokenError):
         tokens.read_verification(access(tokens))
 
@@ -94,8 +93,9 @@ def test_what_is_no_token_is_refused_as_one(tokens: Tokens, garbage: str) -> Non
 
 def test_the_verification_of_an_account_is_the_same_whenever_it_is_made(tokens: Tokens) -> None:
     user_id = uuid4()
-    first = tokens.verification(user_id, NOW)
-    assert tokens.verification(user_id, NOW.astimezone(UTC)) == first
+    now = datetime.now(UTC)
+    first = tokens.verification(user_id, now)
+    assert tokens.verification(user_id, now.astimezone(UTC)) == first
     assert tokens.read_verification(first) == user_id
 
 
