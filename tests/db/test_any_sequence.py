@@ -1,0 +1,291 @@
+"""Whatever is done to an order, in whatever order: goods and money add up after every single step."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from db import cancellations, parcels, payments, refunds, returns, undelivered
+from db.base import new_id
+from db.refunds import RefundWish
+from db.returns import ReturnWish, WantedReturn
+from domain.errors import Refusal
+from domain.money import Money
+from domain.pricing import Totals
+from domain.refunds import PaymentRefund, SettleRefund
+from domain.returns import DecideReturn, ReceivedUnits, ReceiveReturn, ReturnStatus
+from domain.shipping import GiveUpParcel, Remedy, Undelivered, UnitsCancelled
+from runtime.resources import Resources
+from tests.db.test_cancellations import to_cancel
+from tests.db.test_parcels import do
+from tests.support.catalog import a_product, ledger_of, stock_of
+from tests.support.orders import AnOrder, a_confirmed_order, lines_of, to_move, to_plan, to_ship, written_about
+
+STOCK, ORDERED = 12, (3, 2)
+PRICES = ("3.33", "10.00")
+
+
+class Books:
+    """An order, and the provider's own account of its money."""
+
+    def __init__(self, resources: Resources, order: AnOrder, lines: dict[UUID, UUID]) -> None:
+        self.resources = resources
+        self.order = order
+        self.lines = lines
+        self.captured = 0
+        self.refunded = 0
+
+    async def rows(self, query: str) -> list[Any]:
+        async with self.resources.sessions() as session:
+            return list(await session.execute(text(query), {"id": self.order.order_id}))
+
+    async def parcel(self, status: str, pick: int) -> UUID | None:
+        rows = await self.rows("SELECT id, status FROM fulfillments WHERE order_id = :id ORDER BY id")
+        found = [row.id for row in rows if row.status == status]
+        return found[pick % len(found)] if found else None
+
+    # --- what people do -------------------------------------------------------------------------------------------
+
+    async def pack(self, pick: int, quantity: int) -> None:
+        line = list(self.lines.values())[pick % len(self.lines)]
+        await do(self.resources, parcels.plan, to_plan(self.order, (line, quantity)))
+
+    async def pack_all(self, pick: int, quantity: int) -> None:
+        await do(self.resources, parcels.plan, to_plan(self.order))
+
+    async def ship(self, pick: int, quantity: int) -> None:
+        if parcel := await self.parcel("pending", pick):
+            charge = await do(self.resources, parcels.charge, to_ship(self.order, parcel))
+            self.captured += charge.amount.minor
+            await do(self.resources, parcels.ship, to_ship(self.order, parcel))
+
+    async def pack_and_ship(self, pick: int, quantity: int) -> None:
+        await self.pack(pick, quantity)
+        await self.ship(9, quantity)
+
+    async def have_a_capture_refused(self, pick: int, quantity: int) -> None:
+        if parcel := await self.parcel("pending", pick):
+            await do(self.resources, parcels.charge, to_ship(self.order, parcel))
+
+    async def deliver(self, pick: int, quantity: int) -> None:
+        if parcel := await self.parcel("shipped", pick):
+            await do(self.resources, parcels.deliver, to_move(self.order, parcel))
+
+    async def unpack(self, pick: int, quantity: int) -> None:
+        if parcel := await self.parcel("pending", pick):
+            await do(self.resources, parcels.cancel, to_move(self.order, parcel))
+
+    async def cancel(self, pick: int, quantity: int) -> None:
+        line = list(self.lines.values())[pick % len(self.lines)]
+        request = await to_cancel(self.resources, self.order, (line, quantity))
+        told: UnitsCancelled = await do(self.resources, cancellations.cancel_units, request)
+        if told.is_complete:
+            async with self.resources.sessions.begin() as session:
+                await payments.released(session, self.order.order_id)
+
+    async def lose(self, pick: int, quantity: int) -> None:
+        await self._give_up(pick, Undelivered.LOST, Remedy.RESHIP if quantity % 2 else Remedy.REFUND)
+
+    async def bring_back(self, pick: int, quantity: int) -> None:
+        await self._give_up(pick, Undelivered.RETURNED_TO_SENDER, Remedy.RESHIP if quantity % 2 else Remedy.REFUND)
+
+    async def _give_up(self, pick: int, why: Undelivered, remedy: Remedy) -> None:
+        if parcel := await self.parcel("shipped", pick):
+            request = GiveUpParcel(
+                order_id=self.order.order_id,
+                fulfillment_id=parcel,
+                why=why,
+                remedy=remedy,
+                is_resellable=pick % 2 == 0,
+                replacement_id=new_id(),
+                refund_id=new_id(),
+                actor="operator:1",
+            )
+            await do(self.resources, undelivered.give_up, request)
+
+    async def refund_an_amount(self, pick: int, quantity: int) -> None:
+        await self._refund(amount=Money(1 + pick * 131, "USD"))
+
+    async def refund_units(self, pick: int, quantity: int) -> None:
+        await self._refund(items={list(self.lines.values())[pick % len(self.lines)]: quantity})
+
+    async def refund_everything(self, pick: int, quantity: int) -> None:
+        await self._refund()
+
+    async def _refund(self, **what: Any) -> None:
+        wish = RefundWish(refund_id=new_id(), order_id=self.order.order_id, reason="broken", actor="operator:1", **what)
+        await do(self.resources, refunds.request, wish)
+
+    async def settle_refunds(self, pick: int, quantity: int) -> None:
+        for row in await self.rows("SELECT id, amount FROM refunds WHERE order_id = :id AND status = 'requested'"):
+            is_paid = (row.id.int + pick) % 4 != 0
+            self.refunded += row.amount if is_paid else 0
+            outcome = PaymentRefund(
+                is_refunded=is_paid,
+                reference=f"re_{uuid4().hex}" if is_paid else None,
+                refusal=None if is_paid else "expired_or_canceled_card",
+            )
+            settled = SettleRefund(refund_id=row.id, order_id=self.order.order_id, outcome=outcome)
+            await do(self.resources, refunds.settle, settled)
+
+    async def send_back(self, pick: int, quantity: int) -> None:
+        line = list(self.lines.values())[pick % len(self.lines)]
+        wish = ReturnWish(
+            return_id=new_id(),
+            order_id=self.order.order_id,
+            items={line: WantedReturn(quantity=quantity, reason="too small")},
+            window=timedelta(days=30),
+            actor="customer:1",
+        )
+        await do(self.resources, returns.request, wish)
+        decision = ReturnStatus.REJECTED if pick % 5 == 0 else ReturnStatus.APPROVED
+        decided = DecideReturn(return_id=wish.return_id, order_id=wish.order_id, decision=decision, actor="operator:1")
+        await do(self.resources, returns.decide, decided)
+
+    async def receive(self, pick: int, quantity: int) -> None:
+        query = """
+            SELECT returns.id, order_line_id, quantity FROM returns JOIN return_items ON return_id = returns.id
+            WHERE order_id = :id AND status = 'approved' ORDER BY returns.id LIMIT 1
+        """
+        for row in await self.rows(query):
+            units = ReceivedUnits(
+                order_line_id=row.order_line_id, quantity=min(quantity, row.quantity), is_resellable=pick % 2 == 0
+            )
+            request = ReceiveReturn(
+                return_id=row.id, order_id=self.order.order_id, refund_id=new_id(), actor="operator:1", items=[units]
+            )
+            await do(self.resources, returns.receive, request)
+
+    # --- what holds -----------------------------------------------------------------------------------------------
+
+    async def add_up(self) -> None:
+        await self._money_adds_up()
+        await self._goods_add_up()
+
+    async def _money_adds_up(self) -> None:
+        [money] = await self.rows(
+            """
+            SELECT payments.authorized, payments.captured, payments.refunded, payments.refunding, payments.status,
+                   orders.status AS order_status, orders.subtotal, orders.discount, orders.shipping, orders.tax,
+                   (SELECT coalesce(sum(charge), 0) FROM fulfillments
+                    WHERE order_id = :id AND shipped_at IS NOT NULL) AS charged,
+                   (SELECT coalesce(sum(amount), 0) FROM refunds
+                    WHERE order_id = :id AND status = 'succeeded') AS paid_back,
+                   (SELECT coalesce(sum(amount), 0) FROM refunds
+                    WHERE order_id = :id AND status = 'requested') AS being_paid_back,
+                   (SELECT sum(cancelled * unit_price) FROM order_lines WHERE order_id = :id) AS cancelled
+            FROM payments JOIN orders ON orders.id = payments.order_id WHERE orders.id = :id
+            """
+        )
+        assert money.refunded + money.refunding <= money.captured <= money.authorized
+        assert (money.captured, money.refunded) == (self.captured, self.refunded)
+        assert (money.charged, money.paid_back, money.being_paid_back) == (
+            money.captured,
+            money.refunded,
+            money.refunding,
+        )
+        totals = Totals(
+            subtotal=Money(money.subtotal, "USD"),
+            discount=Money(money.discount, "USD"),
+            shipping=Money(money.shipping, "USD"),
+            tax=Money(money.tax, "USD"),
+        )
+        to_pay = (totals.total - totals.paid_for(Money(int(money.cancelled), "USD"))).minor
+        assert money.captured <= to_pay
+        if money.status != "authorized":
+            assert money.captured == to_pay
+
+    async def _goods_add_up(self) -> None:
+        rows = await self.rows(
+            """
+            SELECT order_lines.id, order_lines.variant_id, order_lines.quantity, order_lines.cancelled,
+                   (SELECT coalesce(sum(items.quantity) FILTER (WHERE fulfillments.status <> 'cancelled'
+                                                                OR fulfillments.remedy = 'refund'), 0)
+                    FROM fulfillment_items AS items JOIN fulfillments ON fulfillments.id = items.fulfillment_id
+                    WHERE items.order_line_id = order_lines.id) AS packed,
+                   (SELECT coalesce(sum(items.quantity) FILTER (WHERE fulfillments.shipped_at IS NOT NULL), 0)
+                    FROM fulfillment_items AS items JOIN fulfillments ON fulfillments.id = items.fulfillment_id
+                    WHERE items.order_line_id = order_lines.id) AS left_us,
+                   (SELECT coalesce(sum(on_hand_change), 0) FROM stock_movements
+                    WHERE order_id = :id AND reason = 'returned'
+                      AND variant_id = order_lines.variant_id) AS came_back,
+                   (SELECT coalesce(sum(quantity - shipped - released), 0) FROM stock_holds
+                    WHERE order_id = :id AND variant_id = order_lines.variant_id) AS held,
+                   (SELECT coalesce(sum(items.quantity), 0)
+                    FROM refund_items AS items JOIN refunds ON refunds.id = items.refund_id
+                    WHERE items.order_line_id = order_lines.id AND refunds.status <> 'failed') AS refunded
+            FROM order_lines WHERE order_lines.order_id = :id
+            """
+        )
+        for line in rows:
+            assert line.packed + line.cancelled <= line.quantity
+            assert line.refunded <= line.quantity - line.cancelled
+            stock = await stock_of(self.resources.sessions, line.variant_id)
+            assert stock == await ledger_of(self.resources.sessions, line.variant_id)
+            assert stock.on_hand == STOCK - line.left_us + line.came_back
+            assert stock.reserved == line.held
+
+
+DEEDS: list[Callable[[Books, int, int], Awaitable[None]]] = [
+    Books.pack,
+    Books.pack_all,
+    Books.ship,
+    Books.pack_and_ship,
+    Books.pack_and_ship,
+    Books.pack_and_ship,
+    Books.have_a_capture_refused,
+    Books.deliver,
+    Books.deliver,
+    Books.unpack,
+    Books.cancel,
+    Books.lose,
+    Books.lose,
+    Books.bring_back,
+    Books.refund_an_amount,
+    Books.refund_units,
+    Books.refund_everything,
+    Books.settle_refunds,
+    Books.send_back,
+    Books.receive,
+]
+
+sequences = st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 9), st.integers(1, 3)), min_size=12, max_size=30)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequence=sequences, discount=st.sampled_from([0, 0, 7, 1000, 3200]), tax=st.sampled_from([0, 0, 199]))
+async def test_goods_and_money_add_up_after_every_step_of_any_sequence(
+    resources: Resources, sequence: list[Any], discount: int, tax: int
+) -> None:
+    sessions = resources.sessions
+    products = [await a_product(sessions, price=price, stock=STOCK) for price in PRICES]
+    order = await a_confirmed_order(
+        sessions, *((product.variant_id, units) for product, units in zip(products, ORDERED, strict=True))
+    )
+    async with sessions.begin() as session:  # as promotions and taxes will leave it
+        changes = {"id": order.order_id, "discount": discount, "tax": tax}
+        await session.execute(
+            text("UPDATE orders SET discount = :discount, tax = :tax, total = total - :discount + :tax WHERE id = :id"),
+            changes,
+        )
+        await session.execute(
+            text(
+                "UPDATE payments SET amount = amount - :discount + :tax, authorized = authorized - :discount + :tax "
+                "WHERE order_id = :id"
+            ),
+            changes,
+        )
+    books = Books(resources, order, await lines_of(sessions, order))
+
+    for deed, pick, quantity in sequence:
+        before = await written_about(sessions, order.order_id, order.cart_id)
+        try:
+            await deed(books, pick, quantity)
+        except Refusal:
+            after = await written_about(sessions, order.order_id, order.cart_id)
+            assert (after.payment, after.holds, after.parcels) == (before.payment, before.holds, before.parcels)
+        await books.add_up()
