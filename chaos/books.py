@@ -1,5 +1,6 @@
 """All books of a shop, read once when it is quiet: tables, the engine's list, and the provider's ledger."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,15 +9,17 @@ from typing import Any
 import aiohttp
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 Row = Mapping[str, Any]
 
 QUERIES = {
     "orders": """
-        SELECT orders.id::text, orders.status, orders.payment_status, orders.fulfillment_status, orders.total,
+        SELECT orders.id::text, orders.status, orders.payment_status, orders.fulfillment_status, orders.cancel_reason,
+               orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
+               orders.attention IS NOT NULL AS needs_a_person,
                payments.status AS payment, payments.authorized, payments.captured, payments.refunded,
-               checkouts.created_at AS asked_at,
+               payments.refunding, checkouts.created_at AS asked_at,
                min(order_events.at) FILTER (WHERE order_events.type = 'order.payment_requires_action') AS challenged_at,
                min(order_events.at) FILTER (WHERE order_events.type IN ('order.confirmed', 'order.cancelled'))
                    AS decided_at,
@@ -27,9 +30,33 @@ QUERIES = {
         GROUP BY orders.id, payments.id, checkouts.order_id
     """,
     "checkouts": """
-        SELECT checkouts.order_id::text, checkouts.cart_id::text, checkouts.is_refused, checkouts.answer_status,
-               orders.id IS NOT NULL AS has_order
+        SELECT checkouts.order_id::text, checkouts.is_refused, orders.id IS NOT NULL AS has_order
         FROM checkouts LEFT JOIN orders ON orders.id = checkouts.order_id
+    """,
+    "lines": """
+        SELECT id::text, order_id::text, variant_id::text, quantity, cancelled, unit_price,
+               (SELECT coalesce(sum(items.quantity), 0) FROM cancellation_items AS items
+                WHERE items.order_line_id = order_lines.id) AS given_up
+        FROM order_lines
+    """,
+    "parcels": """
+        SELECT id::text, order_id::text, status, charge, shipped_at IS NOT NULL AS has_left, undelivered, remedy,
+               replaces_id::text, refund_id::text
+        FROM fulfillments
+    """,
+    "contents": """
+        SELECT fulfillment_id::text AS parcel_id, order_line_id::text AS line_id, quantity FROM fulfillment_items
+    """,
+    "refunds": "SELECT id::text, order_id::text, status, amount FROM refunds",
+    "refund_items": """
+        SELECT refund_id::text, order_line_id::text AS line_id, quantity FROM refund_items
+    """,
+    "returns": "SELECT id::text, order_id::text, status, refund_id::text FROM returns",
+    "return_items": """
+        SELECT return_id::text, order_line_id::text AS line_id, quantity, received, restocked FROM return_items
+    """,
+    "concerns": """
+        SELECT order_id::text, concern, settled_at IS NULL AS is_open FROM concerns
     """,
     "stock": """
         SELECT stock.variant_id::text, stock.on_hand, stock.reserved,
@@ -42,32 +69,36 @@ QUERIES = {
         FROM stock
     """,
     "holds": """
-        SELECT stock_holds.order_id::text, sum(quantity) AS quantity, sum(shipped) AS shipped,
-               sum(released) AS released, bool_or(expires_at IS NOT NULL) AS expires, orders.status
-        FROM stock_holds LEFT JOIN orders ON orders.id = stock_holds.order_id
-        GROUP BY stock_holds.order_id, orders.status
+        SELECT order_id::text, variant_id::text, quantity, shipped, released, expires_at IS NOT NULL AS expires
+        FROM stock_holds
     """,
-    "parcels": """
-        SELECT fulfillments.order_id::text, fulfillments.status, sum(fulfillment_items.quantity) AS units
-        FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
-        GROUP BY fulfillments.id
+    "movements": """
+        SELECT order_id::text, variant_id::text, sum(reserved_change) AS reserved,
+               -coalesce(sum(on_hand_change) FILTER (WHERE reason = 'shipped'), 0) AS shipped,
+               coalesce(sum(on_hand_change) FILTER (WHERE reason = 'returned'), 0) AS returned
+        FROM stock_movements WHERE order_id IS NOT NULL GROUP BY order_id, variant_id
     """,
-    "lines": "SELECT order_id::text, sum(quantity) AS units FROM order_lines GROUP BY order_id",
     "gaps": """
-        SELECT order_id::text FROM order_events GROUP BY order_id
-        HAVING max(sequence) <> count(*) OR count(*) FILTER (WHERE type IN ('order.confirmed')) > 1
-            OR count(*) FILTER (WHERE type = 'order.cancelled') > 1
+        SELECT order_id::text FROM order_events GROUP BY order_id HAVING max(sequence) <> count(*)
+    """,
+    "repetitions": """
+        SELECT order_id::text, type FROM order_events
+        WHERE type NOT IN ('order.needs_attention', 'order.needs_no_attention')
+        GROUP BY order_id, type, data HAVING count(*) > 1
     """,
     "double_carts": """
         SELECT cart_id::text FROM orders WHERE status <> 'cancelled' GROUP BY cart_id HAVING count(*) > 1
     """,
 }
+"""What the laws are told: rows and plain sums, never what the shop's own code makes of them."""
 
-UNDECIDED = "SELECT id::text FROM orders WHERE status = 'pending'"
-WAITING_STORIES = (
-    "ExecutionStatus = 'Running' AND "
-    "(WorkflowType = 'Payment' OR WorkflowType = 'Checkout' AND OrderStatus = 'pending')"
-)
+UNDECIDED = """
+    SELECT 'order:' || id AS story FROM orders WHERE status = 'pending'
+    UNION ALL SELECT 'refund:' || id FROM refunds WHERE status = 'requested'
+"""
+RUNNING = "ExecutionStatus = 'Running'"
+NEVER_AT_REST = ("Mailbox",)
+QUESTIONS_AT_A_TIME = 20
 
 
 @dataclass
@@ -95,29 +126,43 @@ class Books:
     money: Mapping[str, Money]
     """By the order's id."""
     running: frozenset[str]
-    """The ids of orders that have a live workflow."""
+    """The ids of all live workflows."""
 
 
 async def read(database_url: str, engine: Client, sandbox_url: str, http: aiohttp.ClientSession) -> Books:
-    database = create_async_engine(database_url)
+    database = create_async_engine(database_url, isolation_level="REPEATABLE READ")
     async with database.connect() as connection:
         tables = {name: await _rows(connection, query) for name, query in QUERIES.items()}
     await database.dispose()
-    running = [run.id async for run in engine.list_workflows("ExecutionStatus = 'Running'")]
+    running = [run.id async for run in engine.list_workflows(RUNNING)]
     return Books(
         tables=tables,
         money=await _ledger(sandbox_url, http),
-        running=frozenset(name.removeprefix("order:") for name in running if name.startswith("order:")),
+        running=frozenset(running),
     )
 
 
-async def undecided(database_url: str, engine: Client) -> list[str]:
-    """What is still on its way: orders that are neither confirmed nor cancelled, and stories before that point."""
+async def undecided(database_url: str, engine: Client) -> set[str]:
+    """What is still on its way: undecided orders and refunds, and stories that are in the middle of something."""
     database = create_async_engine(database_url)
     async with database.connect() as connection:
-        orders = [str(row["id"]) for row in await _rows(connection, UNDECIDED)]
+        found = {str(row["story"]) for row in await _rows(connection, UNDECIDED)}
     await database.dispose()
-    return orders + [run.id async for run in engine.list_workflows(WAITING_STORIES)]
+    running = [run.id async for run in engine.list_workflows(RUNNING) if run.workflow_type not in NEVER_AT_REST]
+    for start in range(0, len(running), QUESTIONS_AT_A_TIME):
+        some = running[start : start + QUESTIONS_AT_A_TIME]
+        rests = await asyncio.gather(*(_is_at_rest(engine, story) for story in some))
+        found |= {story for story, is_at_rest in zip(some, rests, strict=True) if not is_at_rest}
+    return found
+
+
+async def _is_at_rest(engine: Client, story: str) -> bool:
+    """It has no step and no decision under way, and no customer who is at the bank."""
+    inside = await engine.get_workflow_handle(story).describe()
+    if inside.status is not WorkflowExecutionStatus.RUNNING:
+        return True
+    told = inside.raw_description
+    return not told.pending_activities and not told.pending_children and not told.HasField("pending_workflow_task")
 
 
 async def _rows(connection: AsyncConnection, query: str) -> list[Row]:

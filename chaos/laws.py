@@ -1,21 +1,49 @@
 """What holds of a quiet shop, whatever was done to it."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from chaos.books import Books, Money, Row
+from chaos.tally import HAS_LEFT, Account, Units, accounts
 from chaos.wishes import Diary
 
 NOTHING = Money()
 LOOKED_UP = ("refused", "cancelled")
 """A refusal that the customer did not hear but saw on the order; why it was refused, another answer may say."""
+SPOILT_CAPTURE = "capture_refused"
+"""Until the order is sent completely, a parcel whose capture was refused may leave its share to others."""
 
 
 def violations(books: Books, diary: Diary) -> list[str]:
     """Every breach of every law, each in one sentence that names its rows; empty when nothing was lost."""
-    laws = (_every_order_is_decided, _money_follows_orders, _money_has_an_order, _stock_adds_up, _holds_have_owners)
-    more = (_parcels_carry_what_was_ordered, _timelines_are_whole, _stories_follow_orders)
-    found = [breach for law in (*laws, *more) for breach in law(books)]
-    return [*diary.bugs, *found, *_every_wish_has_one_answer(books, diary)]
+    return [*diary.bugs, *breaches(books), *_every_wish_has_one_answer(books, diary), *_promises_are_kept(books, diary)]
+
+
+def breaches(books: Books) -> list[str]:
+    """What the books themselves, the engine and the provider's ledger show, whatever anybody was told."""
+    found = accounts(books)
+    of_orders = (
+        _orders_follow_parcels,
+        _payments_follow_parcels,
+        _payments_follow_refunds,
+        _units_are_refunded_at_their_worth,
+        _units_are_somewhere_once,
+        _people_are_called_while_they_are_needed,
+    )
+    of_books = (
+        _everything_is_decided,
+        _money_follows_payments,
+        _money_has_an_order,
+        _stock_adds_up,
+        _holds_follow_parcels,
+        _returns_follow_refunds,
+        _timelines_are_whole,
+        _stories_follow_rows,
+    )
+    return [
+        *(breach for account in found.values() for law in of_orders for breach in law(account)),
+        *(breach for law in of_books for breach in law(books)),
+    ]
 
 
 def longest_undecided(books: Books, diary: Diary) -> float:
@@ -31,26 +59,119 @@ def longest_undecided(books: Books, diary: Diary) -> float:
     return longest
 
 
-def _every_order_is_decided(books: Books) -> Iterator[str]:
+# --- orders, one by one --------------------------------------------------------------------------------------------
+
+
+def _orders_follow_parcels(account: Account) -> Iterator[str]:
+    status = account.order["status"]
+    if status == "cancelled":
+        if any(parcel["status"] in ("pending", *HAS_LEFT) for parcel in account.parcels):
+            yield f"{account.name}, but parcels are packed or on their way"
+        return
+    wanted = sum(units.wanted for units in account.units)
+    arrived = sum(units.arrived for units in account.units)
+    not_sent = sum(units.waiting + units.packed for units in account.units)
+    if status in HAS_LEFT and not_sent:
+        yield f"{account.name}, but {not_sent} units are still here"
+    if (status == "delivered") is not (arrived == wanted):
+        yield f"{account.name}, and {arrived} of {wanted} units arrived"
+    if status == "confirmed" and not not_sent:
+        yield f"{account.name}, but all its units have left"
+
+
+def _payments_follow_parcels(account: Account) -> Iterator[str]:
+    order = account.order
+    captured = sum(parcel["charge"] or 0 for parcel in account.parcels if parcel["has_left"])
+    if order["captured"] is None:
+        yield f"{account.name}, but has no payment"
+    elif order["status"] == "cancelled" and account.was_never_sent:
+        if order["captured"] != order["refunded"]:
+            yield f"{account.name}, but of {order['captured']} captured {order['refunded']} are refunded"
+    elif order["captured"] != captured:
+        yield f"{account.name}, its parcels took {captured}, but its payment says {order['captured']}"
+    elif captured != account.owed and (account.is_all_sent or SPOILT_CAPTURE not in account.concerns):
+        yield f"{account.name}, {account.owed} are to pay for what was sent, but {captured} were taken"
+
+
+def _payments_follow_refunds(account: Account) -> Iterator[str]:
+    order = account.order
+    if order["status"] == "cancelled" and account.was_never_sent:
+        return
+    refunded, refunding = account.refunded("succeeded"), account.refunded("requested")
+    if (order["refunded"], order["refunding"]) != (refunded, refunding):
+        said = f"{order['refunded']} and {order['refunding']}"
+        yield f"{account.name}, {refunded} are refunded and {refunding} being refunded, but its payment says {said}"
+    if order["payment_status"] != order["payment"]:
+        yield f"{account.name}, but its payment is {order['payment']}"
+    if refunded:
+        expected = "refunded" if refunded == order["captured"] else "partially_refunded"
+        if order["payment"] != expected:
+            yield f"{account.name}, but with {refunded} of {order['captured']} refunded it should be {expected}"
+    elif order["payment"] in ("refunded", "partially_refunded"):
+        yield f"{account.name}, but nothing was refunded"
+
+
+def _units_are_refunded_at_their_worth(account: Account) -> Iterator[str]:
+    paid, worth = account.paid_back_for_units
+    if paid == worth or account.order["status"] == "cancelled":
+        return
+    is_all_gone = account.refunded("succeeded") + account.refunded("requested") == account.order["captured"]
+    was_refused = any(refund["status"] == "failed" for refund in account.refunds)
+    if paid > worth + was_refused or not (is_all_gone or was_refused):
+        yield f"{account.name}, units worth {worth} were refunded with {paid}"
+
+
+def _units_are_somewhere_once(account: Account) -> Iterator[str]:
+    for units in account.units:
+        said = f"{account.name}, of line {units.line['id']}"
+        if units.cancelled != units.line["given_up"]:
+            yield f"{said} {units.cancelled} units are cancelled, but {units.line['given_up']} were asked for"
+        if units.waiting < 0:
+            yield f"{said} {units.ordered} units were ordered, but {units.ordered - units.waiting} packed or cancelled"
+        if units.on_the_way + units.arrived + units.written_off > units.left + units.left_again:
+            yield f"{said} more units have arrived, are on their way or are written off than have left"
+        if units.refunded > units.left:
+            yield f"{said} {units.left} units have left, but {units.refunded} were refunded"
+        if units.being_returned > units.arrived:
+            yield f"{said} {units.arrived} units arrived, but {units.being_returned} are coming back"
+
+
+def _people_are_called_while_they_are_needed(account: Account) -> Iterator[str]:
+    if account.order["needs_a_person"] is not bool(account.open_concerns):
+        yield f"{account.name}, {sorted(account.open_concerns) or 'nothing'} is open, but its attention says otherwise"
+    if account.order["status"] in (*HAS_LEFT, "cancelled") and SPOILT_CAPTURE in account.open_concerns:
+        yield f"{account.name}, but somebody shall still decide about a refused capture"
+
+
+# --- all books together ---------------------------------------------------------------------------------------------
+
+
+def _everything_is_decided(books: Books) -> Iterator[str]:
     for order in books.tables["orders"]:
         if order["status"] == "pending":
             yield f"order {order['id']} is still pending"
+    for checkout in books.tables["checkouts"]:
+        if not checkout["is_refused"] and not checkout["has_order"]:
+            yield f"checkout {checkout['order_id']} was taken in and never placed"
+    for refund in books.tables["refunds"]:
+        if refund["status"] == "requested":
+            yield f"refund {refund['id']} of order {refund['order_id']} is still requested"
 
 
-def _money_follows_orders(books: Books) -> Iterator[str]:
-    for order in books.tables["orders"]:
+def _money_follows_payments(books: Books) -> Iterator[str]:
+    for account in accounts(books).values():
+        order = account.order
         money = books.money.get(order["id"], NOTHING)
-        said = f"order {order['id']} is {order['status']}/{order['payment_status']} of {order['total']}, but the ledger"
         if money.times.get("authorize", 0) > 1 or money.authorize > order["total"]:
-            yield f"{said} has {money.times.get('authorize', 0)} authorisations of {money.authorize}"
-        if money.kept != order["captured"] - order["refunded"]:
-            yield f"{said} keeps {money.kept} where the books keep {order['captured'] - order['refunded']}"
-        if order["status"] == "cancelled" and (money.held or money.kept):
-            yield f"{said} holds {money.held} and keeps {money.kept}"
-        if order["status"] == "confirmed" and money.held + money.capture != order["total"]:
-            yield f"{said} holds {money.held} and took {money.capture}"
-        if order["status"] in ("shipped", "delivered") and (money.held or money.capture != order["total"]):
-            yield f"{said} holds {money.held} and took {money.capture}"
+            yield f"{account.name}, the ledger has {money.times['authorize']} authorisations of {money.authorize}"
+        kept = order["captured"] - order["refunded"]
+        if money.kept != kept:
+            yield f"{account.name}, the ledger keeps {money.kept} where the books keep {kept}"
+        held = order["total"] - money.capture if order["status"] == "confirmed" else 0
+        if money.held != held:
+            yield f"{account.name}, the ledger holds {money.held} and took {money.capture} of {order['total']}"
+        if order["status"] == "cancelled" and money.kept and not account.refunded("failed"):
+            yield f"{account.name}, the ledger keeps {money.kept}"
 
 
 def _money_has_an_order(books: Books) -> Iterator[str]:
@@ -68,50 +189,89 @@ def _stock_adds_up(books: Books) -> Iterator[str]:
             yield f"variant {stock['variant_id']} has {stock['reserved']} reserved, but orders hold {stock['held']}"
 
 
-def _holds_have_owners(books: Books) -> Iterator[str]:
-    for hold in books.tables["holds"]:
+def _holds_follow_parcels(books: Books) -> Iterator[str]:
+    """What each order holds, has taken and has brought back, of each kind of goods."""
+    orders: dict[str, Row] = {order["id"]: order for order in books.tables["orders"]}
+    goods: dict[tuple[str, str], list[Units]] = defaultdict(list)
+    for account in accounts(books).values():
+        for units in account.units:
+            goods[units.line["order_id"], units.line["variant_id"]].append(units)
+    holds = {(hold["order_id"], hold["variant_id"]): hold for hold in books.tables["holds"]}
+    moved = {(row["order_id"], row["variant_id"]): row for row in books.tables["movements"]}
+    for place in goods.keys() | holds.keys() | moved.keys():
+        order_id, variant_id = place
+        order, lines = orders.get(order_id), goods.get(place, [])
+        said = f"order {order_id} is {order['status'] if order else 'not there'}, of variant {variant_id} it"
+        hold = holds.get(place, NO_HOLD)
         is_open = hold["quantity"] - hold["shipped"] - hold["released"]
-        wrong = {
-            None: is_open > 0,
-            "cancelled": is_open > 0 or hold["shipped"] > 0,
-            "confirmed": hold["expires"],
-            "shipped": is_open > 0,
-            "delivered": is_open > 0,
-        }
-        if wrong.get(hold["status"], False):
-            yield f"order {hold['order_id']} is {hold['status']} and still holds {is_open} units"
+        is_over = order is None or order["status"] == "cancelled"
+        expected = 0 if is_over else sum(units.waiting + units.packed + units.packed_again for units in lines)
+        if is_open != expected:
+            yield f"{said} holds {is_open} units, not {expected}"
+        left = sum(units.left + units.left_again for units in lines)
+        if hold["shipped"] != left:
+            yield f"{said} has taken {hold['shipped']} units, but {left} have left"
+        if order is not None and order["status"] != "pending" and hold["expires"] and not is_over:
+            yield f"{said} holds units that expire"
+        movement = moved.get(place, NO_MOVEMENT)
+        if (movement["reserved"], movement["shipped"]) != (is_open, left):
+            yield f"{said} moved {movement['reserved']} reserved and {movement['shipped']} shipped units"
+        least = sum(units.restocked for units in lines)
+        most = least + sum(units.came_back for units in lines)
+        if not least <= movement["returned"] <= most:
+            yield f"{said} brought {movement['returned']} units back, not {least} to {most}"
 
 
-def _parcels_carry_what_was_ordered(books: Books) -> Iterator[str]:
-    ordered = {row["order_id"]: row["units"] for row in books.tables["lines"]}
-    packed: dict[str, int] = {}
-    for parcel in books.tables["parcels"]:
-        if parcel["status"] != "cancelled":
-            packed[parcel["order_id"]] = packed.get(parcel["order_id"], 0) + parcel["units"]
-    for order_id, units in packed.items():
-        if units > ordered[order_id]:
-            yield f"order {order_id} has {ordered[order_id]} units, but its parcels carry {units}"
-    for order in books.tables["orders"]:
-        if order["status"] in ("shipped", "delivered") and packed.get(order["id"], 0) != ordered[order["id"]]:
-            yield f"order {order['id']} is {order['status']}, but {packed.get(order['id'], 0)} units left"
+NO_HOLD: Row = {"quantity": 0, "shipped": 0, "released": 0, "expires": False}
+NO_MOVEMENT: Row = {"reserved": 0, "shipped": 0, "returned": 0}
+
+
+def _returns_follow_refunds(books: Books) -> Iterator[str]:
+    refunds = {refund["id"]: refund for refund in books.tables["refunds"]}
+    received: dict[str, int] = defaultdict(int)
+    for item in books.tables["return_items"]:
+        received[item["return_id"]] += item["received"]
+    for row in books.tables["returns"]:
+        said = f"return {row['id']} of order {row['order_id']} is {row['status']}"
+        refund = refunds[row["refund_id"]]["status"] if row["refund_id"] else None
+        if row["status"] in ("received", "refunded") and not received[row["id"]]:
+            yield f"{said}, but nothing came back"
+        if row["status"] not in ("received", "refunded") and (received[row["id"]] or refund):
+            yield f"{said}, but {received[row['id']]} units came back"
+        if row["status"] == "refunded" and refund not in (None, "succeeded"):
+            yield f"{said}, but its refund is {refund}"
+        if row["status"] == "received" and refund != "failed":
+            yield f"{said}, and its refund is {refund}"
 
 
 def _timelines_are_whole(books: Books) -> Iterator[str]:
     for row in books.tables["gaps"]:
-        yield f"the timeline of order {row['order_id']} has gaps, or says something twice"
+        yield f"the timeline of order {row['order_id']} has gaps"
+    for row in books.tables["repetitions"]:
+        yield f"the timeline of order {row['order_id']} says twice: {row['type']}"
+    for row in books.tables["double_carts"]:
+        yield f"cart {row['cart_id']} became more than one order"
 
 
-def _stories_follow_orders(books: Books) -> Iterator[str]:
-    for order in books.tables["orders"]:
-        is_over = order["status"] in ("delivered", "cancelled")
-        if is_over is (order["id"] in books.running):
-            yield f"order {order['id']} is {order['status']}, its workflow is {'running' if is_over else 'gone'}"
+def _stories_follow_rows(books: Books) -> Iterator[str]:
+    for noun, table, over in (
+        ("order", "orders", ("delivered", "cancelled")),
+        ("refund", "refunds", ("succeeded", "failed")),
+        ("return", "returns", ("refunded", "rejected")),
+    ):
+        for row in books.tables[table]:
+            if row["status"] == "received":
+                continue  # its refund was refused; whether anybody still waits is not decided
+            is_over = row["status"] in over
+            if is_over is (f"{noun}:{row['id']}" in books.running):
+                yield f"{noun} {row['id']} is {row['status']}, its workflow is {'running' if is_over else 'gone'}"
+
+
+# --- what customers and operators were told -------------------------------------------------------------------------
 
 
 def _every_wish_has_one_answer(books: Books, diary: Diary) -> Iterator[str]:
     orders: dict[str, Row] = {order["id"]: order for order in books.tables["orders"]}
-    for row in books.tables["double_carts"]:
-        yield f"cart {row['cart_id']} became more than one order"
     for wish in diary.wishes:
         if len(wish.order_ids) > 1:
             yield f"key {wish.key} named {len(wish.order_ids)} orders"
@@ -125,3 +285,24 @@ def _every_wish_has_one_answer(books: Books, diary: Diary) -> Iterator[str]:
     for wish in diary.wishes:
         for order_id in wish.order_ids - orders.keys():
             yield f"key {wish.key} was told of order {order_id}, which does not exist"
+
+
+def _promises_are_kept(books: Books, diary: Diary) -> Iterator[str]:
+    """Whatever was answered as done is in the books."""
+    known = {(table, row["id"]): row for table in ("parcels", "refunds", "returns") for row in books.tables[table]}
+    for promise in sorted(diary.promises):
+        row = known.get((promise.table, promise.id))
+        if row is None or promise.of not in facts_of(row):
+            yield f"somebody was told that {promise.id} of {promise.table} is {promise.of}, but the books do not say so"
+
+
+def facts_of(row: Row) -> set[str]:
+    """What is true of a parcel, a refund or a return for ever once it was said."""
+    facts = {"made", row["status"]}
+    if row.get("has_left"):
+        facts.add("shipped")
+    if row["status"] in ("received", "refunded"):
+        facts |= {"approved", "received"}
+    if row.get("undelivered"):
+        facts |= {row["undelivered"], "cancelled"}
+    return facts

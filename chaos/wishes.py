@@ -22,6 +22,15 @@ class Wish:
     """The customer went away without an answer and never asked again."""
 
 
+@dataclass(frozen=True, order=True)
+class Promise:
+    """What was answered as done of one parcel, refund or return."""
+
+    table: str
+    id: str
+    of: str
+
+
 @dataclass
 class Diary:
     """Everything that the customers and operators of one run have seen."""
@@ -34,6 +43,7 @@ class Diary:
     """Requests that got no answer at all."""
     bugs: list[str] = field(default_factory=list)
     """Answers that no failure excuses."""
+    promises: set[Promise] = field(default_factory=set)
     told: Counter[str] = field(default_factory=Counter)
     """Decided answers of checkouts, by their kind."""
 

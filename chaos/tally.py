@@ -1,0 +1,170 @@
+"""Where all units and all money of an order should be, added up from single rows, independently of the shop's code."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chaos.books import Books, Row
+
+HAS_LEFT = ("shipped", "delivered")
+
+
+@dataclass
+class Units:
+    """What became of the units of one order line."""
+
+    line: Row
+    packed: int = 0
+    """In parcels that are still here, replacements apart."""
+    left: int = 0
+    """In parcels that have left, replacements apart: what the customer pays for."""
+    on_the_way: int = 0
+    arrived: int = 0
+    written_off: int = 0
+    """Did not arrive and will not be sent again."""
+    came_back: int = 0
+    """In parcels that were returned to sender."""
+    packed_again: int = 0
+    """In replacements that are still here."""
+    left_again: int = 0
+    """In replacements that have left."""
+    kept_again: int = 0
+    """In replacements that were taken back."""
+    refunded: int = 0
+    being_returned: int = 0
+    """In returns that were not rejected."""
+    restocked: int = 0
+
+    @property
+    def wanted(self) -> int:
+        """What the customer is to have in the end."""
+        return self.ordered - self.cancelled - self.written_off
+
+    @property
+    def ordered(self) -> int:
+        return int(self.line["quantity"])
+
+    @property
+    def cancelled(self) -> int:
+        return int(self.line["cancelled"])
+
+    @property
+    def waiting(self) -> int:
+        """In no parcel yet."""
+        return self.ordered - self.cancelled - self.packed - self.left
+
+
+@dataclass
+class Account:
+    """One order with all that hangs on it."""
+
+    order: Row
+    units: list[Units] = field(default_factory=list)
+    parcels: list[Row] = field(default_factory=list)
+    refunds: list[Row] = field(default_factory=list)
+    refunded_units: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By refund, the price of the units that it pays for."""
+    concerns: set[str] = field(default_factory=set)
+    """All that ever needed a person."""
+    open_concerns: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return f"order {self.order['id']} is {self.order['status']}/{self.order['payment_status']}"
+
+    @property
+    def was_never_sent(self) -> bool:
+        return not any(parcel["has_left"] for parcel in self.parcels)
+
+    @property
+    def is_all_sent(self) -> bool:
+        """Nothing waits and nothing is packed: no parcel will take money any more."""
+        return all(units.waiting + units.packed + units.packed_again == 0 for units in self.units)
+
+    @property
+    def owed(self) -> int:
+        """What the customer has to pay for the parcels that have left."""
+        order = self.order
+        left = sum(units.left * units.line["unit_price"] for units in self.units)
+        if self.was_never_sent:
+            return 0
+        return int(order["total"]) - self._worth(order["subtotal"] - left)
+
+    @property
+    def paid_back_for_units(self) -> tuple[int, int]:
+        """What all refunds of units came to, and what the units are worth."""
+        refunds = [refund for refund in self.refunds if refund["status"] != "failed" and self._is_of_units(refund)]
+        price = sum(self.refunded_units[refund["id"]] for refund in refunds)
+        given_up = sum(units.cancelled * units.line["unit_price"] for units in self.units)
+        bought = self.order["subtotal"] - given_up
+        paid = self._for_goods - self._worth(given_up)
+        return sum(refund["amount"] for refund in refunds), price * paid // bought if bought else 0
+
+    def refunded(self, status: str) -> int:
+        return sum(refund["amount"] for refund in self.refunds if refund["status"] == status)
+
+    def _is_of_units(self, refund: Row) -> bool:
+        return refund["id"] in self.refunded_units
+
+    def _worth(self, price: int) -> int:
+        subtotal = self.order["subtotal"]
+        return int(price * self._for_goods // subtotal) if subtotal else int(price)
+
+    @property
+    def _for_goods(self) -> int:
+        order = self.order
+        return max(int(order["subtotal"] - order["discount"] + order["tax"]), 0)
+
+
+def accounts(books: Books) -> Mapping[str, Account]:
+    """Every order's account, by the order's id."""
+    tables = books.tables
+    found = {order["id"]: Account(order) for order in tables["orders"]}
+    units = {line["id"]: Units(line) for line in tables["lines"]}
+    for line in units.values():
+        found[line.line["order_id"]].units.append(line)
+    parcels = {parcel["id"]: parcel for parcel in tables["parcels"]}
+    for parcel in parcels.values():
+        found[parcel["order_id"]].parcels.append(parcel)
+    for content in tables["contents"]:
+        _pack(units[content["line_id"]], parcels[content["parcel_id"]], content["quantity"])
+    _refund(found, units, tables["refunds"], tables["refund_items"])
+    rejected = {row["id"] for row in tables["returns"] if row["status"] == "rejected"}
+    for item in tables["return_items"]:
+        line = units[item["line_id"]]
+        line.being_returned += 0 if item["return_id"] in rejected else item["quantity"]
+        line.restocked += item["restocked"]
+    for concern in tables["concerns"]:
+        account = found[concern["order_id"]]
+        account.concerns.add(concern["concern"])
+        if concern["is_open"]:
+            account.open_concerns.add(concern["concern"])
+    return found
+
+
+def _pack(units: Units, parcel: Row, quantity: int) -> None:
+    is_replacement = parcel["replaces_id"] is not None
+    if parcel["has_left"]:
+        units.left += 0 if is_replacement else quantity
+        units.left_again += quantity if is_replacement else 0
+        units.arrived += quantity if parcel["status"] == "delivered" else 0
+        units.on_the_way += quantity if parcel["status"] == "shipped" else 0
+        units.written_off += quantity if parcel["remedy"] == "refund" else 0
+        units.came_back += quantity if parcel["undelivered"] == "returned_to_sender" else 0
+    elif parcel["status"] == "pending":
+        units.packed += 0 if is_replacement else quantity
+        units.packed_again += quantity if is_replacement else 0
+    elif is_replacement:
+        units.kept_again += quantity
+
+
+def _refund(
+    found: Mapping[str, Account], units: Mapping[str, Units], refunds: Sequence[Row], items: Sequence[Row]
+) -> None:
+    by_id = {refund["id"]: refund for refund in refunds}
+    for refund in refunds:
+        found[refund["order_id"]].refunds.append(refund)
+    for item in items:
+        refund, line = by_id[item["refund_id"]], units[item["line_id"]]
+        found[refund["order_id"]].refunded_units[refund["id"]] += item["quantity"] * line.line["unit_price"]
+        line.refunded += item["quantity"] if refund["status"] != "failed" else 0
