@@ -1,91 +1,233 @@
-"""Operators, and customers who come back: what happens to an order after it was confirmed."""
+"""What operators and customers can do with a confirmed order, each deed insisted on until it is answered."""
 
 import asyncio
 import random
-from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+import aiohttp
+
 from chaos.client import Client, Reply
-from chaos.wishes import Json
+from chaos.wishes import Diary, Json, Promise
+
+SANDBOX_KEY = "sk_test_sutler"
+OVER = "return_transition_not_allowed"
+"""What a return says that was decided before, or that has nothing to decide any more."""
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A confirmed order, and who bought it."""
+
+    customer: Client
+    order: Json
+    cart_id: str
+    dice: random.Random
+
+    @property
+    def id(self) -> str:
+        return str(self.order["id"])
+
+    @property
+    def lines(self) -> list[Json]:
+        return list(self.order["items"])
+
+    def some_units(self) -> list[Json]:
+        """A few units of one or two lines, never nothing."""
+        lines = self.dice.sample(self.lines, min(len(self.lines), self.dice.choice((1, 1, 2))))
+        return [units(line, self.dice.randint(1, line["quantity"])) for line in lines]
+
+    def key(self) -> str:
+        return str(UUID(int=self.dice.getrandbits(128), version=4))
+
+
+def units(line: Json, quantity: int) -> Json:
+    return {"order_item_id": line["id"], "quantity": quantity}
 
 
 class Desk:
-    """What is done here is meant to succeed or to be refused for a reason; anything else is tried again."""
+    """A refusal is noted as a bug, unless the deed is told which ones are to be expected there."""
 
-    def __init__(self, operator: Client) -> None:
+    def __init__(self, operator: Client, diary: Diary, bank: aiohttp.ClientSession, sandbox_url: str) -> None:
         self._operator = operator
-        self.done: Counter[str] = Counter()
+        self._diary = diary
+        self._bank = bank
+        self._sandbox_url = sandbox_url
 
-    async def decide_its_fate(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        fates = {
-            self._leave_it: 2,
-            self._deliver_it: 4,
-            self._send_it_in_two: 2,
-            self._cancel_it: 3,
-            self._repack_and_cancel: 1,
-            self._cancel_while_it_ships: 2,
-        }
-        [fate] = dice.choices(list(fates), weights=list(fates.values()))
-        self.done[fate.__name__.strip("_").replace("_", " ")] += 1
-        await fate(customer, order, cart_id, dice)
+    def expect(self, *, that: bool, otherwise: str) -> None:
+        if not that:
+            self._diary.bugs.append(otherwise)
 
-    async def _leave_it(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        """A confirmed order that waits for its parcel is an end state, too."""
+    async def look(self, purchase: Purchase) -> Json:
+        return (await self._operator.insist("GET", f"/v1/orders/{purchase.id}")).body
 
-    async def _deliver_it(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        parcel = await self._pack(order, None, dice)
-        if parcel and await self._ship(parcel, dice) and dice.random() < 0.7:
-            await self._deliver(parcel)
+    # --- parcels ----------------------------------------------------------------------------------------------------
 
-    async def _send_it_in_two(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        first = order["items"][0]
-        wanted = [{"order_item_id": first["id"], "quantity": dice.randint(1, first["quantity"])}]
-        for items in (wanted, None):
-            parcel = await self._pack(order, items, dice)
-            if parcel and await self._ship(parcel, dice) and dice.random() < 0.8:
-                await self._deliver(parcel)
-
-    async def _cancel_it(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        await self._cancel(customer, order, cart_id)
-        if dice.random() < 0.3:
-            await self._cancel(customer, order, cart_id)
-
-    async def _repack_and_cancel(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        if parcel := await self._pack(order, None, dice):
-            await self._operator.insist("POST", f"/v1/admin/fulfillments/{parcel}/cancel")
-            await self._pack(order, None, dice)
-        await self._cancel(customer, order, cart_id)
-
-    async def _cancel_while_it_ships(self, customer: Client, order: Json, cart_id: str, dice: random.Random) -> None:
-        if parcel := await self._pack(order, None, dice):
-            await asyncio.gather(self._ship(parcel, dice), self._cancel(customer, order, cart_id))
-
-    async def _pack(self, order: Json, items: Json, dice: random.Random) -> str | None:
-        path = f"/v1/admin/orders/{order['id']}/fulfillments"
-        key = str(UUID(int=dice.getrandbits(128), version=4))
-        reply = await self._operator.insist("POST", path, {"items": items} if items else {}, key=key)
+    async def pack(
+        self, purchase: Purchase, items: list[Json] | None = None, *, may_be: Sequence[str] = ()
+    ) -> str | None:
+        """The parcel's id. An answer may be lost, and what is repeated then finds its units packed."""
+        path = f"/v1/admin/orders/{purchase.id}/fulfillments"
+        body = {"items": items} if items else {}
+        [reply] = await self._ask(purchase, path, body, twins=1, may_be=("units_not_available", *may_be))
         if reply.is_done:
             return str(reply.body["id"])
-        return await self._parcel_of_a_lost_answer(order)
-
-    async def _parcel_of_a_lost_answer(self, order: Json) -> str | None:
-        """The units may be in a parcel already, of which only the answer was lost."""
-        seen = await self._operator.insist("GET", f"/v1/orders/{order['id']}")
-        waiting = [parcel["id"] for parcel in seen.body.get("fulfillments", []) if parcel["status"] == "pending"]
+        waiting = [parcel["id"] for parcel in (await self.look(purchase))["fulfillments"] if _is_packed(parcel)]
         return waiting[0] if waiting else None
 
-    async def _ship(self, parcel: str, dice: random.Random) -> bool:
-        label = {"carrier": "UPS", "tracking_number": f"1Z{dice.randrange(10**12):012}"}
-        path = f"/v1/admin/fulfillments/{parcel}/ship"
-        replies = await self._once_or_twice(path, label, dice)
+    async def ship(self, purchase: Purchase, parcel: str, *, may_be: Sequence[str] = ()) -> bool:
+        label = {"carrier": "UPS", "tracking_number": f"1Z{purchase.dice.randrange(10**12):012}"}
+        return await self._move(purchase, parcel, "ship", "shipped", label, may_be=may_be)
+
+    async def deliver(self, purchase: Purchase, parcel: str) -> bool:
+        return await self._move(purchase, parcel, "deliver", "delivered")
+
+    async def unpack(self, purchase: Purchase, parcel: str, *, may_be: Sequence[str] = ()) -> bool:
+        return await self._move(purchase, parcel, "cancel", "cancelled", may_be=may_be)
+
+    async def lose(self, purchase: Purchase, parcel: str, remedy: str, *, may_be: Sequence[str] = ()) -> bool:
+        return await self._move(purchase, parcel, "lost", "lost", {"remedy": remedy}, may_be=may_be)
+
+    async def take_back(self, purchase: Purchase, parcel: str, remedy: str, *, may_be: Sequence[str] = ()) -> bool:
+        body = {"remedy": remedy, "is_resellable": purchase.dice.random() < 0.7}
+        return await self._move(purchase, parcel, "returned-to-sender", "returned_to_sender", body, may_be=may_be)
+
+    async def replacement_of(self, purchase: Purchase, parcel: str) -> str | None:
+        parcels = (await self.look(purchase))["fulfillments"]
+        return next((str(other["id"]) for other in parcels if other["replaces_id"] == parcel), None)
+
+    async def _move(
+        self,
+        purchase: Purchase,
+        parcel: str,
+        verb: str,
+        done: str,
+        body: Json = None,
+        *,
+        may_be: Sequence[str] = (),
+    ) -> bool:
+        replies = await self._ask(purchase, f"/v1/admin/fulfillments/{parcel}/{verb}", body, may_be=may_be)
+        if is_done := any(reply.is_done for reply in replies):
+            self._diary.promises.add(Promise("parcels", parcel, done))
+        return is_done
+
+    # --- calling it off ---------------------------------------------------------------------------------------------
+
+    async def cancel(self, purchase: Purchase, *, may_be: Sequence[str] = ()) -> bool:
+        replies = await self._ask(
+            purchase,
+            f"/v1/orders/{purchase.id}/cancel?cart={purchase.cart_id}",
+            {"reason": "changed my mind"},
+            who=purchase.customer,
+            may_be=may_be,
+        )
         return any(reply.is_done for reply in replies)
 
-    async def _once_or_twice(self, path: str, body: Json, dice: random.Random) -> list[Reply]:
-        times = dice.choice((1, 1, 1, 2))
-        return list(await asyncio.gather(*(self._operator.insist("POST", path, body) for _ in range(times))))
+    async def cancel_units(self, purchase: Purchase, items: list[Json], *, may_be: Sequence[str] = ()) -> bool:
+        replies = await self._ask(
+            purchase,
+            f"/v1/orders/{purchase.id}/cancel?cart={purchase.cart_id}",
+            {"reason": "too many", "items": items},
+            who=purchase.customer,
+            may_be=may_be,
+        )
+        return any(reply.is_done for reply in replies)
 
-    async def _deliver(self, parcel: str) -> None:
-        await self._operator.insist("POST", f"/v1/admin/fulfillments/{parcel}/deliver")
+    async def resolve(self, purchase: Purchase, decision: str, *, may_be: Sequence[str] = ()) -> bool:
+        body = {"decision": decision, "note": "the customer was called"}
+        path = f"/v1/admin/orders/{purchase.id}/resolve"
+        replies = await self._ask(purchase, path, body, may_be=("nothing_to_resolve", *may_be))
+        return any(reply.is_done for reply in replies)
 
-    async def _cancel(self, customer: Client, order: Json, cart_id: str) -> None:
-        await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={cart_id}", {"reason": "changed my mind"})
+    async def have_the_bank_let_go(self, purchase: Purchase) -> None:
+        """The authorisation is gone, behind the shop's back."""
+        intent = purchase.order["payment"]["provider_reference"]
+        while True:
+            try:
+                async with self._bank.post(
+                    f"{self._sandbox_url}/v1/payment_intents/{intent}/cancel",
+                    headers={"Authorization": f"Bearer {SANDBOX_KEY}"},
+                ) as answer:
+                    if answer.status < 500:
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.2)
+
+    # --- money and goods back ---------------------------------------------------------------------------------------
+
+    async def refund(self, purchase: Purchase, what: Json, *, may_be: Sequence[str] = ()) -> bool:
+        replies = await self._ask(
+            purchase, f"/v1/admin/orders/{purchase.id}/refunds", {"reason": "a complaint", **what}, may_be=may_be
+        )
+        done = [reply.body for reply in replies if reply.is_done]
+        self._note_made("refunds", done)
+        self._diary.promises |= {
+            Promise("refunds", told["id"], told["status"]) for told in done if told["status"] != "requested"
+        }
+        return bool(done)
+
+    async def announce(self, purchase: Purchase, items: list[Json], *, may_be: Sequence[str] = ()) -> str | None:
+        """The return's id."""
+        replies = await self._ask(
+            purchase,
+            f"/v1/orders/{purchase.id}/returns?cart={purchase.cart_id}",
+            {"items": [{**item, "reason": "too small"} for item in items]},
+            who=purchase.customer,
+            may_be=may_be,
+        )
+        done = [reply.body for reply in replies if reply.is_done]
+        self._note_made("returns", done)
+        return str(done[0]["id"]) if done else None
+
+    async def decide(self, purchase: Purchase, goods: str, decision: str) -> bool:
+        done = {"approve": "approved", "reject": "rejected"}[decision]
+        return await self._move_return(purchase, goods, decision, done, None)
+
+    async def receive(self, purchase: Purchase, goods: str, items: list[Json] | None = None) -> bool:
+        return await self._move_return(purchase, goods, "receive", "received", {"items": items} if items else {})
+
+    async def _move_return(self, purchase: Purchase, goods: str, verb: str, done: str, body: Json) -> bool:
+        """A repetition whose first answer was lost may find the return over."""
+        replies = await self._ask(purchase, f"/v1/admin/returns/{goods}/{verb}", body, may_be=(OVER,))
+        if any(reply.is_done for reply in replies):
+            self._diary.promises.add(Promise("returns", goods, done))
+            return True
+        returns = (await self.look(purchase))["returns"]
+        status = next(known["status"] for known in returns if known["id"] == goods)
+        is_done = status == done or (done == "received" and status == "refunded")
+        if not is_done:
+            self._diary.bugs.append(f"return {goods} is {status}, and cannot become {done}: {replies[0].body}")
+        return is_done
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        purchase: Purchase,
+        path: str,
+        body: Json,
+        *,
+        who: Client | None = None,
+        twins: int | None = None,
+        may_be: Sequence[str],
+    ) -> list[Reply]:
+        """All answers to a wish that is sent once, or twice at the same time, always under the same key."""
+        key, client = purchase.key(), who or self._operator
+        times = twins or purchase.dice.choice((1, 1, 1, 2))
+        replies = await asyncio.gather(*(client.insist("POST", path, body, key=key) for _ in range(times)))
+        for reply in replies:
+            if not reply.is_done and reply.code not in may_be:
+                self._diary.bugs.append(f"{reply.status} from POST {path}: {str(reply.body)[:400]}")
+        return list(replies)
+
+    def _note_made(self, table: str, told: Sequence[Json]) -> None:
+        made = {row["id"] for row in told}
+        self._diary.promises |= {Promise(table, row, "made") for row in made}
+        if len(made) > 1:
+            self._diary.bugs.append(f"one key made {sorted(made)} in {table}")
+
+
+def _is_packed(parcel: Json) -> bool:
+    return bool(parcel["status"] == "pending" and parcel["replaces_id"] is None)

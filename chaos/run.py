@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +18,23 @@ from temporalio.service import RPCError
 from chaos import books, laws
 from chaos.client import Client, NobodyAnsweredError
 from chaos.desk import Desk
+from chaos.fates import Fates
 from chaos.injector import Injector
 from chaos.report import Report
 from chaos.schedule import PARTS, schedule
 from chaos.shoppers import Shelf, Shopper
-from chaos.wishes import Diary
+from chaos.wishes import Diary, Json
 from deploy.private import PrivateShop, private_shop
 from deploy.supervisor import Patience
 from deploy.visitor import OPERATOR
+from providers.complete_journey import baskets
 from runtime import temporal
 from runtime.settings import Temporal
 
 ALWAYS_AT_ONCE = Patience(quick_deaths=10**9)
 PASSWORD = "sutler-demo-1"  # noqa: S105 (of the demo accounts)
 CUSTOMER = "shopper@example.com"
-KINDS_OF_GOODS = 40
+KINDS_OF_BASKETS = 2000
 SCARCE_KINDS = 4
 UNITS_OF_SCARCE_GOODS = 3
 PATIENCE_FOR_QUIET = 300.0
@@ -76,7 +79,7 @@ class Run:
         self._console = console
         self._diary = Diary()
         self._operator = self._client((OPERATOR, PASSWORD))
-        self._desk = Desk(self._operator)
+        self._fates = Fates(Desk(self._operator, self._diary, http, shop.settings.sandbox_url))
         self._injector = Injector(shop.supervisor, breakpoints, shop.settings.sandbox_url, http)
 
     def _client(self, credentials: tuple[str, str] | None = None) -> Client:
@@ -92,17 +95,29 @@ class Run:
         return await self._report(under_fire, is_quiet_after)
 
     async def _stocked(self) -> Shelf:
-        """Goods of the real catalogue, few of which are nearly sold out."""
-        page = await self._operator.insist("GET", f"/v1/products?in_stock=true&limit={KINDS_OF_GOODS}&sort=name")
-        variants = [product["variants"][0] for product in page.body["items"]]
-        sold = [variant for variant in variants if variant["price"]]
-        scarce, plenty = sold[:SCARCE_KINDS], sold[SCARCE_KINDS:]
-        for variants, wanted in ((scarce, UNITS_OF_SCARCE_GOODS), (plenty, 100_000)):
-            for variant in variants:
-                change = {"quantity_change": wanted - variant["stock_quantity"], "reason": "a chaos run"}
-                if change["quantity_change"]:
-                    await self._operator.insist("POST", f"/v1/variants/{variant['id']}/stock-adjustments", change)
-        return Shelf(plenty=[variant["id"] for variant in plenty], scarce=[variant["id"] for variant in scarce])
+        """The real catalogue with its own stock, and a few of its goods nearly sold out."""
+        variants = {variant["sku"]: variant async for variant in self._variants()}
+        trips = await asyncio.to_thread(baskets, variants.keys(), KINDS_OF_BASKETS, self._plan.seed)
+        bought = Counter(sku for trip in trips for sku in trip)
+        scarce = [variants[sku] for sku, _ in bought.most_common()[-SCARCE_KINDS:]]
+        for variant in scarce:
+            change = {"quantity_change": UNITS_OF_SCARCE_GOODS - variant["stock_quantity"], "reason": "a chaos run"}
+            await self._operator.insist("POST", f"/v1/variants/{variant['id']}/stock-adjustments", change)
+        return Shelf(
+            baskets=[{variants[sku]["id"]: quantity for sku, quantity in trip.items()} for trip in trips],
+            scarce=[variant["id"] for variant in scarce],
+        )
+
+    async def _variants(self) -> AsyncIterator[Json]:
+        cursor = ""
+        while True:
+            page = (await self._operator.insist("GET", f"/v1/products?in_stock=true&limit=100{cursor}")).body
+            for product in page["items"]:
+                for variant in product["variants"]:
+                    yield variant
+            if page["next_cursor"] is None:
+                return
+            cursor = f"&cursor={page['next_cursor']}"
 
     async def _under_fire(self, shelf: Shelf, progress: Progress) -> None:
         plan, is_over = self._plan, asyncio.Event()
@@ -110,7 +125,7 @@ class Run:
         crowd = [
             Shopper(
                 visitors=visitors,
-                desk=self._desk,
+                fates=self._fates,
                 bank=self._http,
                 shelf=shelf,
                 diary=self._diary,
@@ -161,7 +176,7 @@ class Run:
             damage=self._injector.damage,
             orders=dict(Counter(f"{order['status']}, {order['payment_status']}" for order in orders)),
             answers=dict(diary.told),
-            fates=dict(self._desk.done),
+            fates=dict(self._fates.done),
             statuses=dict(diary.statuses),
             silences=diary.silences,
             longest_undecided=laws.longest_undecided(found, diary),

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,8 @@ from uuid import UUID
 import aiohttp
 
 from chaos.client import Client, Reply
-from chaos.desk import Desk
+from chaos.desk import Purchase
+from chaos.fates import Fates
 from chaos.wishes import Diary, Json, Wish
 
 GOOD_CARDS = ("pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit")
@@ -32,10 +33,12 @@ LONGEST_WAIT = 300.0
 
 @dataclass(frozen=True)
 class Shelf:
-    """What can be bought: much of most, little of some."""
+    """What is bought, by the variants' ids."""
 
-    plenty: Sequence[str]
+    baskets: Sequence[Mapping[str, int]]
+    """What households really bought together."""
     scarce: Sequence[str]
+    """Nearly sold out, so that buyers of the last unit meet."""
 
 
 class Shopper:
@@ -45,14 +48,14 @@ class Shopper:
         self,
         *,
         visitors: Sequence[Client],
-        desk: Desk,
+        fates: Fates,
         bank: aiohttp.ClientSession,
         shelf: Shelf,
         diary: Diary,
         seed: str,
     ) -> None:
         self._visitors = visitors
-        self._desk = desk
+        self._fates = fates
         self._bank = bank
         self._shelf = shelf
         self._diary = diary
@@ -70,7 +73,7 @@ class Shopper:
         if order is None and self._dice.random() < 0.5:
             order = await self._buy(customer, cart, self._dice.choice(GOOD_CARDS))  # another card, the same cart
         if order is not None and order["status"] == "confirmed":
-            await self._desk.decide_its_fate(customer, order, cart["id"], self._dice)
+            await self._fates.decide(Purchase(customer, order, cart["id"], self._dice))
 
     def _a_card(self) -> str:
         cards = self._dice.choices([GOOD_CARDS, BAD_CARDS, CHALLENGED_CARDS], weights=[7, 2, 2])[0]
@@ -79,8 +82,8 @@ class Shopper:
     async def _a_full_cart(self, customer: Client) -> Json:
         cart = (await customer.insist("POST", "/v1/carts", {"currency": "USD"})).body
         path = f"/v1/carts/{cart['id']}"
-        for variant in self._a_basket():
-            wanted = {"variant_id": variant, "quantity": self._dice.choice((1, 1, 1, 2, 2, 3))}
+        for variant, quantity in self._a_basket().items():
+            wanted = {"variant_id": variant, "quantity": quantity}
             await customer.insist("POST", f"{path}/items", wanted)
         email = f"chaos.{self._dice.randrange(10**9)}@example.com"
         await customer.insist("PUT", f"{path}/email", {"email": email})
@@ -88,10 +91,10 @@ class Shopper:
         await customer.insist("PUT", f"{path}/shipping-method", {"code": "standard"})
         return (await customer.insist("GET", path)).body
 
-    def _a_basket(self) -> list[str]:
-        basket = self._dice.sample(self._shelf.plenty, self._dice.choice((1, 1, 2, 2, 3, 4, 6)))
-        if self._dice.random() < 0.3:
-            basket.append(self._dice.choice(self._shelf.scarce))
+    def _a_basket(self) -> dict[str, int]:
+        basket = dict(self._dice.choice(self._shelf.baskets))
+        if self._dice.random() < 0.15:
+            basket[self._dice.choice(self._shelf.scarce)] = 1
         return basket
 
     async def _buy(self, customer: Client, cart: Json, card: str) -> Json:

@@ -3,7 +3,9 @@
 How a product, its price and its stock are made of it is told in ``docs/decisions/0003-demo-catalogue.md``.
 """
 
+import random
 import re
+from collections.abc import Collection
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +17,8 @@ from domain.money import Money
 Table = Any
 """A ``pyarrow.Table``; the package brings no types."""
 
+SKU = "CJ-"
+MOST_OF_A_KIND = 24
 NOT_GOODS = ("FUEL", "COUPON", "MISCELLANEOUS", "MISC SALES TRAN", "CNTRL/STORE SUP", "GM MERCH EXP", "CHARITABLE CONT")
 NOT_A_CATEGORY = ("COUPON/MISC ITEMS", "COUPONS/STORE & MFG")
 LEAST_PRICE_CENTS = 5
@@ -53,6 +57,27 @@ def best_sellers(count: int, currency: str) -> list[ProductRecord]:
         _product(line, row, Money(prices[row["product_id"]], currency), names)
         for line, row in zip(range(1, count + 1), rows, strict=False)
     ]
+
+
+def baskets(skus: Collection[str], count: int, seed: int) -> list[dict[str, int]]:
+    """What households bought together: so many of their shopping trips, of which only these goods count.
+
+    The same ones for the same seed. Quantities that nobody carries home (of fuel and the like) are left out.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    products = pa.array([int(sku.removeprefix(SKU)) for sku in skus if sku.startswith(SKU)], pa.int64())
+    bought = _read("transactions", ["basket_id", "product_id", "quantity"])
+    is_carried = pc.and_(pc.greater(bought["quantity"], 0), pc.less_equal(bought["quantity"], MOST_OF_A_KIND))
+    bought = bought.filter(pc.and_(is_carried, pc.is_in(bought["product_id"], products)))
+    trips = sorted(pc.unique(bought["basket_id"]).to_pylist())
+    chosen = random.Random(seed).sample(trips, min(count, len(trips)))  # noqa: S311 (shopping, no secrets)
+    found: dict[int, dict[str, int]] = {trip: {} for trip in chosen}
+    for row in bought.filter(pc.is_in(bought["basket_id"], pa.array(chosen, bought["basket_id"].type))).to_pylist():
+        basket, sku = found[row["basket_id"]], f"{SKU}{row['product_id']}"
+        basket[sku] = basket.get(sku, 0) + int(row["quantity"])
+    return list(found.values())
 
 
 def _read(name: str, columns: list[str]) -> Table:
@@ -122,7 +147,7 @@ def _product(line: int, row: dict[str, Any], price: Money, names: set[str]) -> P
     path = (DEPARTMENTS.get(row["department"], readable(row["department"])), readable(row["product_category"]), kind)
     variant = VariantRecord(
         line=line,
-        sku=f"CJ-{row['product_id']}",
+        sku=f"{SKU}{row['product_id']}",
         price=price,
         options={"size": size} if size else {},
         name=size,
