@@ -16,6 +16,7 @@ from api.catalog_cache import CatalogCache
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.hot_answers import HotAnswers
+from api.idempotency import provide_once
 from api.intake import see_to_the_unstarted
 from api.metrics import counting
 from api.routes import HANDLERS
@@ -87,6 +88,7 @@ def create_app(
             "stories": Provide(provide_stories),
             "caller": Provide(provide_caller),
             "catalog": Provide(provide_catalog),
+            "once": Provide(provide_once),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.api.max_body_bytes,

@@ -40,6 +40,7 @@ from api.catalog_schemas import (
 from api.conditional import KEEP_NOTHING, answer, expected_versions
 from api.errors import refuses
 from api.hot_answers import make_ready
+from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit
 from db import catalog_changes, catalog_views, inventory
 from db.catalog_news import EVERYTHING, News
@@ -282,14 +283,19 @@ async def shown_category(session: AsyncSession, category_id: UUID, *, status_cod
     summary="Adjust the stock of a variant",
     tags=["Stock"],
     guards=[staff],
-    responses=refuses("unauthenticated", "forbidden", "not_found", "insufficient_stock"),
+    responses=refuses("unauthenticated", "forbidden", "not_found", "insufficient_stock", "idempotency_key_reused"),
 )
 async def adjust_stock(
-    variant_id: UUID, data: StockAdjustment, caller: Caller, catalog: CatalogCache, resources: Resources
-) -> StockOut:
+    variant_id: UUID, data: StockAdjustment, caller: Caller, catalog: CatalogCache, resources: Resources, once: Once
+) -> Response[StockOut]:
     """Adds units to what is on hand or takes them off, never below what orders have reserved; one ledger entry."""
-    async with resources.sessions.begin() as session:
+
+    async def carry_out(session: AsyncSession) -> StockOut:
         level = await inventory.adjust(session, variant_id, data.quantity_change, reason=data.reason, actor=caller.name)
+        return StockOut(on_hand=level.on_hand, reserved=level.reserved, available=level.available)
+
+    adjusted = await once.write(Asked("adjust", variant_id, data), carry_out, status_code=201)
+    async with resources.sessions() as session:
         product_id = await catalog_views.product_of(session, variant_id)
     catalog.forget(changed(product_id))
-    return StockOut(on_hand=level.on_hand, reserved=level.reserved, available=level.available)
+    return adjusted

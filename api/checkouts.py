@@ -9,8 +9,8 @@ from pydantic import Field
 
 from api.auth import Caller
 from api.carts import may_use
-from api.errors import PROBLEM_JSON, PROBLEMS, problem_body, refuses
-from api.idempotency import Key, caller_key, fingerprint
+from api.errors import PROBLEMS, problem_body, refuses
+from api.idempotency import REPLAYED, Key, caller_key, fingerprint, media_type_of, with_people, without_people
 from api.intake import held_until_the_engine_is_back, to_start
 from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
@@ -83,9 +83,12 @@ async def check_out(
     if isinstance(data.payment_method, ManualPayment):
         raise Refusal("payment_method_unavailable", "This shop does not take manual payments.")
     checkout = await taken_in(data, idempotency_key, caller, request, resources)
-    replayed = {"Idempotency-Replayed": "true"} if checkout.is_repeat else {}
+    replayed = REPLAYED if checkout.is_repeat else {}
     if checkout.answer is not None and checkout.answer_status is not None:
-        return _stored(checkout.answer, checkout.answer_status, replayed)
+        told = checkout.answer
+        if checkout.answer_status < 400:
+            told = with_people(told, (await seen(checkout, data, caller, resources)).model_dump(mode="json"))
+        return _stored(told, checkout.answer_status, replayed)
     try:
         outcome = await stories.check_out(to_start(checkout, str(caller.user_id) if caller.user_id else "guest"))
     except EngineAwayError:
@@ -96,13 +99,18 @@ async def check_out(
         order = await order_seen_by(session, checkout.order_id, caller, data.cart_id)
         body = order.model_dump(mode="json")
         if order.status not in (OrderStatus.PENDING, OrderStatus.CANCELLED):
-            await checkouts.remember_answer(session, checkout.order_id, 201, body)
+            await checkouts.remember_answer(session, checkout.order_id, 201, without_people(body))
     match order.status:
         case OrderStatus.PENDING:
             return Response(body, status_code=202, headers={"Location": _location(order, caller, data), **replayed})
         case OrderStatus.CANCELLED:
             return await _refused(_why_cancelled(order), checkout, request, resources, replayed)
     return Response(body, status_code=201, headers=replayed)
+
+
+async def seen(checkout: Intake, data: NewCheckout, caller: Caller, resources: Resources) -> OrderOut:
+    async with resources.autocommit() as session:
+        return await order_seen_by(session, checkout.order_id, caller, data.cart_id)
 
 
 async def taken_in(
@@ -112,7 +120,7 @@ async def taken_in(
     wish = Wish(
         caller=caller_key(caller, request),
         idempotency_key=key,
-        request_hash=fingerprint(data),
+        request_hash=fingerprint(data, "checkout"),
         cart_id=data.cart_id,
         payment_method=str(data.payment_method),
         expected_total=data.expected_total.as_money().minor if data.expected_total else None,
@@ -182,5 +190,4 @@ async def _remember(resources: Resources, order_id: UUID, status: int, answer: d
 
 
 def _stored(answer: dict[str, Any], status: int, headers: dict[str, str]) -> Response[Any]:
-    media_type = "application/json" if status < 400 else PROBLEM_JSON
-    return Response(answer, status_code=status, media_type=media_type, headers=headers)
+    return Response(answer, status_code=status, media_type=media_type_of(status), headers=headers)

@@ -4,19 +4,20 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller, admin_only, staff
 from api.errors import refuses
 from api.explain import ExplanationOut, explained
+from api.idempotency import Asked, Once
 from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
 from db import audit_log, order_views
-from db.base import new_id
+from db.audit_log import AuditEntry
 from domain.attention import Decision
 from domain.errors import Refusal
 from domain.orders import OrderState, OrderStatus, Resolve, check_move
@@ -74,8 +75,8 @@ class ComeBack(Loss):
 
 
 DENIED = ("unauthenticated", "forbidden")
-MOVES = refuses(*DENIED, "not_found", "order_transition_not_allowed")
-GIVE_UP = refuses(*DENIED, "not_found", "order_transition_not_allowed", "out_of_stock", "refund_not_possible_yet")
+MOVES = (*DENIED, "not_found", "order_transition_not_allowed", "idempotency_key_reused")
+GIVE_UP = refuses(*MOVES, "out_of_stock", "refund_not_possible_yet")
 
 
 class OperatorController(Controller):
@@ -126,37 +127,52 @@ class OperatorController(Controller):
     @post(
         "/orders/{order_id:uuid}/fulfillments",
         summary="Pack a parcel",
-        responses=refuses(*DENIED, "not_found", "order_transition_not_allowed", "units_not_available"),
+        responses=refuses(*MOVES, "units_not_available"),
     )
     async def create_fulfillment(
-        self, order_id: UUID, data: NewFulfillment, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self,
+        order_id: UUID,
+        data: NewFulfillment,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+    ) -> Response[FulfillmentOut]:
         """Puts units of a confirmed order into a parcel that can be shipped."""
-        order = await visible_order(resources, order_id, caller)
-        check_move(order.status, OrderStatus.SHIPPED)  # an unpaid order's workflow does not know of parcels
-        await noted(resources, caller, "pack", order_id)
-        planned = await stories.ask(
-            order_id,
-            "plan_shipment",
-            PlanShipment(
+        await visible_order(resources, order_id, caller)
+
+        async def carry_out(wish_id: UUID) -> FulfillmentOut:
+            order = await visible_order(resources, order_id, caller)
+            if packed := next((parcel for parcel in order.fulfillments if parcel.id == wish_id), None):
+                return packed
+            check_move(order.status, OrderStatus.SHIPPED)  # an unpaid order's workflow does not know of parcels
+            await noted(resources, caller, "pack", order_id, wish_id)
+            request = PlanShipment(
                 order_id=order_id,
-                fulfillment_id=new_id(),
+                fulfillment_id=wish_id,
                 actor=caller.name,
                 items=summed(data.items) if data.items is not None else None,
-            ),
-            result_type=PlannedShipment,
-        )
-        return await shown(resources, order_id, planned.fulfillment_id, caller)
+            )
+            await stories.ask(order_id, "plan_shipment", request, result_type=PlannedShipment, update_id=str(wish_id))
+            return await shown(resources, order_id, wish_id, caller)
+
+        return await once.ask(Asked("pack", order_id, data), carry_out, status_code=201)
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/ship",
         status_code=200,
         summary="Ship a parcel",
-        responses=refuses(*DENIED, "not_found", "order_transition_not_allowed", "capture_refused"),
+        responses=refuses(*MOVES, "capture_refused"),
     )
     async def ship(
-        self, fulfillment_id: UUID, data: Shipping, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self,
+        fulfillment_id: UUID,
+        data: Shipping,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+    ) -> Response[FulfillmentOut]:
         """Captures the payment for what the parcel carries, then sends it off."""
         order_id = await order_of(resources, fulfillment_id)
         request = ShipParcel(
@@ -166,37 +182,43 @@ class OperatorController(Controller):
             tracking_number=data.tracking_number,
             actor=caller.name,
         )
-        await noted(resources, caller, "ship", order_id)
-        try:
-            await stories.ask(order_id, "ship", request, result_type=ShipmentState)
-        except Refusal as refusal:
-            return await done_before(refusal, resources, order_id, fulfillment_id, caller, SENT)
-        return await shown(resources, order_id, fulfillment_id, caller)
+
+        async def carry_out(wish_id: UUID) -> FulfillmentOut:
+            await noted(resources, caller, "ship", order_id, wish_id)
+            try:
+                await stories.ask(order_id, "ship", request, result_type=ShipmentState, update_id=str(wish_id))
+            except Refusal as refusal:
+                return await done_before(refusal, resources, order_id, fulfillment_id, caller, SENT)
+            return await shown(resources, order_id, fulfillment_id, caller)
+
+        return await once.ask(Asked("ship", fulfillment_id, data), carry_out)
 
     @post(
         "/orders/{order_id:uuid}/resolve",
         status_code=200,
         summary="Answer an order that waits for a person",
-        responses=refuses(
-            *DENIED,
-            "not_found",
-            "nothing_to_resolve",
-            "capture_refused",
-            "order_not_cancellable",
-            "order_transition_not_allowed",
-        ),
+        responses=refuses(*MOVES, "nothing_to_resolve", "capture_refused", "order_not_cancellable"),
     )
     async def resolve(
-        self, order_id: UUID, data: Resolution, caller: Caller, resources: Resources, stories: Stories
-    ) -> OrderOut:
+        self, order_id: UUID, data: Resolution, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[OrderOut]:
         """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now."""
-        order = await visible_order(resources, order_id, caller)
-        if not order.concerns:
-            raise Refusal("nothing_to_resolve", "The order does not wait for a person.", allowed=[])
-        note_id = await noted(resources, caller, f"resolve:{data.decision}", order_id, words=data.note)
-        request = Resolve(decision=data.decision, actor=caller.name, note_id=note_id)
-        await stories.ask(order_id, "resolve", request, result_type=OrderState)
-        return await visible_order(resources, order_id, caller)
+        await visible_order(resources, order_id, caller)
+
+        async def carry_out(wish_id: UUID) -> OrderOut:
+            if not (await visible_order(resources, order_id, caller)).concerns and not await is_noted(
+                resources, wish_id
+            ):
+                raise Refusal("nothing_to_resolve", "The order does not wait for a person.", allowed=[])
+            await noted(resources, caller, f"resolve:{data.decision}", order_id, wish_id, words=data.note)
+            request = Resolve(decision=data.decision, actor=caller.name, note_id=wish_id)
+            await stories.ask(order_id, "resolve", request, result_type=OrderState, update_id=str(wish_id))
+            return await look(wish_id)
+
+        async def look(_: UUID) -> OrderOut:
+            return await visible_order(resources, order_id, caller)
+
+        return await once.ask(Asked("resolve", order_id, data), carry_out, look=look)
 
     @get("/orders/{order_id:uuid}/explain", summary="Explain an order", responses=refuses(*DENIED, "not_found"))
     async def explain(self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ExplanationOut:
@@ -204,12 +226,18 @@ class OperatorController(Controller):
         order = await visible_order(resources, order_id, caller)
         return explained(order, await stories.inside(order_id))
 
-    @post("/fulfillments/{fulfillment_id:uuid}/deliver", status_code=200, summary="Note a delivery", responses=MOVES)
+    @post(
+        "/fulfillments/{fulfillment_id:uuid}/deliver",
+        status_code=200,
+        summary="Note a delivery",
+        responses=refuses(*MOVES),
+    )
     async def deliver(
-        self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[FulfillmentOut]:
         """The parcel arrived; with the last one the order is delivered."""
-        return await self._move("deliver", FulfillmentStatus.DELIVERED, fulfillment_id, caller, resources, stories)
+        wanted = FulfillmentStatus.DELIVERED
+        return await self._move("deliver", wanted, fulfillment_id, caller, resources, stories, once)
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/lost",
@@ -218,10 +246,10 @@ class OperatorController(Controller):
         responses=GIVE_UP,
     )
     async def lost(
-        self, fulfillment_id: UUID, data: Loss, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self, fulfillment_id: UUID, data: Loss, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[FulfillmentOut]:
         """It will not arrive: its units are packed again, at no charge, or what was paid for them is refunded."""
-        return await self._give_up(Undelivered.LOST, fulfillment_id, data, caller, resources, stories)
+        return await self._give_up(Undelivered.LOST, fulfillment_id, data, caller, resources, stories, once)
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/returned-to-sender",
@@ -230,8 +258,14 @@ class OperatorController(Controller):
         responses=GIVE_UP,
     )
     async def returned_to_sender(
-        self, fulfillment_id: UUID, data: ComeBack, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self,
+        fulfillment_id: UUID,
+        data: ComeBack,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+    ) -> Response[FulfillmentOut]:
         """It is here again: resellable units go back into the stock; then as with a lost parcel."""
         return await self._give_up(
             Undelivered.RETURNED_TO_SENDER,
@@ -240,6 +274,7 @@ class OperatorController(Controller):
             caller,
             resources,
             stories,
+            once,
             is_resellable=data.is_resellable,
         )
 
@@ -251,38 +286,49 @@ class OperatorController(Controller):
         caller: Caller,
         resources: Resources,
         stories: Stories,
+        once: Once,
         *,
         is_resellable: bool = False,
-    ) -> FulfillmentOut:
+    ) -> Response[FulfillmentOut]:
         order_id = await order_of(resources, fulfillment_id)
-        request = GiveUpParcel(
-            order_id=order_id,
-            fulfillment_id=fulfillment_id,
-            why=why,
-            remedy=data.remedy,
-            is_resellable=is_resellable,
-            replacement_id=new_id(),
-            refund_id=new_id(),
-            actor=caller.name,
-        )
-        await noted(resources, caller, f"{why}:{data.remedy}", order_id)
-        try:
-            await stories.ask(order_id, "give_up_parcel", request, result_type=ShipmentState)
-        except Refusal as refusal:
-            parcel = await shown(resources, order_id, fulfillment_id, caller)
-            if (parcel.undelivered, parcel.remedy) != (why, data.remedy):
-                raise refusal from None
-            return parcel
-        return await shown(resources, order_id, fulfillment_id, caller)
 
-    @post("/fulfillments/{fulfillment_id:uuid}/cancel", status_code=200, summary="Unpack a parcel", responses=MOVES)
+        async def carry_out(wish_id: UUID) -> FulfillmentOut:
+            request = GiveUpParcel(
+                order_id=order_id,
+                fulfillment_id=fulfillment_id,
+                why=why,
+                remedy=data.remedy,
+                is_resellable=is_resellable,
+                replacement_id=wish_id,
+                refund_id=wish_id,
+                actor=caller.name,
+            )
+            await noted(resources, caller, f"{why}:{data.remedy}", order_id, wish_id)
+            try:
+                await stories.ask(
+                    order_id, "give_up_parcel", request, result_type=ShipmentState, update_id=str(wish_id)
+                )
+            except Refusal as refusal:
+                parcel = await shown(resources, order_id, fulfillment_id, caller)
+                if (parcel.undelivered, parcel.remedy) != (why, data.remedy):
+                    raise refusal from None
+                return parcel
+            return await shown(resources, order_id, fulfillment_id, caller)
+
+        return await once.ask(Asked(str(why), fulfillment_id, data), carry_out)
+
+    @post(
+        "/fulfillments/{fulfillment_id:uuid}/cancel",
+        status_code=200,
+        summary="Unpack a parcel",
+        responses=refuses(*MOVES),
+    )
     async def cancel(
-        self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories
-    ) -> FulfillmentOut:
+        self, fulfillment_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[FulfillmentOut]:
         """A parcel that has not left is dissolved; its units wait for another one."""
-        return await self._move(
-            "cancel_shipment", FulfillmentStatus.CANCELLED, fulfillment_id, caller, resources, stories
-        )
+        wanted = FulfillmentStatus.CANCELLED
+        return await self._move("cancel_shipment", wanted, fulfillment_id, caller, resources, stories, once)
 
     async def _move(
         self,
@@ -292,21 +338,34 @@ class OperatorController(Controller):
         caller: Caller,
         resources: Resources,
         stories: Stories,
-    ) -> FulfillmentOut:
+        once: Once,
+    ) -> Response[FulfillmentOut]:
         order_id = await order_of(resources, fulfillment_id)
         request = MoveParcel(order_id=order_id, fulfillment_id=fulfillment_id, actor=caller.name)
-        await noted(resources, caller, update, order_id)
-        try:
-            await stories.ask(order_id, update, request, result_type=ShipmentState)
-        except Refusal as refusal:
-            return await done_before(refusal, resources, order_id, fulfillment_id, caller, {wanted})
-        return await shown(resources, order_id, fulfillment_id, caller)
+
+        async def carry_out(wish_id: UUID) -> FulfillmentOut:
+            await noted(resources, caller, update, order_id, wish_id)
+            try:
+                await stories.ask(order_id, update, request, result_type=ShipmentState, update_id=str(wish_id))
+            except Refusal as refusal:
+                return await done_before(refusal, resources, order_id, fulfillment_id, caller, {wanted})
+            return await shown(resources, order_id, fulfillment_id, caller)
+
+        return await once.ask(Asked(update, fulfillment_id), carry_out)
 
 
-async def noted(resources: Resources, caller: Caller, action: str, order_id: UUID, words: str | None = None) -> UUID:
-    """Write into the audit log that somebody asks for this, before it is done; the entry's id."""
+async def noted(
+    resources: Resources, caller: Caller, action: str, order_id: UUID, wish_id: UUID, words: str | None = None
+) -> None:
+    """Write into the audit log that somebody asks for this, before it is done; once for every wish."""
     async with resources.sessions.begin() as session:
-        return await audit_log.note(session, caller.name, action, order_id=order_id, words=words)
+        await audit_log.note(session, caller.name, action, order_id=order_id, words=words, entry_id=wish_id)
+
+
+async def is_noted(resources: Resources, wish_id: UUID) -> bool:
+    """Was the wish carried on before, and only its answer lost?"""
+    async with resources.autocommit() as session:
+        return await session.get(AuditEntry, wish_id) is not None
 
 
 def searched(q: str | None) -> dict[str, Any]:

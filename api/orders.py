@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import Parameter
 from pydantic import Field
 from sqlalchemy import RowMapping
@@ -14,12 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller, signed_in
 from api.carts import TotalsOut
 from api.errors import refuses
-from api.idempotency import Key, caller_key, fingerprint
+from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from api.stories import Stories
 from db import audit_log, cancellations, order_views
-from db.base import new_id
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.errors import Refusal
@@ -233,12 +232,11 @@ class OrderController(Controller):
         self,
         order_id: UUID,
         data: CancelIn,
-        request: Request[Any, Any, Any],
         caller: Caller,
         resources: Resources,
         stories: Stories,
         cart: GuestsCart,
-        idempotency_key: Key,
+        once: Once,
     ) -> Response[OrderOut]:
         """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once.
 
@@ -247,43 +245,46 @@ class OrderController(Controller):
         """
         order = await visible_order(resources, order_id, caller, cart)
         actor = caller.name if caller.is_signed_in else "guest"
-        reason = CancelReason.OPERATOR if caller.is_staff else CancelReason.CUSTOMER
-        async with resources.autocommit() as session:
-            note_id = await audit_log.note(session, actor, "cancel", order_id=order_id, words=data.reason)
-        headers: dict[str, str] = {}
-        if data.items is None:
-            await stories.cancel_order(order_id, AskToCancel(reason=reason, actor=actor, note_id=note_id))
-        elif order.status is OrderStatus.PENDING:
-            raise Refusal(
-                "order_not_cancellable",
-                "Single units can be cancelled once the order is confirmed.",
-                current_status=order.status,
-            )
-        else:
-            wish = CancellationWish(
-                cancellation_id=new_id(),
-                order_id=order_id,
-                reason=data.reason,
-                actor=actor,
-                caller=caller_key(caller, request),
-                key=idempotency_key,
-                request_hash=fingerprint(data, order_id),
-            )
+
+        async def carry_out(wish_id: UUID) -> OrderOut:
             async with resources.sessions.begin() as session:
-                known = await cancellations.take_in(session, wish)
-            if known.id != wish.cancellation_id:
-                headers["Idempotency-Replayed"] = "true"
-            if known.done_at is None:
-                await stories.cancel_units(
-                    CancelUnits(
-                        order_id=order_id,
-                        cancellation_id=known.id,
-                        actor=actor,
-                        items=summed(data.items),
-                        note_id=note_id,
-                    )
-                )
-        return Response(await visible_order(resources, order_id, caller, cart), headers=headers)
+                await audit_log.note(session, actor, "cancel", order_id=order_id, words=data.reason, entry_id=wish_id)
+            if data.items is None:
+                reason = CancelReason.OPERATOR if caller.is_staff else CancelReason.CUSTOMER
+                wish = AskToCancel(reason=reason, actor=actor, note_id=wish_id)
+                await stories.cancel_order(order_id, wish, update_id=str(wish_id))
+            else:
+                await cancel_units(wish_id, order, data, actor, resources, stories)
+            return await look(wish_id)
+
+        async def look(_: UUID) -> OrderOut:
+            return await visible_order(resources, order_id, caller, cart)
+
+        return await once.ask(Asked("cancel", order_id, data, cart), carry_out, look=look)
+
+
+async def cancel_units(
+    wish_id: UUID, order: OrderOut, data: CancelIn, actor: str, resources: Resources, stories: Stories
+) -> None:
+    if order.status is OrderStatus.PENDING:
+        raise Refusal(
+            "order_not_cancellable",
+            "Single units can be cancelled once the order is confirmed.",
+            current_status=order.status,
+        )
+    wish = CancellationWish(cancellation_id=wish_id, order_id=order.id, reason=data.reason, actor=actor)
+    async with resources.sessions.begin() as session:
+        known = await cancellations.take_in(session, wish)
+    if known.done_at is None:
+        await stories.cancel_units(
+            CancelUnits(
+                order_id=order.id,
+                cancellation_id=wish_id,
+                actor=actor,
+                items=summed(data.items or []),
+                note_id=wish_id,
+            )
+        )
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:

@@ -1,19 +1,18 @@
 """Refunds: operators send back money that was taken."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
-from litestar import Request, Response, post
+from litestar import Response, post
 from pydantic import Field, model_validator
 
 from api.auth import Caller, staff
 from api.errors import refuses
-from api.idempotency import Key, caller_key, fingerprint
+from api.idempotency import Asked, Once
 from api.orders import RefundOut, UnitsIn, summed, visible_order
 from api.schemas import Amount, Input
 from api.stories import Stories
 from db import audit_log, refunds
-from db.base import new_id
 from db.refunds import Refund, RefundWish
 from domain.money import Money
 from domain.orders import number_of
@@ -53,43 +52,39 @@ class NewRefund(Input):
     ),
 )
 async def refund_order(
-    order_id: UUID,
-    data: NewRefund,
-    request: Request[Any, Any, Any],
-    caller: Caller,
-    resources: Resources,
-    stories: Stories,
-    idempotency_key: Key,
+    order_id: UUID, data: NewRefund, caller: Caller, resources: Resources, stories: Stories, once: Once
 ) -> Response[RefundOut]:
     """Sends captured money back to where it came from, never more than was captured.
 
     The refund is `succeeded` when the provider has taken it on, `failed` when it refuses, and `requested` while it
     cannot be reached: then it is asked until it answers.
     """
-    wish = RefundWish(
-        refund_id=new_id(),
-        order_id=order_id,
-        reason=data.reason,
-        actor=caller.name,
-        amount=data.amount.as_money() if data.amount else None,
-        items={unit.order_line_id: unit.quantity for unit in summed(data.items)} if data.items else None,
-        caller=caller_key(caller, request),
-        key=idempotency_key,
-        request_hash=fingerprint(data, order_id),
-    )
     await visible_order(resources, order_id, caller)
-    async with resources.sessions.begin() as session:
-        refund = await refunds.request(session, wish)
-        if refund.id == wish.refund_id:
-            await audit_log.note(session, caller.name, "refund", order_id=order_id, words=data.reason)
-    replayed = {"Idempotency-Replayed": "true"} if refund.id != wish.refund_id else {}
-    if refund.status == RefundStatus.REQUESTED:
-        await carry_out(refund, resources, stories)
-    shown = next(known for known in (await visible_order(resources, order_id, caller)).refunds if known.id == refund.id)
-    return Response(shown, status_code=201, headers=replayed)
+
+    async def carry_out(wish_id: UUID) -> RefundOut:
+        wish = RefundWish(
+            refund_id=wish_id,
+            order_id=order_id,
+            reason=data.reason,
+            actor=caller.name,
+            amount=data.amount.as_money() if data.amount else None,
+            items={unit.order_line_id: unit.quantity for unit in summed(data.items)} if data.items else None,
+        )
+        async with resources.sessions.begin() as session:
+            refund = await refunds.request(session, wish)
+            await audit_log.note(session, caller.name, "refund", order_id=order_id, words=data.reason, entry_id=wish_id)
+        if refund.status == RefundStatus.REQUESTED:
+            await pay_back(refund, resources, stories)
+        return await look(wish_id)
+
+    async def look(wish_id: UUID) -> RefundOut:
+        order = await visible_order(resources, order_id, caller)
+        return next(known for known in order.refunds if known.id == wish_id)
+
+    return await once.ask(Asked("refund", order_id, data), carry_out, status_code=201, look=look)
 
 
-async def carry_out(refund: Refund, resources: Resources, stories: Stories) -> None:
+async def pay_back(refund: Refund, resources: Resources, stories: Stories) -> None:
     """Start the refund's story, or join the one that runs, and wait for its end as long as a client waits."""
     async with resources.autocommit() as session:
         number, payment_id, currency = await refunds.about(session, refund.order_id)

@@ -1,19 +1,18 @@
 """Returns: customers send delivered goods back, operators take them in."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Request, Response, post
+from litestar import Controller, Response, post
 from pydantic import Field
 
 from api.auth import Caller, staff
 from api.errors import refuses
-from api.idempotency import Key, caller_key, fingerprint
+from api.idempotency import Asked, Once
 from api.orders import GuestsCart, ReturnOut, visible_order
 from api.schemas import Input
 from api.stories import Stories
 from db import returns
-from db.base import new_id
 from db.returns import ReturnWish, WantedReturn
 from domain.errors import Refusal
 from domain.orders import number_of, sequence_of
@@ -54,32 +53,34 @@ class Receipt(Input):
 async def request_return(
     order_id: UUID,
     data: NewReturn,
-    request: Request[Any, Any, Any],
     caller: Caller,
     resources: Resources,
     stories: Stories,
     cart: GuestsCart,
-    idempotency_key: Key,
+    once: Once,
 ) -> Response[ReturnOut]:
     """Asks to send delivered units back; an operator approves or rejects."""
     order = await visible_order(resources, order_id, caller, cart)
-    wish = ReturnWish(
-        return_id=new_id(),
-        order_id=order_id,
-        items=wanted(data.items),
-        window=resources.settings.shop.return_window,
-        actor=caller.name if caller.is_signed_in else "guest",
-        caller=caller_key(caller, request),
-        key=idempotency_key,
-        request_hash=fingerprint(data, order_id),
-    )
-    async with resources.sessions.begin() as session:
-        made = await returns.request(session, wish)
-    await stories.follow_return(
-        FollowReturn(return_id=made.id, order_id=order_id, order_number=number_of(sequence_of(order.number)))
-    )
-    replayed = {"Idempotency-Replayed": "true"} if made.id != wish.return_id else {}
-    return Response(await shown(resources, made.id, caller, cart), status_code=201, headers=replayed)
+
+    async def carry_out(wish_id: UUID) -> ReturnOut:
+        wish = ReturnWish(
+            return_id=wish_id,
+            order_id=order_id,
+            items=wanted(data.items),
+            window=resources.settings.shop.return_window,
+            actor=caller.name if caller.is_signed_in else "guest",
+        )
+        async with resources.sessions.begin() as session:
+            await returns.request(session, wish)
+        await stories.follow_return(
+            FollowReturn(return_id=wish_id, order_id=order_id, order_number=number_of(sequence_of(order.number)))
+        )
+        return await look(wish_id)
+
+    async def look(wish_id: UUID) -> ReturnOut:
+        return await shown(resources, wish_id, caller, cart)
+
+    return await once.ask(Asked("return", order_id, data, cart), carry_out, status_code=201, look=look)
 
 
 def wanted(items: list[ReturnedItem]) -> dict[UUID, WantedReturn]:
@@ -107,7 +108,7 @@ async def order_of(resources: Resources, return_id: UUID) -> UUID:
     return order_id
 
 
-MOVES = refuses("unauthenticated", "forbidden", "not_found", "return_transition_not_allowed")
+MOVES = ("unauthenticated", "forbidden", "not_found", "return_transition_not_allowed", "idempotency_key_reused")
 
 
 class ReturnController(Controller):
@@ -115,22 +116,25 @@ class ReturnController(Controller):
     tags = ("Operators",)
     guards = (staff,)
 
-    @post("/{return_id:uuid}/approve", status_code=200, summary="Approve a return", responses=MOVES)
-    async def approve(self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ReturnOut:
+    @post("/{return_id:uuid}/approve", status_code=200, summary="Approve a return", responses=refuses(*MOVES))
+    async def approve(
+        self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[ReturnOut]:
         """The customer may send the goods back."""
-        return await self._decide(ReturnStatus.APPROVED, return_id, caller, resources, stories)
+        return await self._decide("approve", ReturnStatus.APPROVED, return_id, caller, resources, stories, once)
 
-    @post("/{return_id:uuid}/reject", status_code=200, summary="Reject a return", responses=MOVES)
-    async def reject(self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ReturnOut:
+    @post("/{return_id:uuid}/reject", status_code=200, summary="Reject a return", responses=refuses(*MOVES))
+    async def reject(
+        self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[ReturnOut]:
         """The goods stay with the customer."""
-        return await self._decide(ReturnStatus.REJECTED, return_id, caller, resources, stories)
+        return await self._decide("reject", ReturnStatus.REJECTED, return_id, caller, resources, stories, once)
 
     @post(
         "/{return_id:uuid}/receive",
         status_code=200,
         summary="Take a return in",
-        responses=MOVES
-        | refuses("units_not_returnable", "return_transition_not_allowed", "refund_refused", "refund_not_possible_yet"),
+        responses=refuses(*MOVES, "units_not_returnable", "refund_refused", "refund_not_possible_yet"),
     )
     async def receive(
         self,
@@ -138,30 +142,51 @@ class ReturnController(Controller):
         caller: Caller,
         resources: Resources,
         stories: Stories,
+        once: Once,
         data: Receipt | None = None,
-    ) -> ReturnOut:
+    ) -> Response[ReturnOut]:
         """Puts resellable units back into the stock, and refunds what was paid for all that came."""
         order_id = await order_of(resources, return_id)
-        request = ReceiveReturn(
-            return_id=return_id,
-            order_id=order_id,
-            refund_id=new_id(),
-            actor=caller.name,
-            items=[
-                ReceivedUnits(
-                    order_line_id=item.order_item_id, quantity=item.quantity, is_resellable=item.is_resellable
-                )
-                for item in (data.items if data and data.items else [])
-            ],
-        )
-        await stories.ask_return(return_id, "receive", request)
-        return await shown(resources, return_id, caller)
+
+        async def carry_out(wish_id: UUID) -> ReturnOut:
+            request = ReceiveReturn(
+                return_id=return_id,
+                order_id=order_id,
+                refund_id=wish_id,
+                actor=caller.name,
+                items=[
+                    ReceivedUnits(
+                        order_line_id=item.order_item_id, quantity=item.quantity, is_resellable=item.is_resellable
+                    )
+                    for item in (data.items if data and data.items else [])
+                ],
+            )
+            await stories.ask_return(return_id, "receive", request, update_id=str(wish_id))
+            return await look(wish_id)
+
+        async def look(_: UUID) -> ReturnOut:
+            return await shown(resources, return_id, caller)
+
+        return await once.ask(Asked("receive", return_id, data), carry_out, look=look)
 
     async def _decide(
-        self, decision: ReturnStatus, return_id: UUID, caller: Caller, resources: Resources, stories: Stories
-    ) -> ReturnOut:
+        self,
+        update: str,
+        decision: ReturnStatus,
+        return_id: UUID,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+    ) -> Response[ReturnOut]:
         order_id = await order_of(resources, return_id)
-        request = DecideReturn(return_id=return_id, order_id=order_id, decision=decision, actor=caller.name)
-        update = "approve" if decision is ReturnStatus.APPROVED else "reject"
-        await stories.ask_return(return_id, update, request)
-        return await shown(resources, return_id, caller)
+
+        async def carry_out(wish_id: UUID) -> ReturnOut:
+            request = DecideReturn(return_id=return_id, order_id=order_id, decision=decision, actor=caller.name)
+            await stories.ask_return(return_id, update, request, update_id=str(wish_id))
+            return await look(wish_id)
+
+        async def look(_: UUID) -> ReturnOut:
+            return await shown(resources, return_id, caller)
+
+        return await once.ask(Asked(update, return_id), carry_out, look=look)

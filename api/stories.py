@@ -189,23 +189,23 @@ class Stories:
         except WorkflowAlreadyStartedError:
             return
 
-    async def ask_return(self, return_id: UUID, update: str, request: Any) -> ReturnState:
+    async def ask_return(self, return_id: UUID, update: str, request: Any, *, update_id: str) -> ReturnState:
         """Have the return's story do something; refuses ``return_transition_not_allowed`` when it is over."""
         handle = self._client.get_workflow_handle(names.return_id(return_id))
         try:
-            return await self._asked(handle.execute_update(update, request, result_type=ReturnState))
+            return await self._asked(handle.execute_update(update, request, id=update_id, result_type=ReturnState))
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             raise Refusal("return_transition_not_allowed", "This return is over.") from None
 
-    async def cancel_order(self, order_id: UUID, request: AskToCancel) -> None:
+    async def cancel_order(self, order_id: UUID, request: AskToCancel, *, update_id: str) -> None:
         """Cancel the order in whichever chapter it is; content when it is cancelled already.
 
         Refuses ``order_not_cancellable`` once anything has shipped.
         """
         try:
-            await self.ask(order_id, "cancel", request, result_type=dict)
+            await self.ask(order_id, "cancel", request, result_type=dict, update_id=update_id)
         except Refusal:
             if await self._status_of(order_id) is not OrderStatus.CANCELLED:
                 raise
@@ -225,7 +225,7 @@ class Stories:
                 raise
 
     async def ask(
-        self, order_id: UUID, update: str, request: Any, *, result_type: type[Result], update_id: str | None = None
+        self, order_id: UUID, update: str, request: Any, *, result_type: type[Result], update_id: str
     ) -> Result:
         """Have the order's workflow do something, and wait for it; its refusals become the API's.
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,13 +28,19 @@ class AuditEntry(Base):
 
 
 async def note(
-    session: AsyncSession, actor: str, action: str, *, order_id: UUID | None = None, words: str | None = None
+    session: AsyncSession,
+    actor: str,
+    action: str,
+    *,
+    order_id: UUID | None = None,
+    words: str | None = None,
+    entry_id: UUID | None = None,
 ) -> UUID:
-    """Write the entry before what it speaks of is done; its id."""
-    entry = AuditEntry(id=new_id(), actor=actor, action=action, order_id=order_id, note=words)
-    session.add(entry)
-    await session.flush()
-    return entry.id
+    """Write the entry before what it speaks of is done; its id. A wish that is repeated has its one entry."""
+    entry_id = entry_id or new_id()
+    entry = {"id": entry_id, "actor": actor, "action": action, "order_id": order_id, "note": words}
+    await session.execute(insert(AuditEntry).values(entry).on_conflict_do_nothing())
+    return entry_id
 
 
 async def entries(

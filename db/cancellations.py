@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Row, UniqueConstraint, func, insert, select, text
+from sqlalchemy import CheckConstraint, ForeignKey, Row, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,14 +30,8 @@ class Cancellation(Base):
     reason: Mapped[str]
     """In the words of whoever asked; it stays in this table."""
     actor: Mapped[str]
-    caller: Mapped[str | None]
-    key: Mapped[str | None]
-    """The caller's ``Idempotency-Key``: repeated, it means this cancellation, however much later."""
-    request_hash: Mapped[bytes | None]
     created_at: Mapped[Now]
     done_at: Mapped[datetime | None]
-
-    __table_args__ = (UniqueConstraint("caller", "key", name="uq_cancellations_caller_key"),)
 
 
 class CancellationItem(Base):
@@ -58,31 +52,14 @@ class CancellationWish:
     order_id: UUID
     reason: str
     actor: str
-    caller: str | None = None
-    key: str | None = None
-    request_hash: bytes | None = None
 
 
 async def take_in(session: AsyncSession, wish: CancellationWish) -> Cancellation:
-    """Write the wish down, or find the one that its key stands for; refuses ``idempotency_key_reused``."""
+    """Write the wish down; the same one again when that was done before."""
     await locked(session, wish.order_id)  # twins wait here for each other
-    if wish.key is not None:
-        known = await session.scalar(
-            select(Cancellation).where(Cancellation.caller == wish.caller, Cancellation.key == wish.key)
-        )
-        if known is not None:
-            if known.request_hash != wish.request_hash:
-                raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
-            return known
-    made = Cancellation(
-        id=wish.cancellation_id,
-        order_id=wish.order_id,
-        reason=wish.reason,
-        actor=wish.actor,
-        caller=wish.caller,
-        key=wish.key,
-        request_hash=wish.request_hash,
-    )
+    if known := await session.get(Cancellation, wish.cancellation_id):
+        return known
+    made = Cancellation(id=wish.cancellation_id, order_id=wish.order_id, reason=wish.reason, actor=wish.actor)
     session.add(made)
     await session.flush()
     await session.refresh(made)

@@ -11,8 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db import idempotency
 from db.base import Base, Id, Now, new_id
-from domain.errors import Refusal
+from db.idempotency import Named
+
+GUESTS = "guest:"
+"""How callers begin who have no account."""
 
 order_numbers = Sequence("order_numbers", metadata=Base.metadata, start=1001)
 
@@ -45,18 +49,6 @@ class Checkout(Base):
     )
 
 
-class IdempotencyKey(Base):
-    """Which order a caller's ``Idempotency-Key`` stands for, and the fingerprint of the request it came with."""
-
-    __tablename__ = "idempotency_keys"
-
-    caller: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    request_hash: Mapped[bytes]
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("checkouts.order_id"))
-    created_at: Mapped[Now]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """What a caller asks for: order this cart, paid like this."""
@@ -67,6 +59,16 @@ class Wish:
     cart_id: UUID
     payment_method: str
     expected_total: int | None
+
+    @property
+    def named(self) -> Named:
+        """A guest is whoever knows the cart, from whatever address."""
+        return Named(
+            caller=self.caller,
+            key=self.idempotency_key,
+            request_hash=self.request_hash,
+            cart_id=self.cart_id if self.caller.startswith(GUESTS) else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,26 +89,17 @@ class Intake:
 
 async def repeated(session: AsyncSession, wish: Wish) -> Intake | None:
     """The checkout that this key stands for already; refuses ``idempotency_key_reused`` for another request."""
-    found = await session.execute(REPEATED, {"caller": wish.caller, "key": wish.idempotency_key})
-    row = found.mappings().one_or_none()
-    if row is None:
+    known = await idempotency.known(session, wish.named)
+    if known is None:
         return None
-    facts = dict(row)
-    if facts.pop("request_hash") != wish.request_hash:
-        raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
-    return Intake(**facts, is_repeat=True)
+    row = (await session.execute(READ, {"order_id": known.wish_id})).mappings().one()
+    return Intake(**row, is_repeat=True)
 
 
 _INTAKE = """checkouts.order_id, checkouts.order_number, checkouts.payment_id, checkouts.cart_id,
            checkouts.payment_method, checkouts.expected_total, checkouts.answer_status, checkouts.answer"""
 
-REPEATED = text(
-    f"""
-    SELECT idempotency_keys.request_hash, {_INTAKE}
-    FROM idempotency_keys JOIN checkouts USING (order_id)
-    WHERE idempotency_keys.caller = :caller AND idempotency_keys.key = :key
-    """  # noqa: S608 (constant text)
-)
+READ = text(f"SELECT {_INTAKE} FROM checkouts WHERE order_id = :order_id")  # noqa: S608 (constant text)
 
 
 async def take_in(session: AsyncSession, wish: Wish) -> Intake:
@@ -121,14 +114,14 @@ async def take_in(session: AsyncSession, wish: Wish) -> Intake:
         "payment_method": wish.payment_method,
         "expected_total": wish.expected_total,
     }
-    key = {"caller": wish.caller, "key": wish.idempotency_key, "request_hash": wish.request_hash}
+    key = vars(wish.named)
     while True:
-        made = (await session.execute(TAKE_IN, {**wanted, **key})).one_or_none()
+        made = (await session.execute(TAKE_IN, {**wanted, **key, "ordered": wish.cart_id})).one_or_none()
         if made is not None:
             if not made.is_keyed:  # the same key came with another cart a moment ago
                 await repeated(session, wish)
             return Intake(**wanted, order_number=made.order_number)
-        joined = (await session.execute(JOIN_RUNNING, {"cart_id": wish.cart_id, **key})).mappings().one_or_none()
+        joined = (await session.execute(JOIN_RUNNING, {**key, "ordered": wish.cart_id})).mappings().one_or_none()
         if joined is not None:
             facts = dict(joined)
             is_new_key = facts.pop("is_keyed")
@@ -140,12 +133,12 @@ TAKE_IN = text(
     """
     WITH made AS (
         INSERT INTO checkouts (order_id, order_number, payment_id, cart_id, payment_method, expected_total)
-        VALUES (:order_id, nextval('order_numbers'), :payment_id, :cart_id, :payment_method, :expected_total)
+        VALUES (:order_id, nextval('order_numbers'), :payment_id, :ordered, :payment_method, :expected_total)
         ON CONFLICT (cart_id) WHERE NOT is_refused DO NOTHING
         RETURNING order_id, order_number
     ), keyed AS (
-        INSERT INTO idempotency_keys (caller, key, request_hash, order_id)
-        SELECT :caller, :key, :request_hash, order_id FROM made
+        INSERT INTO idempotency_keys (caller, key, cart_id, request_hash, wish_id)
+        SELECT :caller, :key, CAST(:cart_id AS uuid), :request_hash, order_id FROM made
         ON CONFLICT DO NOTHING
         RETURNING key
     )
@@ -156,10 +149,10 @@ TAKE_IN = text(
 JOIN_RUNNING = text(
     f"""
     WITH running AS (
-        SELECT {_INTAKE} FROM checkouts WHERE cart_id = :cart_id AND NOT is_refused
+        SELECT {_INTAKE} FROM checkouts WHERE cart_id = :ordered AND NOT is_refused
     ), keyed AS (
-        INSERT INTO idempotency_keys (caller, key, request_hash, order_id)
-        SELECT :caller, :key, :request_hash, order_id FROM running
+        INSERT INTO idempotency_keys (caller, key, cart_id, request_hash, wish_id)
+        SELECT :caller, :key, CAST(:cart_id AS uuid), :request_hash, order_id FROM running
         ON CONFLICT DO NOTHING
         RETURNING key
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint, func, select, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,15 +32,10 @@ class Refund(Base):
     actor: Mapped[str]
     provider_reference: Mapped[str | None] = mapped_column(unique=True)
     refusal: Mapped[str | None]
-    caller: Mapped[str | None]
-    key: Mapped[str | None]
-    """The caller's ``Idempotency-Key``: repeated, it means this refund, however much later."""
-    request_hash: Mapped[bytes | None]
     created_at: Mapped[Now]
     settled_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint("caller", "key", name="uq_refunds_caller_key"),
         CheckConstraint(one_of("status", RefundStatus), name="status"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("(status = 'requested') = (settled_at IS NULL)", name="settled_has_time"),
@@ -69,30 +64,17 @@ class RefundWish:
     actor: str
     amount: Money | None = None
     items: Mapping[UUID, int] | None = None
-    caller: str | None = None
-    key: str | None = None
-    request_hash: bytes | None = None
-
-
-async def repeated(session: AsyncSession, wish: RefundWish) -> Refund | None:
-    """The refund that this key stands for already; refuses ``idempotency_key_reused`` for another request."""
-    if wish.key is None:
-        return None
-    known = await session.scalar(select(Refund).where(Refund.caller == wish.caller, Refund.key == wish.key))
-    if known is not None and known.request_hash != wish.request_hash:
-        raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
-    return known
 
 
 async def request(session: AsyncSession, wish: RefundWish) -> Refund:
-    """Set the amount aside; the refund of an earlier request with the same key is that refund again.
+    """Set the amount aside; the same refund again when it was set aside before.
 
     Refuses ``refund_exceeds_captured``, ``units_not_refundable``, ``refund_not_possible_yet`` with nothing written.
     """
     order = await locked(session, wish.order_id)  # twins wait here for each other
     if order is None:
         raise Refusal("not_found", "There is no such order.")
-    if known := await repeated(session, wish):
+    if known := await session.get(Refund, wish.refund_id):
         return known
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
     amount = await _amount(session, order, payment, wish)
@@ -123,9 +105,6 @@ async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish
         amount=amount,
         reason=wish.reason,
         actor=wish.actor,
-        caller=wish.caller,
-        key=wish.key,
-        request_hash=wish.request_hash,
     )
     session.add(refund)
     await session.flush()

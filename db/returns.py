@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func, select, text
+from sqlalchemy import CheckConstraint, ForeignKey, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,17 +35,10 @@ class Return(Base):
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
     status: Mapped[str] = mapped_column(server_default=ReturnStatus.REQUESTED)
     refund_id: Mapped[UUID | None] = mapped_column(ForeignKey("refunds.id"))
-    caller: Mapped[str | None]
-    key: Mapped[str | None]
-    """The caller's ``Idempotency-Key``: repeated, it means this return, however much later."""
-    request_hash: Mapped[bytes | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
-    __table_args__ = (
-        UniqueConstraint("caller", "key", name="uq_returns_caller_key"),
-        CheckConstraint(one_of("status", ReturnStatus), name="status"),
-    )
+    __table_args__ = (CheckConstraint(one_of("status", ReturnStatus), name="status"),)
 
 
 class ReturnItem(Base):
@@ -79,23 +72,16 @@ class ReturnWish:
     window: timedelta
     """How long after its delivery a parcel's units may come back."""
     actor: str
-    caller: str | None = None
-    key: str | None = None
-    request_hash: bytes | None = None
 
 
 async def request(session: AsyncSession, wish: ReturnWish) -> Return:
-    """Note that units shall come back; the return of an earlier request with the same key is that return again.
+    """Note that units shall come back; the same return again when it was noted before.
 
     Refuses ``units_not_returnable`` for units that were not delivered, too long ago, or are coming back already.
     """
     order = await _locked(session, wish.order_id)
-    if wish.key is not None:
-        known = await session.scalar(select(Return).where(Return.caller == wish.caller, Return.key == wish.key))
-        if known is not None:
-            if known.request_hash != wish.request_hash:
-                raise Refusal("idempotency_key_reused", "This Idempotency-Key came with another request before.")
-            return known
+    if known := await session.get(Return, wish.return_id):
+        return known
     rows = await session.execute(RETURNABLE, {"order_id": order.id, "window": wish.window})
     returnable = {row.id: max(row.returnable, 0) for row in rows}
     too_many = [
@@ -105,13 +91,7 @@ async def request(session: AsyncSession, wish: ReturnWish) -> Return:
     ]
     if too_many:
         raise Refusal("units_not_returnable", "These units cannot be returned (any more).", items=too_many)
-    made = Return(
-        id=wish.return_id,
-        order_id=order.id,
-        caller=wish.caller,
-        key=wish.key,
-        request_hash=wish.request_hash,
-    )
+    made = Return(id=wish.return_id, order_id=order.id)
     session.add(made)
     await session.flush()
     for line, wanted in wish.items.items():

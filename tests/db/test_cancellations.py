@@ -1,8 +1,7 @@
 """Units that are given up before they are sent."""
 
 import asyncio
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -36,11 +35,9 @@ async def product(resources: Resources) -> AProduct:
     return await a_product(resources.sessions, price="10.00", stock=9)
 
 
-async def to_cancel(resources: Resources, order: AnOrder, *items: tuple[UUID, int], **otherwise: Any) -> CancelUnits:
+async def to_cancel(resources: Resources, order: AnOrder, *items: tuple[UUID, int]) -> CancelUnits:
     """The request of a wish that is written down."""
-    wish = CancellationWish(
-        cancellation_id=new_id(), order_id=order.order_id, reason="too many", actor="customer:1", **otherwise
-    )
+    wish = CancellationWish(cancellation_id=new_id(), order_id=order.order_id, reason="too many", actor="customer:1")
     async with resources.sessions.begin() as session:
         made = await cancellations.take_in(session, wish)
     return CancelUnits(
@@ -223,16 +220,20 @@ async def test_an_order_that_is_not_paid_or_has_left_is_refused(resources: Resou
         assert (refusal.code, refusal.facts) == ("order_not_cancellable", {"current_status": status})
 
 
-async def test_a_key_means_one_wish_for_ever(resources: Resources, product: AProduct) -> None:
+async def test_a_wish_that_is_written_down_again_is_the_same_one(resources: Resources, product: AProduct) -> None:
     order = await a_confirmed_order(resources.sessions, (product.variant_id, 3))
-    line, key = await line_of(resources, order), str(uuid4())
-    named = {"caller": "customer:1", "key": key, "request_hash": b"one"}
+    wish = CancellationWish(cancellation_id=new_id(), order_id=order.order_id, reason="too many", actor="customer:1")
 
-    requests = await asyncio.gather(*(to_cancel(resources, order, (line, 1), **named) for _ in range(10)))
+    async def taken_in() -> UUID:
+        async with resources.sessions.begin() as session:
+            return (await cancellations.take_in(session, wish)).id
 
-    assert len({request.cancellation_id for request in requests}) == 1
-    with pytest.raises(Refusal, match="idempotency_key_reused"):
-        await to_cancel(resources, order, (line, 2), **{**named, "request_hash": b"another"})
+    assert set(await asyncio.gather(*(taken_in() for _ in range(10)))) == {wish.cancellation_id}
+    async with resources.sessions() as session:
+        written = await session.scalar(
+            text("SELECT count(*) FROM cancellations WHERE order_id = :id"), {"id": order.order_id}
+        )
+    assert written == 1
 
 
 async def test_units_are_shipped_or_cancelled_but_never_both(resources: Resources) -> None:

@@ -801,7 +801,7 @@ async def test_what_only_a_confirmed_order_can_do_is_no_answer_of_a_checkout(rea
 
     plan = PlanShipment(order_id=request.order_id, fulfillment_id=request.payment_id, actor="operator:1")
     with pytest.raises(Refusal) as told:
-        await stories.ask(request.order_id, "plan_shipment", plan, result_type=PlannedShipment)
+        await stories.ask(request.order_id, "plan_shipment", plan, result_type=PlannedShipment, update_id="once")
 
     assert told.value.code == "unavailable"
     assert "shipping.plan" not in shop.steps
