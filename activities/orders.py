@@ -4,6 +4,7 @@ from db import cancellations, orders, placement
 from db.engine import Sessions
 from domain.orders import (
     AwaitCustomer,
+    AwaitProvider,
     CancelOrder,
     ConfirmOrder,
     OrderAttention,
@@ -28,6 +29,11 @@ class OrderActivities:
     async def await_customer(self, request: AwaitCustomer) -> OrderState:
         async with self._sessions.begin() as session:
             return await orders.await_customer(session, request)
+
+    @steps.await_provider.performed_by
+    async def await_provider(self, request: AwaitProvider) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.await_provider(session, request)
 
     @steps.confirm.performed_by
     async def confirm(self, request: ConfirmOrder) -> OrderState:

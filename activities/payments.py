@@ -14,6 +14,7 @@ from domain.payments import (
     LookUpPayment,
     PaymentAuthorization,
     PaymentCapture,
+    PaymentFound,
     PaymentGivenBack,
     PaymentReleased,
     ReleasePayment,
@@ -41,6 +42,10 @@ class PaymentActivities:
         """How the payment stands. One that the provider does not know was refused when it was asked for."""
         known = await self._provider.look_up(request)
         return known or PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code="not_found")
+
+    @steps.find.performed_by
+    async def find(self, request: LookUpPayment) -> PaymentFound:
+        return PaymentFound(payment=await self._provider.look_up(request))
 
     @steps.capture.performed_by
     async def capture(self, request: CapturePayment) -> PaymentCapture:

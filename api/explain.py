@@ -8,17 +8,19 @@ from api.orders import ConcernOut, OrderOut
 from api.schemas import Output
 from api.stories import Inside
 from domain.attention import Concern, Decision
-from domain.orders import OrderStatus
+from domain.orders import OrderStatus, PendingStep
 from domain.payments import PaymentStatus
 
 IN_WORDS = {
     "orders.place": "prices the cart, reserves its goods and writes the order",
     "orders.await_customer": "notes that the customer must act",
+    "orders.await_provider": "notes that nobody knows about the payment, and keeps the goods",
     "orders.confirm": "confirms the order",
     "orders.cancel": "gives the goods back and cancels the order",
     "orders.attend": "notes that a person is needed",
     "payments.authorize": "asks the provider to reserve the money",
     "payments.look_up": "asks the provider how the payment stands",
+    "payments.find": "asks the provider what became of the payment",
     "orders.cancel_units": "gives up units that are not wanted any more",
     "payments.release": "frees the money that is not wanted any more",
     "payments.capture": "takes the money for a parcel",
@@ -93,6 +95,8 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
     match order.status:
         case OrderStatus.PENDING if order.payment and order.payment.next_action:
             return "its customer, who has to approve the payment with the bank"
+        case OrderStatus.PENDING if order.pending_step is PendingStep.PAYMENT_UNKNOWN:
+            return "the payment provider, which has not said what became of the payment"
         case OrderStatus.PENDING:
             return "its checkout"
         case OrderStatus.CONFIRMED if packed < ordered:
@@ -107,7 +111,10 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
 
 
 def _decisions(order: OrderOut) -> list[Decision]:
-    if not any(concern.concern is Concern.CAPTURE_REFUSED for concern in order.concerns):
+    concerns = {concern.concern for concern in order.concerns}
+    if Concern.PAYMENT_UNKNOWN in concerns:
+        return [Decision.RETRY, Decision.CANCEL]
+    if Concern.CAPTURE_REFUSED not in concerns:
         return []
     has_shipped = any(parcel.shipped_at for parcel in order.fulfillments)
     return [Decision.RETRY] if has_shipped else [Decision.RETRY, Decision.CANCEL]

@@ -22,7 +22,7 @@ from db import audit_log, cancellations, order_views
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.errors import Refusal
-from domain.orders import AskToCancel, CancelReason, OrderStatus, number_of
+from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
 from domain.returns import ReturnStatus
@@ -116,6 +116,9 @@ class OrderOut(Output):
     id: UUID
     number: str
     status: OrderStatus
+    pending_step: PendingStep | None = Field(
+        description="`payment_unknown`: the provider has not said what became of the payment, and is being asked"
+    )
     payment: PaymentOut | None
     fulfillment_status: str
     fulfillments: list[FulfillmentOut]
@@ -356,6 +359,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         id=row["order_id"],
         number=number_of(row["order_number"]),
         status=OrderStatus.CANCELLED if row["is_refused"] else OrderStatus.PENDING,
+        pending_step=None,
         payment=None,
         fulfillment_status="unfulfilled",
         fulfillments=[],

@@ -191,7 +191,9 @@ UNSTARTED = text(
     LEFT JOIN orders ON orders.id = checkouts.order_id
     WHERE NOT checkouts.is_refused AND checkouts.answer_status IS NULL
       AND checkouts.created_at < now() - make_interval(secs => :age)
-      AND (orders.id IS NULL OR (orders.status = 'pending' AND orders.payment_status = 'pending'))
+      AND (orders.id IS NULL OR (
+          orders.status = 'pending' AND orders.payment_status = 'pending' AND orders.pending_step IS NULL
+      ))
     ORDER BY checkouts.order_number LIMIT 200
     """  # noqa: S608 (constant text)
 )

@@ -205,6 +205,19 @@ HOLD_AGAIN = text(
 )
 
 
+async def keep(session: AsyncSession, order_id: UUID, *, hold_seconds: int) -> None:
+    """An unpaid order may keep its units for so long from now; a shorter time than it has changes nothing."""
+    await session.execute(KEEP_STOCK, {"order_id": order_id, "hold_seconds": hold_seconds})
+
+
+KEEP_STOCK = text(
+    """
+    UPDATE stock_holds SET expires_at = greatest(expires_at, now() + make_interval(secs => :hold_seconds))
+    WHERE order_id = :order_id AND expires_at IS NOT NULL
+    """
+)
+
+
 async def release(session: AsyncSession, order_id: UUID, *, reason: str) -> None:
     """Give back all that the order still holds; what was given back or shipped before is left alone."""
     await session.execute(RELEASE_STOCK, {"order_id": order_id, "reason": reason})

@@ -17,11 +17,13 @@ from domain.money import Money
 from domain.orders import (
     ALLOWED_MOVES,
     AwaitCustomer,
+    AwaitProvider,
     CancelOrder,
     ConfirmOrder,
     OrderAttention,
     OrderState,
     OrderStatus,
+    PendingStep,
     check_move,
 )
 from domain.payments import PaymentStatus
@@ -42,6 +44,8 @@ class Order(Base):
     status: Mapped[str] = mapped_column(server_default=OrderStatus.PENDING)
     payment_status: Mapped[str] = mapped_column(server_default=PaymentStatus.PENDING)
     fulfillment_status: Mapped[str] = mapped_column(server_default=OrderFulfillmentStatus.UNFULFILLED)
+    pending_step: Mapped[str | None]
+    """What a pending order waits for, where nothing else says it."""
     currency: Mapped[str]
     subtotal: Mapped[int] = mapped_column(BigInteger)
     discount: Mapped[int] = mapped_column(BigInteger)
@@ -67,6 +71,8 @@ class Order(Base):
         CheckConstraint(one_of("fulfillment_status", OrderFulfillmentStatus), name="fulfillment_status"),
         CheckConstraint("total = subtotal - discount + shipping + tax", name="total_adds_up"),
         CheckConstraint("least(subtotal, discount, shipping, tax, total) >= 0", name="amounts_not_negative"),
+        CheckConstraint(one_of("pending_step", PendingStep), name="pending_step"),
+        CheckConstraint("pending_step IS NULL OR status = 'pending'", name="pending_step_is_of_pending"),
         CheckConstraint("(status = 'cancelled') = (cancel_reason IS NOT NULL)", name="cancelled_has_reason"),
     )
 
@@ -165,10 +171,22 @@ async def await_customer(session: AsyncSession, request: AwaitCustomer) -> Order
         await payments.requires_action(
             session, request.payment_id, authorization.reference, redirect_url=authorization.redirect_url
         )
-        order.payment_status = PaymentStatus.REQUIRES_ACTION
+        order.payment_status, order.pending_step = PaymentStatus.REQUIRES_ACTION, None
         order.updated_at = func.now()
         await session.flush()
         await record(session, order.id, "order.payment_requires_action")
+    return state_of(order)
+
+
+async def await_provider(session: AsyncSession, request: AwaitProvider) -> OrderState:
+    """Nobody knows about the payment: note that once, and let the order keep its goods meanwhile, each time anew."""
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.PENDING:
+        await inventory.keep(session, order.id, hold_seconds=request.hold_seconds)
+        if order.pending_step is None:
+            order.pending_step, order.updated_at = PendingStep.PAYMENT_UNKNOWN, func.now()
+            await session.flush()
+            await record(session, order.id, "order.payment_unknown")
     return state_of(order)
 
 
@@ -197,7 +215,7 @@ async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
 CONFIRM = text(
     """
     WITH confirmed AS (
-        UPDATE orders SET status = 'confirmed', payment_status = 'authorized', updated_at = now()
+        UPDATE orders SET status = 'confirmed', payment_status = 'authorized', pending_step = NULL, updated_at = now()
         WHERE id = :order_id AND status = 'pending' AND total <= :authorized
         RETURNING id, cart_id, total, currency
     ), paid AS (
@@ -257,7 +275,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     await inventory.release(session, order.id, reason="cancelled")
     await shipping.cancel_pending(session, order.id)
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)
-    order.status, order.cancel_reason = OrderStatus.CANCELLED, request.reason
+    order.status, order.cancel_reason, order.pending_step = OrderStatus.CANCELLED, request.reason, None
     order.fulfillment_status = OrderFulfillmentStatus.CANCELLED
     order.cancel_note_id = request.note_id
     await concerns.settle(session, order.id)

@@ -19,6 +19,13 @@ class OrderStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class PendingStep(StrEnum):
+    """What a pending order waits for, where its status and its payment's do not say."""
+
+    PAYMENT_UNKNOWN = "payment_unknown"
+    """Nobody knows what the provider made of our wish; it is asked until it says."""
+
+
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.CONFIRMED, OrderStatus.CANCELLED}),
     OrderStatus.CONFIRMED: frozenset({OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
@@ -135,6 +142,14 @@ class AwaitCustomer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwaitProvider:
+    """Note on the order that nobody knows about its payment, and keep its goods a while longer."""
+
+    order_id: UUID
+    hold_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConfirmOrder:
     order_id: UUID
     payment_id: UUID
@@ -172,12 +187,13 @@ class OrderState:
 class CheckoutStatus(StrEnum):
     CONFIRMED = "confirmed"
     REQUIRES_ACTION = "requires_action"
+    UNDECIDED = "undecided"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutOutcome:
-    """What the customer is told: confirmed, must act, or refused and why."""
+    """What the customer is told: confirmed, must act, not decided yet, or refused and why."""
 
     status: CheckoutStatus
     refused: Refused | None = None

@@ -71,6 +71,12 @@ class LookUpPayment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaymentFound:
+    payment: PaymentAuthorization | None
+    """``None`` when the provider has never heard of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FollowPayment:
     """Follow a payment that one call did not settle: the customer must act, until a deadline."""
 

@@ -26,8 +26,9 @@ MACHINES = [
         "orders.status",
         orders.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
-            "pending": "its Checkout: 2 minutes for the provider, 30 for the customer at the bank; without an engine "
-            "the goods are given back after 35 minutes",
+            "pending": "its Checkout: 2 minutes for the provider's answer, then it is asked until it says what became "
+            "of the payment, and a person is called after 15 minutes; 30 minutes for the customer at the bank; without "
+            "an engine the goods are given back after 35 minutes",
             "confirmed": "operators pack and ship; an operator who has to pack is what `explain` names",
             "shipped": "operators note the delivery",
         },
@@ -37,7 +38,7 @@ MACHINES = [
         "payments.status",
         payments.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
-            "pending": "the provider answers within 2 minutes, or everything is undone",
+            "pending": "the provider is asked until it says; after 15 minutes a person can decide, too",
             "requires_action": "the customer has 30 minutes",
             "authorized": "parcels capture it, or a cancel voids it",
             "captured": "an end; refunds may follow",

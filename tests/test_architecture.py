@@ -92,14 +92,25 @@ STORIES: dict[Queue, list[type]] = {
 
 
 def steps_asked_by(story: type) -> set[str]:
-    """The steps that the story's file names, as ``module.step``."""
-    tree = ast.parse(file_of(story).read_text())
+    """The steps that the story names, as ``module.step``, in its file or in those of its paragraphs."""
     named = {
         f"{node.value.id}.{node.attr}"
-        for node in ast.walk(tree)
+        for path in [file_of(story), *paragraphs_of(story)]
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
     return named & set(STEPS)
+
+
+def paragraphs_of(story: type) -> list[Path]:
+    """Files of ``workflows`` that the story imports and that tell no story themselves."""
+    imported = {
+        ROOT / f"{node.module.replace('.', '/')}.py"
+        for node in ast.walk(ast.parse(file_of(story).read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("workflows.")
+    }
+    stories = {file_of(story) for told in STORIES.values() for story in told}
+    return sorted(path for path in imported - stories if path.exists())
 
 
 def file_of(story: type) -> Path:

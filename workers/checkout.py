@@ -13,6 +13,7 @@ def build(resources: Resources) -> Duty:
         activities=[
             orders.place,
             orders.await_customer,
+            orders.await_provider,
             orders.confirm,
             orders.cancel,
             orders.cancel_units,

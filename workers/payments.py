@@ -16,6 +16,7 @@ def build(resources: Resources) -> Duty:
         activities=[
             payments.authorize,
             payments.look_up,
+            payments.find,
             payments.capture,
             payments.release,
             payments.give_back,

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError
 
+from domain.attention import Decision
 from domain.orders import (
     AskToCancel,
     AwaitCustomer,
@@ -17,10 +19,12 @@ from domain.orders import (
     CheckoutOutcome,
     CheckoutStatus,
     ConfirmOrder,
+    OrderState,
     OrderStatus,
     PlacedOrder,
     PlaceOrder,
     Refused,
+    Resolve,
     StartCheckout,
 )
 from domain.payments import (
@@ -36,12 +40,16 @@ from domain.shipping import FulfillOrder
 from workflows import names
 from workflows.attention import Concerns
 from workflows.fulfillment import Fulfillment
+from workflows.inquiry import Inquiry, authorized
 from workflows.payment import PAYMENT_WINDOW, Payment
 from workflows.steps import orders, payments
 from workflows.undo import undone_on_failure
 
 HOLD_SECONDS = int(PAYMENT_WINDOW.total_seconds()) + 300
 """Stock stays reserved a little longer than a customer may take to pay, so that late money still finds its goods."""
+
+LONGEST_WAIT_FOR_A_RETRY = timedelta(seconds=5)
+"""A person who asks for a retry is told what came of it, if that is clear so soon."""
 
 LONGEST_REST = timedelta(hours=1)
 """After that an order moves on to its Fulfillment by itself, which knows of all later deadlines."""
@@ -62,6 +70,8 @@ class Checkout:
         self._authorization: PaymentAuthorization | None = None
         self._asked_to_cancel: AskToCancel | None = None
         self._money = MoneyBack.NOTHING_TAKEN
+        self._concerns = Concerns(request.order_id)
+        self._inquiry: Inquiry | None = None
         self._is_wanted = False
 
     @workflow.run
@@ -85,16 +95,18 @@ class Checkout:
         return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
 
     async def _take_payment(self, order: PlacedOrder) -> None:
-        try:
-            self._authorization = await payments.authorize(
-                self._the_payment_to_authorize(order), summary=f"authorise {order.total}"
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            return  # the provider was silent for as long as we can wait; nobody knows what it did
-        if self._authorization.answer is Answer.REQUIRES_ACTION:
+        wish = self._the_payment_to_authorize(order)
+        self._authorization = await authorized(wish) or await self._what_became_of(wish)
+        if self._authorization is not None and self._authorization.answer is Answer.REQUIRES_ACTION:
             self._authorization = await self._let_the_customer_act(order, self._authorization)
+
+    async def _what_became_of(self, wish: AuthorizePayment) -> PaymentAuthorization | None:
+        """Ask until the provider says; the customer is told meanwhile that nothing is decided yet."""
+        if not workflow.patched("unanswered-payments-are-asked-about"):
+            return None
+        self._answer = CheckoutOutcome(status=CheckoutStatus.UNDECIDED)
+        self._inquiry = Inquiry(wish, self._concerns, is_given_up=lambda: self._asked_to_cancel is not None)
+        return await self._inquiry.outcome()
 
     async def _let_the_customer_act(
         self, order: PlacedOrder, authorization: PaymentAuthorization
@@ -151,13 +163,17 @@ class Checkout:
         )
 
     def _refuse(self, refused: Refused) -> CheckoutOutcome:
-        payment = PaymentStatus.VOIDED if self._money is MoneyBack.VOIDED else PaymentStatus.FAILED
+        payment = self._how_the_payment_ended()
         workflow.upsert_search_attributes(
             [names.ORDER_STATUS.value_set(OrderStatus.CANCELLED), names.PAYMENT_STATUS.value_set(payment)]
         )
+        self._concerns.forget()
         workflow.set_current_details(f"Order {self._request.order_number} came to nothing: {refused.code}.")
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
         return self._outcome
+
+    def _how_the_payment_ended(self) -> PaymentStatus:
+        return PaymentStatus.VOIDED if self._money is MoneyBack.VOIDED else PaymentStatus.FAILED
 
     def _note_confirmation(self, order: PlacedOrder) -> None:
         workflow.upsert_search_attributes(
@@ -213,7 +229,7 @@ class Checkout:
         if declined is not None and declined.reference is None:
             return  # the provider has said that it made nothing of this wish
         workflow.set_current_details(f"Order {self._request.order_number}: giving the money back.")
-        given_back = await Concerns(order.order_id).if_it_takes_long(
+        given_back = await self._concerns.if_it_takes_long(
             payments.give_back(
                 GiveMoneyBack(
                     payment_id=self._request.payment_id,
@@ -305,6 +321,9 @@ class Checkout:
 
     @workflow.update(description="Stop before the order is confirmed; all that was done is undone")
     async def cancel(self, request: AskToCancel) -> CheckoutOutcome:
+        return await self._stop(request)
+
+    async def _stop(self, request: AskToCancel) -> CheckoutOutcome:
         self._asked_to_cancel = self._asked_to_cancel or request
         await workflow.wait_condition(lambda: self._outcome is not None)
         self._check_not_confirmed(request)
@@ -314,6 +333,54 @@ class Checkout:
     def _check_not_confirmed(self, request: AskToCancel) -> None:
         if self._outcome is not None and self._outcome.status is CheckoutStatus.CONFIRMED:
             raise checkout_over()
+
+    @workflow.signal(description="The provider's webhook told us something about this order's payment")
+    def provider_event(self, event_id: str) -> None:
+        if self._inquiry is not None:
+            self._inquiry.ask_now()
+
+    @workflow.update(description="A person's answer while nobody knows about the payment: ask again, or cancel")
+    async def resolve(self, request: Resolve) -> OrderState:
+        if request.decision is Decision.CANCEL:
+            reason = CancelReason.OPERATOR
+            await self._stop(AskToCancel(reason=reason, actor=request.actor, note_id=request.note_id))
+        elif self._inquiry is not None:
+            self._inquiry.try_again()
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._outcome is not None,
+                    timeout=LONGEST_WAIT_FOR_A_RETRY,
+                    timeout_summary="until somebody who asked for a retry is answered",
+                )
+        return self._state()
+
+    @resolve.validator
+    def _has_a_question(self, request: Resolve) -> None:
+        if self._outcome is not None and self._outcome.status is CheckoutStatus.CONFIRMED:
+            raise checkout_over()
+        allowed = self._decisions()
+        if request.decision not in allowed:
+            raise ApplicationError(
+                "The order does not wait for such a decision.",
+                {"allowed": sorted(str(decision) for decision in allowed)},
+                type="nothing_to_resolve",
+            )
+
+    def _decisions(self) -> set[Decision]:
+        if self._outcome is None and self._inquiry is not None and self._inquiry.needs_a_person:
+            return {Decision.RETRY, Decision.CANCEL}
+        return set()
+
+    def _state(self) -> OrderState:
+        order_id = self._request.order_id
+        match self._outcome:
+            case None:
+                return OrderState(order_id=order_id, status=OrderStatus.PENDING, payment_status=PaymentStatus.PENDING)
+            case CheckoutOutcome(status=CheckoutStatus.CONFIRMED):
+                status, payment = OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
+            case _:
+                status, payment = OrderStatus.CANCELLED, self._how_the_payment_ended()
+        return OrderState(order_id=order_id, status=status, payment_status=payment)
 
     @workflow.update(dynamic=True)
     async def whatever_else(self, name: str, arguments: Sequence[RawValue]) -> None:

@@ -13,7 +13,7 @@ from db.orders import record
 from domain.errors import Refusal
 from domain.inventory import StockLevel
 from domain.money import Money
-from domain.orders import AwaitCustomer, CancelReason, OrderState, OrderStatus, PlaceOrder
+from domain.orders import AwaitCustomer, AwaitProvider, CancelReason, OrderState, OrderStatus, PlaceOrder
 from domain.payments import Answer, MoneyBack, PaymentAuthorization, PaymentStatus
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
@@ -360,4 +360,82 @@ async def test_the_database_itself_refuses_a_line_that_does_not_add_up(resources
             await session.execute(
                 text(f"UPDATE order_lines SET {change} WHERE order_id = :id"),  # noqa: S608 (the test's own text)
                 {"id": order.order_id},
+            )
+
+
+async def hold_of(resources: Resources, order: AnOrder) -> int:
+    """Minutes that the order may still keep its goods."""
+    async with resources.sessions() as session:
+        left = await session.scalar(
+            text("SELECT extract(epoch FROM min(expires_at) - now()) / 60 FROM stock_holds WHERE order_id = :id"),
+            {"id": order.order_id},
+        )
+        assert left is not None
+        minutes: int = round(left)
+        return minutes
+
+
+async def pending_step_of(resources: Resources, order: AnOrder) -> str | None:
+    async with resources.sessions() as session:
+        step: str | None = await session.scalar(
+            text("SELECT pending_step FROM orders WHERE id = :id"), {"id": order.order_id}
+        )
+        return step
+
+
+async def test_a_payment_that_nobody_knows_about_is_noted_once_and_keeps_its_goods_longer(
+    resources: Resources,
+) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    assert await hold_of(resources, order) == 35
+    request = AwaitProvider(order_id=order.order_id, hold_seconds=65 * 60)
+
+    state = await twice(resources, order, orders.await_provider, request)
+
+    assert (state.status, state.payment_status) == (OrderStatus.PENDING, PaymentStatus.PENDING)
+    assert await pending_step_of(resources, order) == "payment_unknown"
+    assert await hold_of(resources, order) == 65
+    await do(resources, orders.await_provider, AwaitProvider(order_id=order.order_id, hold_seconds=60))
+    assert await hold_of(resources, order) == 65
+    assert await timeline_of(resources.sessions, order.order_id) == ["order.placed", "order.payment_unknown"]
+
+
+@pytest.mark.parametrize("end", ["confirm", "cancel", "await_customer"])
+async def test_a_payment_is_not_unknown_any_more_once_the_provider_has_said_what_it_did(
+    resources: Resources, end: str
+) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    note = AwaitProvider(order_id=order.order_id, hold_seconds=60)
+    await do(resources, orders.await_provider, note)
+    must_act = PaymentAuthorization(answer=Answer.REQUIRES_ACTION, reference=order.reference)
+    requests = {
+        "confirm": to_confirm(order),
+        "cancel": to_cancel(order),
+        "await_customer": AwaitCustomer(order_id=order.order_id, payment_id=order.payment_id, authorization=must_act),
+    }
+
+    await do(resources, getattr(orders, end), requests[end])
+
+    assert await pending_step_of(resources, order) is None
+    if end != "await_customer":
+        await unchanged(resources, order, orders.await_provider, note)
+
+
+async def unchanged(resources: Resources, order: AnOrder, step: Callable[[Any, Any], Any], request: Any) -> None:
+    """The step is content, and leaves everything as it was."""
+    before = await written_about(resources.sessions, order.order_id, order.cart_id)
+    await do(resources, step, request)
+    assert await written_about(resources.sessions, order.order_id, order.cart_id) == before
+
+
+async def test_only_pending_orders_have_a_pending_step(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+
+    async with resources.sessions() as session:
+        with pytest.raises(IntegrityError, match="pending_step_is_of_pending"):
+            await session.execute(
+                text("UPDATE orders SET pending_step = 'payment_unknown' WHERE id = :id"), {"id": order.order_id}
             )

@@ -297,6 +297,23 @@ async def test_a_lost_answer_of_the_provider(recorder: Recorder, person: Person)
     await recorder.both_chapters(order["id"], "Checkout-answer_lost", "Fulfillment-cancelled")
 
 
+async def test_a_provider_that_is_silent_for_longer_than_anybody_waits(recorder: Recorder, person: Person) -> None:
+    """Takes its two minutes: the budget of a call to the provider is the engine's, which keeps real time."""
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    await recorder.sandbox.put("/faults", json={"payments": {"error_rate": 1.0}})
+    order = await recorder.check_out(shopper, product, 1)
+    assert order["status"] == "pending"
+
+    async def is_asked_about() -> bool:
+        return bool((await shopper.order(order["id"]))["pending_step"] == "payment_unknown")
+
+    await eventually(is_asked_about, within=180)
+    await recorder.sandbox.delete("/faults")
+    await eventually(lambda: is_confirmed(shopper, order))
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.both_chapters(order["id"], "Checkout-payment_unknown", "Fulfillment-cancelled")
+
+
 async def test_a_payer_who_approves_at_the_bank(recorder: Recorder, person: Person) -> None:
     shopper, order, payment = await at_the_bank(recorder, person)
     await recorder.sandbox.post(f"{order['payment']['next_action']['redirect_url']}/complete")

@@ -14,6 +14,7 @@ from activities.failures import FailureTranslation
 from domain.money import Money
 from domain.orders import (
     AwaitCustomer,
+    AwaitProvider,
     CancelOrder,
     CheckoutOutcome,
     ConfirmOrder,
@@ -34,6 +35,7 @@ from domain.payments import (
     MoneyBack,
     PaymentAuthorization,
     PaymentCapture,
+    PaymentFound,
     PaymentGivenBack,
     PaymentReleased,
     PaymentStatus,
@@ -142,6 +144,13 @@ class Shop:
     async def usually_await_customer(self, request: AwaitCustomer) -> OrderState:
         return self._state(request.order_id, PaymentStatus.REQUIRES_ACTION)
 
+    @orders.await_provider.performed_by
+    async def await_provider(self, request: AwaitProvider) -> OrderState:
+        return await self._perform(orders.await_provider, request, self.usually_await_provider)
+
+    async def usually_await_provider(self, request: AwaitProvider) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.PENDING)
+
     @orders.confirm.performed_by
     async def confirm(self, request: ConfirmOrder) -> OrderState:
         return await self._perform(orders.confirm, request, self.usually_confirm)
@@ -204,6 +213,13 @@ class Shop:
 
     async def usually_look_up(self, request: LookUpPayment) -> PaymentAuthorization:
         return AUTHORIZED if self.held else REQUIRES_ACTION
+
+    @payments.find.performed_by
+    async def find(self, request: LookUpPayment) -> PaymentFound:
+        return await self._perform(payments.find, request, self.usually_find)
+
+    async def usually_find(self, request: LookUpPayment) -> PaymentFound:
+        return PaymentFound(payment=AUTHORIZED if self.held else None)
 
     @payments.capture.performed_by
     async def capture(self, request: CapturePayment) -> PaymentCapture:
@@ -363,13 +379,22 @@ class Shop:
         return {
             Queue.CHECKOUT: (
                 [Checkout],
-                [self.place, self.await_customer, self.confirm, self.cancel, self.cancel_units, self.attend],
+                [
+                    self.place,
+                    self.await_customer,
+                    self.await_provider,
+                    self.confirm,
+                    self.cancel,
+                    self.cancel_units,
+                    self.attend,
+                ],
             ),
             Queue.PAYMENTS: (
                 [Payment, Refund],
                 [
                     self.authorize,
                     self.look_up,
+                    self.find,
                     self.capture,
                     self.release,
                     self.give_back,

@@ -1,6 +1,15 @@
 """What a story may ask about orders."""
 
-from domain.orders import AwaitCustomer, CancelOrder, ConfirmOrder, OrderAttention, OrderState, Placement, PlaceOrder
+from domain.orders import (
+    AwaitCustomer,
+    AwaitProvider,
+    CancelOrder,
+    ConfirmOrder,
+    OrderAttention,
+    OrderState,
+    Placement,
+    PlaceOrder,
+)
 from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.names import Queue
 from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
@@ -11,6 +20,9 @@ place = Step("orders.place", PlaceOrder, Placement, ONE_TRANSACTION)
 
 await_customer = Step("orders.await_customer", AwaitCustomer, OrderState, ONE_TRANSACTION)
 """Note that the payer must act."""
+
+await_provider = Step("orders.await_provider", AwaitProvider, OrderState, ONE_TRANSACTION_UNTIL_DONE)
+"""Note that the provider has not said what became of the payment; each repetition keeps the goods a while longer."""
 
 confirm = Step("orders.confirm", ConfirmOrder, OrderState, ONE_TRANSACTION_UNTIL_DONE)
 """The point of no return: the reserved goods are the customer's."""

@@ -7,6 +7,7 @@ from domain.payments import (
     LookUpPayment,
     PaymentAuthorization,
     PaymentCapture,
+    PaymentFound,
     PaymentGivenBack,
     PaymentReleased,
     ReleasePayment,
@@ -17,6 +18,8 @@ from workflows.steps.step import Step
 
 authorize = Step("payments.authorize", AuthorizePayment, PaymentAuthorization, ONE_PROVIDER_CALL, queue=Queue.PAYMENTS)
 look_up = Step("payments.look_up", LookUpPayment, PaymentAuthorization, UNTIL_DONE, queue=Queue.PAYMENTS)
+find = Step("payments.find", LookUpPayment, PaymentFound, UNTIL_DONE, queue=Queue.PAYMENTS)
+"""What became of a wish whose answer was lost; unlike ``look_up``, a payment that was never made is no decline."""
 capture = Step("payments.capture", CapturePayment, PaymentCapture, UNTIL_DONE, queue=Queue.PAYMENTS)
 release = Step("payments.release", ReleasePayment, PaymentReleased, UNTIL_DONE, queue=Queue.PAYMENTS)
 """Free what the card still holds, because nothing more will be captured."""
