@@ -1,5 +1,6 @@
 """An order explained: what it waits for, since when, what was tried, and what can be decided."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from api.orders import ConcernOut, OrderOut
 from api.schemas import Output
 from api.stories import Inside
 from domain.attention import Concern, Decision
+from domain.deadlines import Wait
 from domain.orders import OrderStatus, PendingStep
 from domain.payments import PaymentStatus
 
@@ -50,6 +52,9 @@ class ExplanationOut(Output):
     payment_status: PaymentStatus | None
     waits_for: str
     since: datetime
+    deadline: datetime | None = Field(
+        description="Until when that may take: then a person is called, or the checkout is undone; `null`: for ever"
+    )
     story: str | None = Field(description="The workflow that owns the order now; `null` when none runs")
     engine: str = Field(description="`ok`, or `unavailable`: then only what the shop itself knows is told")
     steps: list[StepOut] = Field(description="What is being tried right now")
@@ -57,7 +62,7 @@ class ExplanationOut(Output):
     decisions: list[Decision] = Field(description="What `resolve` takes now")
 
 
-def explained(order: OrderOut, inside: Inside) -> ExplanationOut:
+def explained(order: OrderOut, inside: Inside, waits: Sequence[Wait]) -> ExplanationOut:
     steps = [
         StepOut(
             step=step.name,
@@ -74,7 +79,8 @@ def explained(order: OrderOut, inside: Inside) -> ExplanationOut:
         status=order.status,
         payment_status=order.payment.status if order.payment else None,
         waits_for=_waits_for(order, inside),
-        since=order.updated_at,
+        since=waits[0].since if waits else order.updated_at,
+        deadline=waits[0].deadline if waits else next((step.deadline for step in steps), None),
         story=inside.story,
         engine="ok" if inside.is_reachable else "unavailable",
         steps=steps,

@@ -16,7 +16,7 @@ from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_ord
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
-from db import audit_log, order_views
+from db import audit_log, deadlines, order_views
 from db.audit_log import AuditEntry
 from domain.attention import Decision
 from domain.errors import Refusal
@@ -224,7 +224,9 @@ class OperatorController(Controller):
     async def explain(self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ExplanationOut:
         """What the order waits for, since when, what was tried and failed, and what a person can decide."""
         order = await visible_order(resources, order_id, caller)
-        return explained(order, await stories.inside(order_id))
+        async with resources.autocommit() as session:
+            waits = await deadlines.waits(session, order_id)
+        return explained(order, await stories.inside(order_id), waits)
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/deliver",

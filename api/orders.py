@@ -22,7 +22,7 @@ from db import audit_log, cancellations, order_views
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.errors import Refusal
-from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, number_of
+from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
 from domain.returns import ReturnStatus
@@ -274,6 +274,7 @@ async def cancel_units(
             "order_not_cancellable",
             "Single units can be cancelled once the order is confirmed.",
             current_status=order.status,
+            allowed=allowed_moves(order.status),
         )
     wish = CancellationWish(cancellation_id=wish_id, order_id=order.id, reason=data.reason, actor=actor)
     async with resources.sessions.begin() as session:

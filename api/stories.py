@@ -27,7 +27,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import PROBLEMS
-from db import order_views
+from db import order_views, returns
 from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
@@ -197,7 +197,17 @@ class Stories:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            raise Refusal("return_transition_not_allowed", "This return is over.") from None
+            raise await self._return_is_over(return_id) from None
+
+    async def _return_is_over(self, return_id: UUID) -> Refusal:
+        async with self._sessions() as session:
+            status = await returns.status_of(session, return_id)
+        return Refusal(
+            "return_transition_not_allowed",
+            f"A return that is {status} cannot be changed any more.",
+            current_status=str(status),
+            allowed=[],
+        )
 
     async def cancel_order(self, order_id: UUID, request: AskToCancel, *, update_id: str) -> None:
         """Cancel the order in whichever chapter it is; content when it is cancelled already.
@@ -287,6 +297,7 @@ class Stories:
             else "order_transition_not_allowed",
             f"An order that is {status} cannot be changed any more.",
             current_status=str(status),
+            allowed=[],
         )
 
     async def tell_payment(self, payment_id: UUID, event_id: str) -> None:

@@ -9,13 +9,13 @@ from sqlalchemy import CheckConstraint, ForeignKey, Row, func, insert, select, t
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import inventory, parcels
+from db import deadlines, inventory, parcels
 from db.base import Base, Id, Now
 from db.orders import Order, OrderLine, locked, record, totals_of
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
-from domain.orders import OrderStatus
+from domain.orders import OrderStatus, allowed_moves
 from domain.payments import PaymentStatus
 from domain.shipping import CancelUnits, FulfillmentStatus, OrderFulfillmentStatus, UnitsCancelled
 
@@ -83,6 +83,7 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
             "order_not_cancellable",
             f"Units of an order that is {order.status} cannot be cancelled.",
             current_status=order.status,
+            allowed=allowed_moves(OrderStatus(order.status), but=OrderStatus.CANCELLED),
         )
     wanted = {unit.order_line_id: unit.quantity for unit in request.items}
     lines = {row.id: row for row in await session.execute(OPEN_UNITS, {"order_id": order.id})}
@@ -215,4 +216,5 @@ async def _state(session: AsyncSession, order: Order, *, is_everything: bool = F
         open_units=waiting,
         unpacked=list(unpacked),
         is_complete=order.status != OrderStatus.CONFIRMED,
+        waits=await deadlines.waits(session, order.id),
     )

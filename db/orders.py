@@ -15,7 +15,6 @@ from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import (
-    ALLOWED_MOVES,
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
@@ -24,6 +23,7 @@ from domain.orders import (
     OrderState,
     OrderStatus,
     PendingStep,
+    allowed_moves,
     check_move,
 )
 from domain.payments import PaymentStatus
@@ -267,7 +267,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
             "order_transition_not_allowed",
             "A parcel of this order has left; the order cannot be cancelled any more.",
             current_status=order.status,
-            allowed=sorted(str(move) for move in ALLOWED_MOVES[OrderStatus(order.status)] - {OrderStatus.CANCELLED}),
+            allowed=allowed_moves(OrderStatus(order.status), but=OrderStatus.CANCELLED),
         )
     if order.status == OrderStatus.PENDING:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them

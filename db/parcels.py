@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import inventory, payments
+from db import deadlines, inventory, payments
 from db.orders import Order, locked, record, totals_of
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
@@ -21,6 +21,7 @@ from domain.shipping import (
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
+    allowed_moves,
     amount_to_capture,
 )
 
@@ -33,7 +34,8 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
     """
     order = await open_order(session, request.order_id)
     if known := await session.get(Fulfillment, request.fulfillment_id):
-        return PlannedShipment(fulfillment_id=known.id, units=sum((await contents_of(session, known.id)).values()))
+        units = sum((await contents_of(session, known.id)).values())
+        return PlannedShipment(fulfillment_id=known.id, units=units, waits=await deadlines.waits(session, order.id))
     check_move(OrderStatus(order.status), OrderStatus.SHIPPED)
     waiting = await waiting_units(session, order.id)
     wanted = waiting if request.items is None else {unit.order_line_id: unit.quantity for unit in request.items}
@@ -62,7 +64,9 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
         actor=request.actor,
         data={"fulfillment_id": request.fulfillment_id, "units": units},
     )
-    return PlannedShipment(fulfillment_id=request.fulfillment_id, units=units)
+    return PlannedShipment(
+        fulfillment_id=request.fulfillment_id, units=units, waits=await deadlines.waits(session, order.id)
+    )
 
 
 async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
@@ -131,6 +135,7 @@ async def cancel(session: AsyncSession, request: MoveParcel) -> ShipmentState:
             "order_transition_not_allowed",
             "This parcel replaces one that was not delivered; decide for a refund there.",
             current_status=parcel.status,
+            allowed=[str(FulfillmentStatus.SHIPPED)],
             replaces_id=str(parcel.replaces_id),
         )
     await unpack(session, parcel, request.actor)
@@ -258,6 +263,7 @@ def check_parcel(parcel: Fulfillment, expected: FulfillmentStatus) -> None:
             "order_transition_not_allowed",
             f"The fulfillment is {parcel.status}; this is possible only while it is {expected}.",
             current_status=parcel.status,
+            allowed=allowed_moves(FulfillmentStatus(parcel.status)),
         )
 
 
@@ -322,4 +328,5 @@ async def state_of(session: AsyncSession, order: Order, parcel: Fulfillment) -> 
         status=FulfillmentStatus(parcel.status),
         order_status=OrderStatus(order.status),
         open_units=sum(waiting.values()),
+        waits=await deadlines.waits(session, order.id),
     )

@@ -233,5 +233,10 @@ async def _return(session: AsyncSession, order: Order, return_id: UUID) -> Retur
     return made
 
 
+async def status_of(session: AsyncSession, return_id: UUID) -> ReturnStatus:
+    made = await session.get_one(Return, return_id)
+    return ReturnStatus(made.status)
+
+
 async def order_of(session: AsyncSession, return_id: UUID) -> UUID | None:
     return await session.scalar(select(Return.order_id).where(Return.id == return_id))

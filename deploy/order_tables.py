@@ -102,6 +102,8 @@ def explanation(told: Json) -> Table:
     table.add_row(told["number"], _coloured(told["status"]))
     table.add_row("waits for", told["waits_for"], style="yellow" if told["concerns"] else "")
     table.add_row("since", told["since"][:19].replace("T", " ") + " UTC")
+    if told["deadline"]:
+        table.add_row("until", told["deadline"][:19].replace("T", " ") + " UTC")
     if told["engine"] != "ok":
         table.add_row("engine", Text("cannot be reached; this is what the shop itself knows", style="red"))
     for step in told["steps"]:

@@ -35,6 +35,11 @@ ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 
+def allowed_moves(current: OrderStatus, *, but: OrderStatus | None = None) -> list[str]:
+    """What a refusal names as possible; ``but`` is the move that it refuses."""
+    return sorted(str(move) for move in ALLOWED_MOVES[current] if move is not but)
+
+
 def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
     """Refuses ``order_transition_not_allowed``, naming the moves that are, unless the table allows the move."""
     if wanted not in ALLOWED_MOVES[current]:
@@ -42,7 +47,7 @@ def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
             "order_transition_not_allowed",
             f"An order that is {current} cannot become {wanted}.",
             current_status=str(current),
-            allowed=sorted(str(move) for move in ALLOWED_MOVES[current]),
+            allowed=allowed_moves(current),
         )
 
 

@@ -27,6 +27,10 @@ ALLOWED_MOVES: dict[ReturnStatus, frozenset[ReturnStatus]] = {
 }
 
 
+def allowed_moves(current: ReturnStatus) -> list[str]:
+    return sorted(str(move) for move in ALLOWED_MOVES[current])
+
+
 def check_move(current: ReturnStatus, wanted: ReturnStatus) -> None:
     """Refuses ``return_transition_not_allowed``, naming the moves that are, unless the table allows the move."""
     if wanted not in ALLOWED_MOVES[current]:
@@ -34,7 +38,7 @@ def check_move(current: ReturnStatus, wanted: ReturnStatus) -> None:
             "return_transition_not_allowed",
             f"A return that is {current} cannot become {wanted}.",
             current_status=str(current),
-            allowed=sorted(str(move) for move in ALLOWED_MOVES[current]),
+            allowed=allowed_moves(current),
         )
 
 

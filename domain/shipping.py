@@ -1,9 +1,12 @@
 """Parcels: how an order is split, what a parcel costs the customer's card, where it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from domain.attention import Concern
+from domain.deadlines import Wait, Waiting
 from domain.money import Money
 from domain.orders import OrderStatus
 from domain.payments import PaymentStatus
@@ -26,6 +29,10 @@ ALLOWED_MOVES: dict[FulfillmentStatus, frozenset[FulfillmentStatus]] = {
 }
 
 
+def allowed_moves(current: FulfillmentStatus) -> list[str]:
+    return sorted(str(move) for move in ALLOWED_MOVES[current])
+
+
 class OrderFulfillmentStatus(StrEnum):
     UNFULFILLED = "unfulfilled"
     PARTIALLY_SHIPPED = "partially_shipped"
@@ -33,21 +40,6 @@ class OrderFulfillmentStatus(StrEnum):
     PARTIALLY_DELIVERED = "partially_delivered"
     DELIVERED = "delivered"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FulfillOrder:
-    """See a confirmed order through to the customer's door, or cancel it."""
-
-    order_id: UUID
-    order_number: str
-    payment_id: UUID
-    total: Money
-    units: int
-    authorize_key: str
-    """The key that the payment was asked for with; what takes it back needs it."""
-    is_cancelled: bool = False
-    """The engine was told to cancel the order before anybody had begun with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +61,8 @@ class PlanShipment:
 class PlannedShipment:
     fulfillment_id: UUID
     units: int
+    waits: list[Wait] = field(default_factory=list)
+    """What the order waits for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +72,50 @@ class ShipParcel:
     carrier: str
     tracking_number: str
     actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FulfillmentSoFar:
+    """What the story of an order remembers when it goes on in a new run."""
+
+    status: OrderStatus
+    waiting_units: int
+    has_shipped: bool = False
+    waits: list[Wait] = field(default_factory=list)
+    concerns: dict[Concern, str] = field(default_factory=dict)
+    refused: list[ShipParcel] = field(default_factory=list)
+    """Parcels whose capture the provider refuses."""
+    captures_refused: dict[UUID, int] = field(default_factory=dict)
+    """How often, by parcel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FulfillOrder:
+    """See a confirmed order through to the customer's door, or cancel it."""
+
+    order_id: UUID
+    order_number: str
+    payment_id: UUID
+    total: Money
+    units: int
+    authorize_key: str
+    """The key that the payment was asked for with; what takes it back needs it."""
+    is_cancelled: bool = False
+    """The engine was told to cancel the order before anybody had begun with it."""
+    confirmed_at: datetime | None = None
+    """``None`` for orders that were confirmed when nobody looked at the clock."""
+    so_far: FulfillmentSoFar | None = None
+
+    @property
+    def progress(self) -> FulfillmentSoFar:
+        """Where the story begins: where an earlier run of it stopped, or with everything waiting to be packed."""
+        if self.so_far is not None:
+            return self.so_far
+        waits = [] if self.confirmed_at is None else [self._to_pack(self.confirmed_at)]
+        return FulfillmentSoFar(status=OrderStatus.CONFIRMED, waiting_units=self.units, waits=waits)
+
+    def _to_pack(self, since: datetime) -> Wait:
+        return Wait(what=Waiting.TO_BE_PACKED, since=since, units=self.units)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +135,8 @@ class ShipmentState:
     order_status: OrderStatus
     open_units: int
     """Units of the order that no parcel carries yet."""
+    waits: list[Wait] = field(default_factory=list)
+    """What the order waits for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +163,8 @@ class UnitsCancelled:
     """Parcels that were opened to get at the units, now or before."""
     is_complete: bool
     """No parcel is to leave any more, so what the card still holds is not wanted."""
+    waits: list[Wait] = field(default_factory=list)
+    """What the order waits for now."""
 
 
 @dataclass(frozen=True, kw_only=True)

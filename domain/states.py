@@ -29,8 +29,9 @@ MACHINES = [
             "pending": "its Checkout: 2 minutes for the provider's answer, then it is asked until it says what became "
             "of the payment, and a person is called after 15 minutes; 30 minutes for the customer at the bank; without "
             "an engine the goods are given back after 35 minutes",
-            "confirmed": "operators pack and ship; an operator who has to pack is what `explain` names",
-            "shipped": "operators note the delivery",
+            "confirmed": "its Fulfillment: units that are not packed after 24 hours call a person, and each parcel has "
+            "its own deadlines",
+            "shipped": "its Fulfillment, by the deadlines of its parcels",
         },
     ),
     Machine(
@@ -49,7 +50,10 @@ MACHINES = [
         "Parcel",
         "fulfillments.status",
         shipping.ALLOWED_MOVES,  # type: ignore[arg-type]
-        {"pending": "operators ship or unpack it", "shipped": "operators note the delivery"},
+        {
+            "pending": "24 hours after it was packed a person is called",
+            "shipped": "5 days after it left a person is called; operators note that it arrived, or that it will not",
+        },
     ),
     Machine(
         "Refund",

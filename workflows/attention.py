@@ -1,7 +1,7 @@
 """What a story calls a person for, and how it takes the call back."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -23,25 +23,52 @@ PATIENCE_WITH_AN_UNDO = timedelta(minutes=5)
 class Concerns:
     """The open concerns of one order, as its story knows them; the search attribute follows."""
 
-    def __init__(self, order_id: UUID) -> None:
+    def __init__(self, order_id: UUID, known: Mapping[Concern, str] | None = None) -> None:
         self._order_id = order_id
-        self._open: dict[Concern, str] = {}
+        self._open = dict(known or {})
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def words(self) -> str | None:
         """All that is open, in a sentence."""
         return "; ".join(self._open.values()) or None
 
+    @property
+    def open(self) -> Mapping[Concern, str]:
+        return dict(self._open)
+
+    @property
+    def are_written_down(self) -> bool:
+        """The shop knows what the story knows; nothing is on its way to it."""
+        return not self._one_at_a_time.locked()
+
     def __contains__(self, concern: Concern) -> bool:
         return concern in self._open
 
     async def voice(self, concern: Concern, why: str) -> None:
+        async with self._one_at_a_time:
+            await self._voice(concern, why)
+
+    async def settle(self, concern: Concern) -> None:
+        """Content when it was not open."""
+        async with self._one_at_a_time:
+            await self._settle(concern)
+
+    async def keep_true(self, concern: Concern, why: Callable[[], str | None]) -> None:
+        """Voice, reword or settle the concern, by what is the case once nothing else is on its way to the shop."""
+        async with self._one_at_a_time:
+            words = why()
+            if words is None:
+                await self._settle(concern)
+            elif words != self._open.get(concern):
+                await self._voice(concern, words)
+
+    async def _voice(self, concern: Concern, why: str) -> None:
         self._open[concern] = why
         await orders.attend(OrderAttention(order_id=self._order_id, concern=concern, detail=why))
         workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
 
-    async def settle(self, concern: Concern) -> None:
-        """Content when it was not open."""
+    async def _settle(self, concern: Concern) -> None:
         if self._open.pop(concern, None) is not None:
             await orders.attend(OrderAttention(order_id=self._order_id, concern=concern, detail=None))
             workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(bool(self._open))])

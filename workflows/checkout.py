@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from temporalio import workflow
@@ -11,6 +11,7 @@ from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import ApplicationError
 
 from domain.attention import Decision
+from domain.deadlines import PATIENCE, Waiting
 from domain.orders import (
     AskToCancel,
     AwaitCustomer,
@@ -52,7 +53,8 @@ LONGEST_WAIT_FOR_A_RETRY = timedelta(seconds=5)
 """A person who asks for a retry is told what came of it, if that is clear so soon."""
 
 LONGEST_REST = timedelta(hours=1)
-"""After that an order moves on to its Fulfillment by itself, which knows of all later deadlines."""
+"""After that an order moves on to its Fulfillment by itself, which keeps all later deadlines, the first of them counted
+from the confirmation."""
 
 
 @workflow.defn
@@ -72,6 +74,7 @@ class Checkout:
         self._money = MoneyBack.NOTHING_TAKEN
         self._concerns = Concerns(request.order_id)
         self._inquiry: Inquiry | None = None
+        self._confirmed_at: datetime | None = None
         self._is_wanted = False
 
     @workflow.run
@@ -182,8 +185,11 @@ class Checkout:
                 names.PAYMENT_STATUS.value_set(PaymentStatus.AUTHORIZED),
             ]
         )
+        self._confirmed_at = workflow.now()
+        deadline = self._confirmed_at + PATIENCE[Waiting.TO_BE_PACKED]
         workflow.set_current_details(
-            f"Order {self._request.order_number} waits for an operator to pack {order.units} of {order.units} units."
+            f"Order {self._request.order_number} waits for an operator to pack {order.units} of {order.units} units, "
+            f"until {deadline:%d %b %H:%M} UTC."
         )
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
 
@@ -218,10 +224,12 @@ class Checkout:
                 units=order.units,
                 authorize_key=self._authorize_key,
                 is_cancelled=is_cancelled,
+                confirmed_at=self._confirmed_at,
             ),
             workflow=Fulfillment.run,
             task_queue=names.Queue.FULFILLMENT,
             search_attributes=self._search_attributes(OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED),
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
         )
 
     async def _give_the_money_back(self, order: PlacedOrder) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, NoReturn
 from uuid import UUID
 
 from temporalio import workflow
@@ -11,6 +14,7 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern, Decision
+from domain.deadlines import Wait
 from domain.orders import (
     AskToCancel,
     CancelOrder,
@@ -20,10 +24,12 @@ from domain.orders import (
     OrderState,
     OrderStatus,
     Resolve,
+    allowed_moves,
 )
 from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, ReleasePayment
 from domain.shipping import (
     CancelUnits,
+    FulfillmentSoFar,
     FulfillOrder,
     GiveUpParcel,
     MoveParcel,
@@ -44,34 +50,40 @@ class Fulfillment:
     """The owner of a confirmed order until it is delivered, or cancelled before anything was shipped.
 
     Operators and customers speak to it by updates, which are carried out one after the other: a cancel and a
-    shipment that arrive in the same instant have one order, and the loser is told so.
+    shipment that arrive in the same instant have one order, and the loser is told so. What nobody does in time calls
+    for a person, until it is done.
     """
 
     @workflow.init
     def __init__(self, request: FulfillOrder) -> None:
         self._request = request
-        self._status = OrderStatus.CONFIRMED
-        self._waiting_units = request.units
-        self._has_shipped = False
-        self._concerns = Concerns(request.order_id)
-        self._refused: dict[UUID, ShipParcel] = {}
-        self._captures_refused: Counter[UUID] = Counter()
+        so_far = request.progress
+        self._status = so_far.status
+        self._waiting_units = so_far.waiting_units
+        self._has_shipped = so_far.has_shipped
+        self._waits = so_far.waits
+        self._concerns = Concerns(request.order_id, so_far.concerns)
+        self._refused = {parcel.fulfillment_id: parcel for parcel in so_far.refused}
+        self._captures_refused = Counter(so_far.captures_refused)
         self._one_at_a_time = asyncio.Lock()
 
     @workflow.run
     async def run(self, request: FulfillOrder) -> OrderStatus:
         self._describe()
-        await self._until_it_is_over()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._clock = asyncio.create_task(self._watch_the_clock())
+        await self._until_it_is_over_or_long()
+        if not self._is_over():
+            self._go_on_in_a_new_run()
+        await workflow.wait_condition(lambda: self._is_quiet)
         return self._status
 
-    async def _until_it_is_over(self) -> None:
+    async def _until_it_is_over_or_long(self) -> None:
         """The engine's own cancel is an operator's wish like any other: undone as one, or too late once it shipped."""
         if self._request.is_cancelled:
             await self._cancel_for_the_engine()
-        while not self._is_over():
+        while not self._is_over() and not self._is_long():
             try:
-                await workflow.wait_condition(self._is_over)
+                await workflow.wait_condition(lambda: self._is_over() or self._is_long())
             except asyncio.CancelledError:
                 await self._cancel_for_the_engine()
 
@@ -81,6 +93,53 @@ class Fulfillment:
 
     def _is_over(self) -> bool:
         return self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED)
+
+    def _is_long(self) -> bool:
+        """The engine wants to begin a new history, and nothing is under way that would be lost with this one."""
+        return self._is_quiet and workflow.info().is_continue_as_new_suggested()
+
+    @property
+    def _is_quiet(self) -> bool:
+        return workflow.all_handlers_finished() and self._concerns.are_written_down
+
+    def _go_on_in_a_new_run(self) -> NoReturn:
+        so_far = FulfillmentSoFar(
+            status=self._status,
+            waiting_units=self._waiting_units,
+            has_shipped=self._has_shipped,
+            waits=self._waits,
+            concerns=dict(self._concerns.open),
+            refused=list(self._refused.values()),
+            captures_refused=dict(self._captures_refused),
+        )
+        workflow.continue_as_new(replace(self._request, so_far=so_far, is_cancelled=False))
+
+    async def _watch_the_clock(self) -> None:
+        while True:
+            alarm = self._next_deadline()
+            try:
+                await workflow.wait_condition(
+                    partial(self._is_something_due_before, alarm),
+                    timeout=None if alarm is None else alarm - workflow.now(),
+                    timeout_summary="until something is late",
+                )
+            except TimeoutError:
+                await self._say_what_is_late()
+
+    def _next_deadline(self) -> datetime | None:
+        return min((wait.deadline for wait in self._waits if not wait.is_late(workflow.now())), default=None)
+
+    def _is_something_due_before(self, alarm: datetime | None) -> bool:
+        """What is due later than the alarm is looked at when it rings: a parcel in time costs the engine nothing."""
+        deadline = self._next_deadline()
+        return deadline is not None and (alarm is None or deadline < alarm)
+
+    async def _say_what_is_late(self) -> None:
+        await self._concerns.keep_true(Concern.LATE_PARCEL, self._what_is_late)
+        self._describe()
+
+    def _what_is_late(self) -> str | None:
+        return "; ".join(wait.words for wait in self._waits if wait.is_late(workflow.now())) or None
 
     @workflow.update(description="Whoever asks late whether the order was placed hears that it was")
     async def place(self) -> CheckoutOutcome:
@@ -92,7 +151,7 @@ class Fulfillment:
             self._check_not_cancelled()
             planned = await shipping.plan(request)
             self._waiting_units -= planned.units
-            self._describe()
+            await self._wait_for(planned.waits)
             return planned
 
     @workflow.update(description="Capture what the parcel costs, then send it off")
@@ -106,12 +165,12 @@ class Fulfillment:
             if not charge.is_shipped:
                 await self._capture(request, charge)
             self._has_shipped = True
-            return self._follow_parcel(await shipping.ship(request))
+            return await self._follow_parcel(await shipping.ship(request))
 
     @workflow.update(description="The parcel arrived")
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         async with self._one_at_a_time:
-            return self._follow_parcel(await shipping.deliver(request))
+            return await self._follow_parcel(await shipping.deliver(request))
 
     @workflow.update(description="The parcel has left and will not arrive: send it again, or refund it")
     async def give_up_parcel(self, request: GiveUpParcel) -> ShipmentState:
@@ -119,14 +178,14 @@ class Fulfillment:
             given_up = await shipping.give_up(request)
             if given_up.refund is not None:
                 await begin_refund(given_up.refund)
-            return self._follow_parcel(given_up.state)
+            return await self._follow_parcel(given_up.state)
 
     @workflow.update(description="The parcel will not leave; its units wait for another one")
     async def cancel_shipment(self, request: MoveParcel) -> ShipmentState:
         async with self._one_at_a_time:
             unpacked = await shipping.cancel(request)
             await self._need_no_capture_of([request.fulfillment_id])
-            return self._follow_parcel(unpacked)
+            return await self._follow_parcel(unpacked)
 
     @workflow.update(description="Money and goods back, order cancelled; only while nothing was shipped")
     async def cancel(self, request: AskToCancel) -> OrderState:
@@ -149,7 +208,7 @@ class Fulfillment:
             payment = cancelled.payment_status
             if cancelled.is_complete:
                 payment = await self._free_the_rest()
-            self._follow(cancelled.order_status, cancelled.open_units)
+            await self._follow(cancelled.order_status, cancelled.open_units, cancelled.waits)
             return OrderState(order_id=request.order_id, status=cancelled.order_status, payment_status=payment)
 
     async def _free_the_rest(self) -> PaymentStatus:
@@ -169,6 +228,7 @@ class Fulfillment:
             return await self._cancel(request)
 
     async def _cancel(self, request: AskToCancel) -> OrderState:
+        await self._wait_for([])
         state = await self._undo_the_order(request)
         self._status = state.status
         self._note(state.status, state.payment_status)
@@ -272,26 +332,35 @@ class Fulfillment:
     def _check_not_cancelled(self) -> None:
         if self._status is OrderStatus.CANCELLED:
             raise ApplicationError(
-                "The order is cancelled.", {"current_status": "cancelled"}, type="order_transition_not_allowed"
+                "The order is cancelled.",
+                {"current_status": "cancelled", "allowed": []},
+                type="order_transition_not_allowed",
             )
 
     def _check_nothing_shipped(self) -> None:
         if self._has_shipped:
             raise ApplicationError(
                 "Something of this order has been shipped; it can be returned, not cancelled.",
-                {"current_status": str(self._status)},
+                {
+                    "current_status": str(self._status),
+                    "allowed": allowed_moves(self._status, but=OrderStatus.CANCELLED),
+                },
                 type="order_not_cancellable",
             )
 
-    def _follow_parcel(self, state: ShipmentState) -> ShipmentState:
-        self._follow(state.order_status, state.open_units)
+    async def _follow_parcel(self, state: ShipmentState) -> ShipmentState:
+        await self._follow(state.order_status, state.open_units, state.waits)
         return state
 
-    def _follow(self, order: OrderStatus, waiting_units: int) -> None:
+    async def _follow(self, order: OrderStatus, waiting_units: int, waits: list[Wait]) -> None:
         if order is not self._status:
             self._note(order, PaymentStatus.CAPTURED if self._status is OrderStatus.CONFIRMED else None)
         self._status, self._waiting_units = order, waiting_units
-        self._describe()
+        await self._wait_for(waits)
+
+    async def _wait_for(self, waits: list[Wait]) -> None:
+        self._waits = waits
+        await self._say_what_is_late()
 
     def _note(self, order: OrderStatus, payment: PaymentStatus | None) -> None:
         changes: list[SearchAttributeUpdate[Any]] = [
@@ -311,6 +380,8 @@ class Fulfillment:
                 waits = "is on its way and waits for its delivery"
             case status:
                 waits = f"is {status}"
+        if self._waits:
+            waits += f", until {min(wait.deadline for wait in self._waits):%d %b %H:%M} UTC"
         words = self._concerns.words
         needs = f"**Order {self._request.order_number} needs a person**: {words}. " if words else ""
         workflow.set_current_details(f"{needs}Order {self._request.order_number} {waits}.")

@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
+from domain.deadlines import PATIENCE, Waiting
 from domain.payments import Answer, FollowPayment, LookUpPayment, PaymentAuthorization
 from workflows.steps import payments
 
-PAYMENT_WINDOW = timedelta(minutes=30)
-"""How long a customer may take with the bank's page. Cards' own challenges end after 15 minutes at most."""
+PAYMENT_WINDOW = PATIENCE[Waiting.TO_BE_APPROVED]
+"""How long a customer may take with the bank's page."""
 
 
 @workflow.defn

@@ -1,5 +1,6 @@
 """Orders that need a person: why, since when, what can be decided, and who decided it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -112,20 +113,27 @@ async def test_an_order_is_explained_at_every_station(
     api: httpx.AsyncClient, operator: dict[str, str], resources: Resources, desk: Desk
 ) -> None:
     order = await an_order(api, (await a_product(resources.sessions, stock=5), 2))
-    said = [(await explained(api, operator, order))["waits_for"]]
+    told = [await explained(api, operator, order)]
     parcel = await desk.packs(order)
-    said.append((await explained(api, operator, order))["waits_for"])
+    told.append(await explained(api, operator, order))
     await desk.ships(parcel)
-    said.append((await explained(api, operator, order))["waits_for"])
+    told.append(await explained(api, operator, order))
     await desk.post(f"/fulfillments/{parcel}/deliver")
-    said.append((await explained(api, operator, order))["waits_for"])
+    told.append(await explained(api, operator, order))
 
-    assert said == [
-        "an operator, who has to pack 2 of 2 units",
-        "an operator, who has to ship what is packed",
-        "its delivery",
-        "nothing any more",
+    assert [(each["waits_for"], time_given(each)) for each in told] == [
+        ("an operator, who has to pack 2 of 2 units", timedelta(hours=24)),
+        ("an operator, who has to ship what is packed", timedelta(hours=24)),
+        ("its delivery", timedelta(days=5)),
+        ("nothing any more", None),
     ]
+
+
+def time_given(explained: dict[str, Any]) -> timedelta | None:
+    """From the beginning of the wait to its deadline."""
+    if explained["deadline"] is None:
+        return None
+    return datetime.fromisoformat(explained["deadline"]) - datetime.fromisoformat(explained["since"])
 
 
 async def test_explanations_are_for_staff(

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from domain.customers import Role
 from domain.inventory import StockLevel
+from domain.returns import ReturnStatus, allowed_moves
 from runtime.resources import Resources
 from tests.api.test_operators import UNKNOWN, Desk, an_order, is_problem
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
@@ -168,9 +169,12 @@ async def test_moves_that_the_table_does_not_have_change_nothing(goods: Goods, b
         assert (await goods.moves(made, step)).status_code == 200
     shown = await goods.now()
 
-    is_problem(await goods.moves(made, move), 409, "return_transition_not_allowed")
+    problem = is_problem(await goods.moves(made, move), 409, "return_transition_not_allowed")
 
-    assert await goods.now() == shown
+    now = await goods.now()
+    assert now == shown
+    [status] = [known["status"] for known in now["returns"] if known["id"] == made]
+    assert (problem["current_status"], problem["allowed"]) == (status, allowed_moves(ReturnStatus(status)))
 
 
 async def test_more_than_was_announced_is_not_taken_in(goods: Goods, sandbox: httpx.AsyncClient) -> None:

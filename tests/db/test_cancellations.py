@@ -214,10 +214,11 @@ async def test_an_order_that_is_not_paid_or_has_left_is_refused(resources: Resou
     sent = await a_confirmed_order(resources.sessions, (product.variant_id, 2))
     await shipped(resources, sent)
 
-    for order, status in ((unpaid, "pending"), (sent, "shipped")):
+    for order, status, allowed in ((unpaid, "pending", ["confirmed"]), (sent, "shipped", ["delivered"])):
         request = await to_cancel(resources, order, (await line_of(resources, order), 1))
         refusal = await refused(resources, order, cancellations.cancel_units, request)
-        assert (refusal.code, refusal.facts) == ("order_not_cancellable", {"current_status": status})
+        assert refusal.code == "order_not_cancellable"
+        assert refusal.facts == {"current_status": status, "allowed": allowed}
 
 
 async def test_a_wish_that_is_written_down_again_is_the_same_one(resources: Resources, product: AProduct) -> None:

@@ -314,6 +314,7 @@ async def test_a_parcel_moves_only_where_it_can(resources: Resources, moved: str
     for step, request in forbidden:
         refusal = await refused(resources, order, step, request)
         assert (refusal.code, refusal.facts["current_status"]) == ("order_transition_not_allowed", moved)
+        assert refusal.facts["allowed"] == (["cancelled", "delivered"] if moved == "shipped" else [])
 
 
 async def test_a_parcel_that_has_not_left_cannot_arrive(resources: Resources) -> None:
@@ -324,7 +325,8 @@ async def test_a_parcel_that_has_not_left_cannot_arrive(resources: Resources) ->
 
     refusal = await refused(resources, order, parcels.deliver, to_move(order, plan.fulfillment_id))
 
-    assert (refusal.code, refusal.facts) == ("order_transition_not_allowed", {"current_status": "pending"})
+    assert refusal.code == "order_transition_not_allowed"
+    assert refusal.facts == {"current_status": "pending", "allowed": ["cancelled", "shipped"]}
 
 
 async def test_cancelling_the_order_cancels_its_packed_parcels(resources: Resources) -> None:

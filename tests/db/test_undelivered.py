@@ -192,7 +192,8 @@ async def test_it_is_too_late_to_refund_what_has_been_sent_again(resources: Reso
 
     refusal = await refused(resources, order, undelivered.give_up, to_give_up(order, parcel, Remedy.REFUND))
 
-    assert (refusal.code, refusal.facts) == ("order_transition_not_allowed", {"current_status": "shipped"})
+    assert refusal.code == "order_transition_not_allowed"
+    assert refusal.facts == {"current_status": "shipped", "allowed": ["cancelled", "delivered"]}
 
 
 async def test_a_replacement_is_neither_unpacked_nor_cancelled(resources: Resources, order: AnOrder) -> None:
@@ -266,4 +267,8 @@ async def test_only_a_parcel_on_its_way_is_given_up(
 
     refusal = await refused(resources, order, undelivered.give_up, to_give_up(order, parcel, Remedy.RESHIP))
 
-    assert refusal.facts == {"current_status": "delivered" if is_delivered else "pending"}
+    assert refusal.facts == (
+        {"current_status": "delivered", "allowed": []}
+        if is_delivered
+        else {"current_status": "pending", "allowed": ["cancelled", "shipped"]}
+    )

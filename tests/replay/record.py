@@ -13,6 +13,8 @@ It is a test that only this command runs, which lends it the shop of the tests.
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,13 +25,19 @@ from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from db.customers import User
+from domain.attention import Concern
 from domain.customers import RegisterCustomer
+from domain.deadlines import PATIENCE, Wait, Waiting
+from domain.money import Money
+from domain.orders import OrderStatus
+from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
 from tests.support.ledger import moved
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
+from workflows.fulfillment import Fulfillment
 from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id
 from workflows.registration import Registration
 
@@ -38,7 +46,7 @@ HISTORIES = Path(__file__).parent / "histories"
 PLANTED = "planted"
 """In every name, address, mail address and password of the recorded runs; no history may contain it."""
 
-LABEL = {"carrier": "UPS", "tracking_number": "1Z999"}
+LABEL: dict[str, Any] = {"carrier": "UPS", "tracking_number": "1Z999"}
 BANK_WANTS_TO_SEE_THE_PAYER = "pm_card_threeDSecure2Required"
 
 
@@ -93,6 +101,31 @@ class Recorder:
     async def so_far(self, workflow_id: str, name: str) -> None:
         """Keep what a story that does not end has told until now."""
         keep(await self.resources.temporal.get_workflow_handle(workflow_id).fetch_history(), name)
+
+    async def begun_in_the_middle(self, order: dict[str, Any], **how: Any) -> WorkflowHandle[Any, OrderStatus]:
+        request = FulfillOrder(
+            order_id=UUID(order["id"]),
+            order_number=order["number"],
+            payment_id=await self.payment_id(order),
+            total=Money(int(Decimal(order["totals"]["total"]["amount"]) * 100), "USD"),
+            units=sum(item["quantity"] for item in order["items"]),
+            authorize_key=f"order/{order['id']}/authorize/1",
+            **how,
+        )
+        return await self.resources.temporal.start_workflow(
+            Fulfillment.run, request, id=f"recorded:{uuid4()}", task_queue=Queue.FULFILLMENT
+        )
+
+    async def payment_id(self, order: dict[str, Any]) -> UUID:
+        async with self.resources.sessions() as session:
+            found: UUID = (
+                await session.execute(text("SELECT id FROM payments WHERE order_id = :id"), {"id": UUID(order["id"])})
+            ).scalar_one()
+        return found
+
+    async def is_called_for(self, order: dict[str, Any]) -> bool:
+        shown = await self.http.get(f"/v1/orders/{order['id']}", headers=self.operator)
+        return bool(shown.json()["needs_attention"])
 
     async def one_chapter(self, workflow_id: str, name: str) -> None:
         await self._keep(self.resources.temporal.get_workflow_handle(workflow_id), name)
@@ -177,6 +210,49 @@ async def test_an_order_delivered_in_two_parcels(recorder: Recorder, person: Per
             moved_on = await recorder.desk(f"/fulfillments/{parcel}/{move}", LABEL if move == "ship" else None)
             assert moved_on.status_code == 200, moved_on.text
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-delivered")
+
+
+async def test_an_order_on_its_way_in_time(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 2)
+    [line] = [item["id"] for item in order["items"]]
+    parcels = [await recorder.pack(order, (line, 1)), await recorder.pack(order)]
+    for move in ("ship", "deliver"):
+        for parcel in parcels:
+            moved_on = await recorder.desk(f"/fulfillments/{parcel}/{move}", LABEL if move == "ship" else None)
+            assert moved_on.status_code == 200, moved_on.text
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-in_time")
+
+
+async def test_orders_that_somebody_is_called_for(recorder: Recorder, person: Person) -> None:
+    """Their Fulfillments are begun in the middle, because no recording waits for a day."""
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    almost_late = datetime.now(UTC) - PATIENCE[Waiting.TO_BE_PACKED] + timedelta(seconds=1)
+    late = await recorder.begun_in_the_middle(order, confirmed_at=almost_late)
+    await eventually(lambda: recorder.is_called_for(order))
+    parcel = uuid4()
+    of_order: dict[str, Any] = {"order_id": UUID(order["id"]), "fulfillment_id": parcel, "actor": "operator:recorded"}
+    await late.execute_update("plan_shipment", PlanShipment(**of_order))
+    await late.execute_update("ship", ShipParcel(**of_order, **LABEL))
+    so_far = FulfillmentSoFar(
+        status=OrderStatus.SHIPPED,
+        waiting_units=0,
+        has_shipped=True,
+        waits=[
+            Wait(
+                what=Waiting.TO_BE_DELIVERED,
+                since=datetime.now(UTC) - PATIENCE[Waiting.TO_BE_DELIVERED] - timedelta(hours=1),
+                units=1,
+                fulfillment_id=parcel,
+            )
+        ],
+        concerns={Concern.LATE_PARCEL: "a parcel has been on its way for too long"},
+    )
+    long = await recorder.begun_in_the_middle(order, so_far=so_far)
+    for fulfillment, name in ((long, "Fulfillment-in_its_second_run"), (late, "Fulfillment-late")):
+        await fulfillment.execute_update("deliver", MoveParcel(**of_order))
+        await recorder.one_chapter(fulfillment.id, name)
 
 
 async def test_an_order_cancelled_before_it_left(recorder: Recorder, person: Person) -> None:

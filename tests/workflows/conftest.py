@@ -47,15 +47,23 @@ async def shop() -> AsyncIterator[Shop]:
             yield shop
 
 
-@pytest.fixture
-async def real_shop() -> AsyncIterator[Shop]:
-    """The same on the engine of production, whose races are the real ones; its time passes as time does."""
+@asynccontextmanager
+async def engine(*options: str) -> AsyncIterator[WorkflowEnvironment]:
+    """The engine of production, whose races are the real ones; its time passes as time does."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(SCRIPTS / "temporal"),
         dev_server_log_level="error",
+        dev_server_extra_args=options,
         data_converter=DATA_CONVERTER,
         search_attributes=SEARCH_ATTRIBUTES,
     ) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def real_shop() -> AsyncIterator[Shop]:
+    """The same on the engine of production."""
+    async with engine() as environment:
         shop = Shop(environment)
         async with serving(shop):
             yield shop

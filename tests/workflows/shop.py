@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.failures import FailureTranslation
+from domain.deadlines import Wait, Waiting
 from domain.money import Money
 from domain.orders import (
     AwaitCustomer,
@@ -80,6 +82,12 @@ REQUIRES_ACTION = PaymentAuthorization(
 )
 
 
+WAITING = {
+    FulfillmentStatus.PENDING: Waiting.TO_BE_SHIPPED,
+    FulfillmentStatus.SHIPPED: Waiting.TO_BE_DELIVERED,
+}
+
+
 class Shop:
     """The world as steps leave it, and every request they were called with.
 
@@ -96,6 +104,7 @@ class Shop:
         self.refunded = 0
         self.cancelled_units = 0
         self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
+        self._since: dict[UUID | None, datetime] = {}
         self._behaviours: dict[str, Callable[[Any], Awaitable[Any]]] = {}
 
     def when(self, step: Step[Request, Result], behaves: Callable[[Request], Awaitable[Result]]) -> None:
@@ -157,6 +166,7 @@ class Shop:
 
     async def usually_confirm(self, request: ConfirmOrder) -> OrderState:
         self.order = OrderStatus.CONFIRMED
+        self._since[None] = await self.environment.get_current_time()
         return self._state(request.order_id, PaymentStatus.AUTHORIZED)
 
     @orders.cancel.performed_by
@@ -185,6 +195,7 @@ class Shop:
             open_units=self._open_units,
             unpacked=[parcel for parcel, (status, _) in self.parcels.items() if status == FulfillmentStatus.CANCELLED],
             is_complete=self.order in (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+            waits=self._waits(),
         )
 
     @orders.attend.performed_by
@@ -275,8 +286,8 @@ class Shop:
         units = self._open_units if request.items is None else sum(item.quantity for item in request.items)
         if not 0 < units <= self._open_units:
             raise ApplicationError("no units", type="units_not_available", non_retryable=True)
-        self.parcels[request.fulfillment_id] = (FulfillmentStatus.PENDING, units)
-        return PlannedShipment(fulfillment_id=request.fulfillment_id, units=units)
+        await self._put(request.fulfillment_id, FulfillmentStatus.PENDING, units)
+        return PlannedShipment(fulfillment_id=request.fulfillment_id, units=units, waits=self._waits())
 
     @shipping.charge.performed_by
     async def charge(self, request: ShipParcel) -> ShipmentCharge:
@@ -295,14 +306,14 @@ class Shop:
         return await self._perform(shipping.ship, request, self.usually_ship)
 
     async def usually_ship(self, request: ShipParcel) -> ShipmentState:
-        return self._move(request.fulfillment_id, FulfillmentStatus.SHIPPED)
+        return await self._move(request.fulfillment_id, FulfillmentStatus.SHIPPED)
 
     @shipping.deliver.performed_by
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         return await self._perform(shipping.deliver, request, self.usually_deliver)
 
     async def usually_deliver(self, request: MoveParcel) -> ShipmentState:
-        return self._move(request.fulfillment_id, FulfillmentStatus.DELIVERED)
+        return await self._move(request.fulfillment_id, FulfillmentStatus.DELIVERED)
 
     @shipping.give_up.performed_by
     async def give_up(self, request: GiveUpParcel) -> ParcelGivenUp:
@@ -311,8 +322,9 @@ class Shop:
     async def usually_give_up(self, request: GiveUpParcel) -> ParcelGivenUp:
         units = self.parcels[request.fulfillment_id][1]
         if request.remedy is Remedy.RESHIP:
-            self.parcels[request.replacement_id] = (FulfillmentStatus.PENDING, units)
-            return ParcelGivenUp(state=self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED), refund=None)
+            await self._put(request.replacement_id, FulfillmentStatus.PENDING, units)
+            lost = await self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED)
+            return ParcelGivenUp(state=lost, refund=None)
         self.order = OrderStatus.CANCELLED
         return ParcelGivenUp(
             state=ShipmentState(
@@ -335,21 +347,39 @@ class Shop:
         return await self._perform(shipping.cancel, request, self.usually_cancel_parcel)
 
     async def usually_cancel_parcel(self, request: MoveParcel) -> ShipmentState:
-        return self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED)
+        return await self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED)
 
     @property
     def _open_units(self) -> int:
         packed = sum(units for status, units in self.parcels.values() if status != FulfillmentStatus.CANCELLED)
         return UNITS - self.cancelled_units - packed
 
-    def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
-        self.parcels[parcel] = (to, self.parcels[parcel][1])
+    async def _put(self, parcel: UUID, status: FulfillmentStatus, units: int) -> None:
+        if self.parcels.get(parcel) == (status, units):
+            return
+        self.parcels[parcel] = (status, units)
+        to_pack = None if status is FulfillmentStatus.CANCELLED else parcel
+        self._since[to_pack] = await self.environment.get_current_time()
+
+    def _waits(self) -> list[Wait]:
+        """What ``db.deadlines`` would find."""
+        waits = []
+        if units := self._open_units:
+            waits.append(Wait(what=Waiting.TO_BE_PACKED, since=self._since[None], units=units))
+        for parcel, (status, units) in self.parcels.items():
+            if what := WAITING.get(status):
+                waits.append(Wait(what=what, since=self._since[parcel], units=units, fulfillment_id=parcel))
+        return sorted(waits, key=lambda wait: wait.deadline)
+
+    async def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
+        await self._put(parcel, to, self.parcels[parcel][1])
         self._follow()
         return ShipmentState(
             fulfillment_id=parcel,
             status=to,
             order_status=self.order or OrderStatus.CONFIRMED,
             open_units=self._open_units,
+            waits=self._waits(),
         )
 
     def _follow(self) -> None:
@@ -368,6 +398,7 @@ class Shop:
 
     async def fulfill(self, request: FulfillOrder) -> Fulfilling:
         self.order, self.is_stock_reserved, self.held = OrderStatus.CONFIRMED, True, request.total.minor
+        self._since[None] = request.confirmed_at or await self.environment.get_current_time()
         return await self.environment.client.start_workflow(
             Fulfillment.run, request, id=order_id(request.order_id), task_queue=Queue.FULFILLMENT
         )

@@ -1,18 +1,32 @@
 """From a confirmed order to the customer's door, or to its cancellation; and payments that wait for their customer."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from domain.attention import Concern, Decision
+from domain.deadlines import PATIENCE, Waiting
 from domain.money import Money
-from domain.orders import AskToCancel, CancelOrder, CheckoutOutcome, CheckoutStatus, OrderState, OrderStatus, Resolve
+from domain.orders import (
+    AskToCancel,
+    CancelOrder,
+    CheckoutOutcome,
+    CheckoutStatus,
+    OrderAttention,
+    OrderState,
+    OrderStatus,
+    Resolve,
+)
 from domain.payments import (
     CapturePayment,
     GiveMoneyBack,
@@ -37,7 +51,8 @@ from domain.shipping import (
     Units,
 )
 from tests.support.waiting import eventually
-from tests.workflows.shop import TOTAL, Fulfilling, Shop, answering, away, broken, to_fulfill
+from tests.workflows.conftest import engine
+from tests.workflows.shop import TOTAL, Fulfilling, Shop, answering, away, broken, serving, to_fulfill
 from workflows import names
 from workflows.steps import orders, payments, refunds, shipping
 
@@ -380,7 +395,11 @@ async def test_what_has_been_shipped_is_not_cancelled(desk: Desk, units: int) ->
     code, facts = await refusal(desk.cancel())
 
     assert code == "order_not_cancellable"
-    assert facts == {"current_status": "confirmed" if units == 1 else "shipped"}
+    assert facts == (
+        {"current_status": "confirmed", "allowed": ["shipped"]}
+        if units == 1
+        else {"current_status": "shipped", "allowed": ["delivered"]}
+    )
     assert "payments.give_back" not in desk.steps
     assert "orders.cancel" not in desk.steps
 
@@ -451,7 +470,7 @@ async def test_a_shipment_that_waits_behind_a_cancel_is_told_that_it_lost(desk: 
     may_give_back.set()
 
     assert (await cancelling).status is OrderStatus.CANCELLED
-    assert await shipping_it == ("order_transition_not_allowed", {"current_status": "cancelled"})
+    assert await shipping_it == ("order_transition_not_allowed", {"current_status": "cancelled", "allowed": []})
     assert "payments.capture" not in desk.steps
     assert desk.shop.is_as_it_was
 
@@ -600,7 +619,7 @@ async def test_units_of_a_cancelled_order_are_not_cancelled_again(desk: Desk) ->
     may_go_on.set()
 
     assert (await cancelling).status is OrderStatus.CANCELLED
-    assert await units == ("order_transition_not_allowed", {"current_status": "cancelled"})
+    assert await units == ("order_transition_not_allowed", {"current_status": "cancelled", "allowed": []})
     assert desk.shop.requests(orders.cancel_units) == []
 
 
@@ -707,3 +726,202 @@ async def test_a_step_that_is_broken_fails_the_request_and_not_the_order(desk: D
     await desk.ship(parcel)
     await desk.deliver(parcel)
     assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+# --- deadlines ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def watched(shop: Shop) -> Desk:
+    """An order that was confirmed three hours before its Fulfillment began."""
+    confirmed_at = await shop.environment.get_current_time() - timedelta(hours=3)
+    request = to_fulfill(confirmed_at=confirmed_at)
+    return Desk(shop, await shop.fulfill(request), request)
+
+
+async def calls_for_a_person(desk: Desk) -> list[str | None]:
+    return [call.detail for call in desk.shop.requests(orders.attend) if call.concern is Concern.LATE_PARCEL]
+
+
+def in_words(moment: datetime | None) -> str:
+    return f"{moment:%d %b %H:%M} UTC"
+
+
+async def needs_attention(desk: Desk) -> bool | None:
+    return (await desk.order.describe()).typed_search_attributes.get(names.NEEDS_ATTENTION)
+
+
+async def details(desk: Desk) -> str:
+    told = await desk.order.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return str(told.current_details)
+
+
+async def test_an_order_that_nobody_packs_calls_for_a_person_a_day_after_it_was_confirmed(watched: Desk) -> None:
+    since = in_words(watched.request.confirmed_at)
+
+    await watched.shop.environment.sleep(timedelta(hours=20))
+    assert await calls_for_a_person(watched) == []
+    await watched.shop.environment.sleep(timedelta(hours=2))
+
+    late = f"3 units have waited to be packed since {since}"
+    assert await calls_for_a_person(watched) == [late]
+    assert late in await details(watched)
+    await watched.pack(1)
+    assert await calls_for_a_person(watched) == [late, f"2 units have waited to be packed since {since}"]
+    await watched.pack()
+    assert (await calls_for_a_person(watched))[-1] is None
+    assert await needs_attention(watched) is False
+
+
+async def test_a_packed_parcel_that_nobody_ships_calls_for_a_person_a_day_after_it_was_packed(watched: Desk) -> None:
+    parcel = await watched.pack()
+    packed_at = in_words(await watched.shop.environment.get_current_time())
+
+    await watched.shop.environment.sleep(timedelta(hours=25))
+
+    late = f"parcel {parcel} is packed and has waited to be shipped since {packed_at}"
+    assert await calls_for_a_person(watched) == [late]
+    await watched.ship(parcel)
+    assert await calls_for_a_person(watched) == [late, None]
+
+
+async def test_a_shipped_parcel_that_does_not_arrive_calls_for_a_person_after_five_days(watched: Desk) -> None:
+    parcel = await watched.pack()
+    await watched.ship(parcel)
+    shipped_at = in_words(await watched.shop.environment.get_current_time())
+
+    await watched.shop.environment.sleep(timedelta(days=4, hours=23))
+    assert await calls_for_a_person(watched) == []
+    await watched.shop.environment.sleep(timedelta(hours=2))
+
+    late = f"parcel {parcel} has been on its way since {shipped_at} and was not delivered"
+    assert await calls_for_a_person(watched) == [late]
+    await watched.deliver(parcel)
+    assert await calls_for_a_person(watched) == [late, None]
+    assert await watched.order.result() == OrderStatus.DELIVERED
+
+
+async def test_of_several_parcels_the_one_that_is_due_first_is_noticed_first(watched: Desk) -> None:
+    first = await watched.pack(1)
+    await watched.ship(first)
+    second = await watched.pack()
+    await watched.shop.environment.sleep(timedelta(hours=25))
+
+    [late] = await calls_for_a_person(watched)
+    assert late is not None
+    assert f"parcel {second}" in late
+    await watched.shop.environment.sleep(timedelta(days=5))
+    [_, both] = await calls_for_a_person(watched)
+    assert both is not None
+    assert all(str(parcel) in both for parcel in (first, second))
+
+
+async def test_an_order_that_goes_on_in_time_calls_for_nobody_and_sets_one_timer(watched: Desk) -> None:
+    parcel = await watched.pack()
+    await watched.ship(parcel)
+    await watched.deliver(parcel)
+
+    assert await watched.order.result() == OrderStatus.DELIVERED
+    assert await calls_for_a_person(watched) == []
+    kinds = [EventType.Name(event.event_type) for event in (await watched.order.fetch_history()).events]
+    assert [kind for kind in kinds if "TIMER" in kind] == ["EVENT_TYPE_TIMER_STARTED"]
+
+
+async def test_a_late_order_that_is_cancelled_needs_nobody_any_more(watched: Desk) -> None:
+    await watched.shop.environment.sleep(timedelta(hours=25))
+    assert len(await calls_for_a_person(watched)) == 1
+
+    await watched.cancel()
+
+    assert (await calls_for_a_person(watched))[-1] is None
+    assert await watched.order.result() == OrderStatus.CANCELLED
+
+
+async def about_to_be_late(shop: Shop) -> Desk:
+    now = await shop.environment.get_current_time()
+    request = to_fulfill(confirmed_at=now - PATIENCE[Waiting.TO_BE_PACKED] + timedelta(seconds=0.5))
+    return Desk(shop, await shop.fulfill(request), request)
+
+
+async def test_what_was_done_while_the_shop_was_told_that_it_is_late_is_taken_back_afterwards(real_shop: Shop) -> None:
+    may_be_told = asyncio.Event()
+
+    async def told_slowly(request: OrderAttention) -> OrderState:
+        await may_be_told.wait()
+        return await real_shop.usually_attend(request)
+
+    real_shop.when(orders.attend, told_slowly)
+    desk = await about_to_be_late(real_shop)
+    await eventually(lambda: calls_for_a_person(desk))
+    packing = asyncio.create_task(desk.pack())
+    await eventually(lambda: asyncio.sleep(0, real_shop.parcels))
+    may_be_told.set()
+    await packing
+
+    assert [detail is None for detail in await calls_for_a_person(desk)] == [False, True]
+    assert await needs_attention(desk) is False
+
+
+# --- long lives -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def forgetful_shop() -> AsyncIterator[Shop]:
+    """Its engine wants a new run after thirty events."""
+    async with engine("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=30") as environment:
+        shop = Shop(environment)
+        async with serving(shop):
+            yield shop
+
+
+async def test_a_long_life_goes_on_in_new_runs_and_remembers_everything(forgetful_shop: Shop) -> None:
+    confirmed_at = await forgetful_shop.environment.get_current_time() - timedelta(hours=30)
+    request = to_fulfill(confirmed_at=confirmed_at)
+    desk = Desk(forgetful_shop, await forgetful_shop.fulfill(request), request)
+    forgetful_shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    parcel = await desk.pack(1)
+    assert (await refusal(desk.ship(parcel)))[0] == "capture_refused"
+    runs = {await run_of(desk)}
+
+    for _ in range(10):
+        await asyncio.gather(*(pack_and_unpack(desk) for _ in range(2)))
+        runs.add(await run_of(desk))
+
+    assert len(runs) > 2
+    assert len(forgetful_shop.requests(shipping.cancel)) == 20
+    told = await details(desk)
+    assert "waits for an operator to pack 2 of 3 units" in told
+    assert "card_declined" in told
+    assert await needs_attention(desk) is True
+    found = (await desk.order.describe()).typed_search_attributes
+    assert found.get(names.ORDER_STATUS) == OrderStatus.CONFIRMED
+
+    forgetful_shop.when(payments.capture, forgetful_shop.usually_capture)
+    await desk.ship(parcel)
+    assert forgetful_shop.requests(payments.capture)[-1].key.endswith(f"/capture/{parcel}/2")
+    assert await needs_attention(desk) is False
+    assert (await refusal(desk.cancel()))[0] == "order_not_cancellable"
+    last = await desk.pack()
+    await desk.ship(last)
+    for each in (parcel, last):
+        await desk.deliver(each)
+    assert await desk.order.result() == OrderStatus.DELIVERED
+
+
+async def run_of(desk: Desk) -> str | None:
+    return (await desk.order.describe()).run_id
+
+
+async def pack_and_unpack(desk: Desk) -> None:
+    parcel = await repeated(lambda: desk.pack(1))
+    await repeated(lambda: desk.unpack(parcel))
+
+
+async def repeated(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """The engine turns away, unheard, what is asked in the very moment in which a run ends: then ask again."""
+    while True:
+        try:
+            return await ask()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise

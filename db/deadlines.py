@@ -1,0 +1,48 @@
+"""What an order waits for, since when: read from its parcels and its timeline."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.deadlines import Wait, Waiting
+
+
+async def waits(session: AsyncSession, order_id: UUID) -> list[Wait]:
+    """All that somebody still has to do for the order, what is due first on top; nothing for one that is over."""
+    found = [
+        Wait(what=Waiting(row.what), since=row.since, units=row.units, fulfillment_id=row.fulfillment_id)
+        for row in await session.execute(WAITS, {"order_id": order_id})
+    ]
+    return sorted(found, key=lambda wait: wait.deadline)
+
+
+WAITS = text(
+    """
+    WITH parcels AS (
+        SELECT fulfillments.id, fulfillments.status, fulfillments.remedy,
+               coalesce(fulfillments.shipped_at, fulfillments.created_at) AS since,
+               sum(fulfillment_items.quantity)::int AS units
+        FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+        WHERE fulfillments.order_id = :order_id GROUP BY fulfillments.id
+    ), unpacked AS (
+        SELECT (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id)::int
+                   - coalesce(sum(units) FILTER (WHERE status <> 'cancelled' OR remedy = 'refund'), 0)::int AS units
+        FROM parcels
+    ), happened AS (
+        SELECT max(at) FILTER (WHERE type = 'order.payment_requires_action') AS approval_asked,
+               -- Units that were unpacked begin to wait anew.
+               max(at) FILTER (WHERE type IN ('order.confirmed', 'fulfillment.cancelled')) AS to_pack
+        FROM order_events WHERE order_id = :order_id
+    )
+    SELECT 'to_be_approved' AS what, approval_asked AS since, unpacked.units, CAST(NULL AS uuid) AS fulfillment_id
+    FROM happened, unpacked, orders WHERE orders.id = :order_id AND orders.payment_status = 'requires_action'
+    UNION ALL
+    SELECT 'to_be_packed', happened.to_pack, unpacked.units, NULL
+    FROM happened, unpacked, orders
+    WHERE orders.id = :order_id AND orders.status IN ('confirmed', 'shipped') AND unpacked.units > 0
+    UNION ALL
+    SELECT CASE status WHEN 'pending' THEN 'to_be_shipped' ELSE 'to_be_delivered' END, since, units, id
+    FROM parcels WHERE status IN ('pending', 'shipped')
+    """
+)
