@@ -88,7 +88,7 @@ def api_url(settings: Settings, environment: dict[str, str], tmp_path_factory: p
     """The API as it runs in production: its own process behind its real server."""
     log = tmp_path_factory.mktemp("api") / "api.log"
     url = f"http://127.0.0.1:{settings.api.port}"
-    with process("cli", "api", environment=environment, ready=answers(f"{url}/health"), log=log):
+    with process("cli", "api", environment=environment, ready=answers(f"{url}/health"), log=log, within=90):
         yield url
 
 

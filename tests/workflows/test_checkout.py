@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -166,7 +167,9 @@ async def test_a_good_card_makes_an_order_that_goes_on_as_its_fulfillment(shop: 
     assert shop.requests(orders.confirm) == [
         ConfirmOrder(order_id=request.order_id, payment_id=request.payment_id, authorization=AUTHORIZED)
     ]
-    assert handed_over == FulfillOrder(
+    assert handed_over.confirmed_at is not None  # the rest is part of the time to pack
+    assert await shop.environment.get_current_time() - handed_over.confirmed_at >= LONGEST_REST
+    assert replace(handed_over, confirmed_at=None) == FulfillOrder(
         order_id=request.order_id,
         order_number="S-1001",
         payment_id=request.payment_id,
