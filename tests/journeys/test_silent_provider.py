@@ -134,7 +134,7 @@ async def test_operators_read_what_an_unknown_payment_waits_for(shop: PatientSho
         [row] = await order_views.orders(
             session, limit=1, before=None, filters={"needs_attention": True, "number": int(request.order_number[2:])}
         )
-    told = explained(order_out(row), await shop.stories.inside(request.order_id))
+    told = explained(order_out(row), await shop.stories.inside(request.order_id), waits=[])
 
     assert told.waits_for == (
         "a person: the provider has not said for 15 minutes what became of the payment; it is asked on"
