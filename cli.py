@@ -71,15 +71,18 @@ def demo(
     three_d_secure: Annotated[
         bool, typer.Option("--three-d-secure", help="Pay with a card whose bank wants to see its customer.")
     ] = False,
+    bank_transfer: Annotated[
+        bool, typer.Option("--bank-transfer", help="Pay by bank transfer; an operator notes the money.")
+    ] = False,
 ) -> None:
     """Buy something from the running shop over HTTP, ship it, and tell the story as it happens."""
     from deploy.demo import Card
     from deploy.demo import demo as tell
 
-    if declined and three_d_secure:
-        raise typer.BadParameter("choose one of --declined and --three-d-secure")
+    if declined + three_d_secure + bank_transfer > 1:
+        raise typer.BadParameter("choose one of --declined, --three-d-secure and --bank-transfer")
     card = Card.DECLINED if declined else Card.THREE_D_SECURE if three_d_secure else Card.GOOD
-    raise typer.Exit(tell(card=card, as_guest=guest))
+    raise typer.Exit(tell(card=None if bank_transfer else card, as_guest=guest))
 
 
 order = typer.Typer(no_args_is_help=True, help="Orders of the running shop, as its operators see them.")

@@ -28,7 +28,13 @@ AT_A_TIME = 4
 PAUSE_SECONDS = 0.25
 """How long a letter waits at most when there was nothing to carry."""
 
-NOT_CONFIRMED = {OrderStatus.PENDING, OrderStatus.CANCELLED}
+REASONS = {
+    Occasion.ORDER_CONFIRMED: {OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED},
+    Occasion.TRANSFER_AWAITED: {OrderStatus.PENDING},
+    Occasion.TRANSFER_REMINDER: {OrderStatus.PENDING},
+    Occasion.TRANSFER_EXPIRED: {OrderStatus.CANCELLED},
+}
+"""In which state of its order each letter has still something to say."""
 
 
 class MailboxActivities:
@@ -80,12 +86,12 @@ class MailboxActivities:
 
     async def _written(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
         """The letters that still have a reason and a reader."""
-        about = {letter.about for letter in letters if letter.occasion is Occasion.ORDER_CONFIRMED}
+        about = {letter.about for letter in letters if letter.occasion in REASONS}
         orders = {order["id"]: order for order in await order_views.orders_by_ids(session, list(about))}
         return {
-            letter.key: self._letters.order_confirmed(letter.key, order["email"], letter_about(order))
+            letter.key: self._letters.about_order(letter.occasion, letter.key, order["email"], letter_about(order))
             for letter in letters
-            if (order := orders.get(letter.about)) is not None and order["status"] not in NOT_CONFIRMED
+            if (order := orders.get(letter.about)) is not None and order["status"] in REASONS[letter.occasion]
         }
 
 
@@ -123,6 +129,7 @@ def letter_about(order: Mapping[Any, Any]) -> OrderLetter:
         shipping=money(order["shipping"]),
         tax=money(order["tax"]),
         total=money(order["total"]),
+        due_at=order["due_at"],
         address=[
             part
             for part in (

@@ -1,6 +1,8 @@
 """Order steps: each is one transaction, safe to repeat."""
 
-from db import cancellations, orders, placement
+from dataclasses import replace
+
+from db import cancellations, orders, placement, refunds
 from db.engine import Sessions
 from domain.orders import (
     AwaitCustomer,
@@ -12,6 +14,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
 )
+from domain.payments import AwaitTransfer, MoneyBack, RemindOfTransfer, TransferReceived
 from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.steps import orders as steps
 
@@ -35,6 +38,21 @@ class OrderActivities:
         async with self._sessions.begin() as session:
             return await orders.await_provider(session, request)
 
+    @steps.await_transfer.performed_by
+    async def await_transfer(self, request: AwaitTransfer) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.await_transfer(session, request)
+
+    @steps.remind_of_transfer.performed_by
+    async def remind_of_transfer(self, request: RemindOfTransfer) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.remind_of_transfer(session, request)
+
+    @steps.receive_transfer.performed_by
+    async def receive_transfer(self, request: TransferReceived) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await orders.receive_transfer(session, request)
+
     @steps.confirm.performed_by
     async def confirm(self, request: ConfirmOrder) -> OrderState:
         async with self._sessions.begin() as session:
@@ -43,7 +61,11 @@ class OrderActivities:
     @steps.cancel.performed_by
     async def cancel(self, request: CancelOrder) -> OrderState:
         async with self._sessions.begin() as session:
-            return await orders.cancel(session, request)
+            state = await orders.cancel(session, request)
+            if request.money is not MoneyBack.BY_HAND:
+                return state
+            refund = await refunds.request_for_cancelled_order(session, request.order_id, actor=request.actor)
+            return replace(state, refund=await refunds.to_pay_back(session, refund) if refund else None)
 
     @steps.cancel_units.performed_by
     async def cancel_units(self, request: CancelUnits) -> UnitsCancelled:

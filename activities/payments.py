@@ -1,12 +1,14 @@
 """Payment steps: one call to the provider each, safe to repeat by the key that the story gave it."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from temporalio import activity
 
 from db import payments
 from db.engine import Sessions
 from domain.payments import (
+    MANUAL,
     Answer,
     AuthorizePayment,
     CapturePayment,
@@ -19,28 +21,33 @@ from domain.payments import (
     PaymentReleased,
     ReleasePayment,
 )
-from providers.payments import PaymentProvider
+from providers.payments import PaymentProvider, Providers
 from workflows.steps import payments as steps
 
 
 class PaymentActivities:
-    def __init__(self, provider: PaymentProvider, sessions: Sessions) -> None:
-        self._provider = provider
+    """``cards`` names the one of the providers whom new card payments go to."""
+
+    def __init__(self, providers: Providers, sessions: Sessions, *, cards: str) -> None:
+        self._providers = providers
         self._sessions = sessions
+        self._cards = cards
 
     @steps.authorize.performed_by
     async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
         """A first try may have worked without our hearing of it, so every further one asks before it repeats."""
+        provider = self._providers[MANUAL if request.method == MANUAL else self._cards]
         if activity.info().attempt > 1:
-            known = await self._provider.look_up(LookUpPayment(payment_id=request.payment_id))
+            known = await provider.look_up(LookUpPayment(payment_id=request.payment_id))
             if known is not None:
                 return known
-        return await self._provider.authorize(request)
+        return await provider.authorize(request)
 
     @steps.look_up.performed_by
     async def look_up(self, request: LookUpPayment) -> PaymentAuthorization:
         """How the payment stands. One that the provider does not know was refused when it was asked for."""
-        known = await self._provider.look_up(request)
+        provider, _ = await self._whose(request.payment_id)
+        known = await provider.look_up(request)
         return known or PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code="not_found")
 
     @steps.find.performed_by
@@ -49,24 +56,26 @@ class PaymentActivities:
 
     @steps.capture.performed_by
     async def capture(self, request: CapturePayment) -> PaymentCapture:
-        async with self._sessions() as session:
-            reference = await payments.known_reference(session, request.payment_id)
+        provider, reference = await self._whose(request.payment_id)
         if reference is None:
             raise LookupError(f"payment {request.payment_id} has no reference at its provider")
-        return await self._provider.capture(request, reference)
+        return await provider.capture(request, reference)
 
     @steps.release.performed_by
     async def release(self, request: ReleasePayment) -> PaymentReleased:
-        async with self._sessions() as session:
-            reference = await payments.known_reference(session, request.payment_id)
+        provider, reference = await self._whose(request.payment_id)
         if reference is not None:  # without one, nothing was ever held
-            await self._provider.release(request, reference)
+            await provider.release(request, reference)
         async with self._sessions.begin() as session:
             return PaymentReleased(payment_status=await payments.released(session, request.order_id))
 
     @steps.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
-        if request.reference is None:
-            async with self._sessions() as session:
-                request = replace(request, reference=await payments.known_reference(session, request.payment_id))
-        return await self._provider.give_back(request)
+        provider, reference = await self._whose(request.payment_id)
+        return await provider.give_back(replace(request, reference=request.reference or reference))
+
+    async def _whose(self, payment_id: UUID) -> tuple[PaymentProvider, str | None]:
+        """Who has the payment, and the name they know it by, as far as that was ever noted."""
+        async with self._sessions() as session:
+            known = await payments.known(session, payment_id)
+        return (self._providers[known.provider], known.reference) if known else (self._providers[self._cards], None)

@@ -5,27 +5,33 @@ from temporalio import activity
 from db import payments, refunds
 from db.engine import Sessions
 from domain.refunds import PaymentRefund, RefundMoney, RefundState, SettleRefund
-from providers.payments import PaymentProvider
+from providers.payments import Providers
 from workflows.steps import refunds as steps
 
 
 class RefundActivities:
-    def __init__(self, provider: PaymentProvider, sessions: Sessions) -> None:
-        self._provider = provider
+    def __init__(self, providers: Providers, sessions: Sessions) -> None:
+        self._providers = providers
         self._sessions = sessions
 
     @steps.pay_back.performed_by
     async def pay_back(self, request: RefundMoney) -> PaymentRefund:
         """A provider forgets its keys after a day, and we may ask for longer: every further try looks first."""
         async with self._sessions() as session:
-            reference = await payments.known_reference(session, request.payment_id)
-        if reference is None:
+            payment = await payments.known(session, request.payment_id)
+        if payment is None or payment.reference is None:
             raise LookupError(f"payment {request.payment_id} has no reference at its provider")
+        provider = self._providers[payment.provider]
         if activity.info().attempt > 1:
-            known = await self._provider.find_refund(request, reference)
+            known = await provider.find_refund(request, payment.reference)
             if known is not None:
                 return known
-        return await self._provider.refund(request, reference)
+        return await provider.refund(request, payment.reference)
+
+    @steps.call.performed_by
+    async def call(self, request: RefundMoney) -> RefundState:
+        async with self._sessions.begin() as session:
+            return await refunds.call(session, request)
 
     @steps.settle.performed_by
     async def settle(self, request: SettleRefund) -> RefundState:

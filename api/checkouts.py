@@ -20,6 +20,7 @@ from db import cart_views, checkouts
 from db.checkouts import Intake, Wish
 from domain.errors import Refusal
 from domain.orders import CancelReason, OrderStatus, Refused
+from domain.payments import MANUAL
 from runtime.resources import Resources
 
 
@@ -30,7 +31,8 @@ class ManualPayment(Input):
 class NewCheckout(Input):
     cart_id: UUID
     payment_method: Annotated[str, Field(pattern=r"^pm_[A-Za-z0-9_]{1,200}$")] | ManualPayment = Field(
-        description="A Stripe payment method", examples=["pm_card_visa"]
+        description='A Stripe payment method, or `{"provider": "manual"}` for a bank transfer',
+        examples=["pm_card_visa", {"provider": "manual"}],
     )
     expected_total: Amount | None = Field(
         default=None, description="What the customer was shown; another total is answered `price_changed`"
@@ -45,7 +47,8 @@ class NewCheckout(Input):
         201: ResponseSpec(data_container=OrderOut, description="The confirmed order", generate_examples=False),
         202: ResponseSpec(
             data_container=OrderOut,
-            description="Not decided yet: look at `Location`; or the payer must act: see `payment.next_action`",
+            description="Not decided yet: look at `Location`; or the payer must act: see `payment.next_action`, or "
+            "send a bank transfer by `payment.due_at`, as the mail says",
             generate_examples=False,
         ),
     }
@@ -76,12 +79,14 @@ async def check_out(
     """Prices the cart, reserves its goods, authorises the payment and confirms the order.
 
     201 with the confirmed order. 202 with its `Location` when that takes longer than the wait or the payer must act
-    first (`payment.next_action`). Whatever a refused checkout did is undone before it is answered.
+    first (`payment.next_action`). An order that is paid by bank transfer is answered 202 as well: its goods are held
+    until `payment.due_at`, and it is confirmed when the money has come. Whatever a refused checkout did is undone
+    before it is answered.
     """
     if idempotency_key is None:
         raise Refusal("idempotency_key_required", "POST /v1/checkouts needs an Idempotency-Key header.")
-    if isinstance(data.payment_method, ManualPayment):
-        raise Refusal("payment_method_unavailable", "This shop does not take manual payments.")
+    if isinstance(data.payment_method, ManualPayment) and resources.settings.transfer_to is None:
+        raise Refusal("payment_method_unavailable", "This shop does not take bank transfers.")
     checkout = await taken_in(data, idempotency_key, caller, request, resources)
     replayed = REPLAYED if checkout.is_repeat else {}
     if checkout.answer is not None and checkout.answer_status is not None:
@@ -90,7 +95,13 @@ async def check_out(
             told = with_people(told, (await seen(checkout, data, caller, resources)).model_dump(mode="json"))
         return _stored(told, checkout.answer_status, replayed)
     try:
-        outcome = await stories.check_out(to_start(checkout, str(caller.user_id) if caller.user_id else "guest"))
+        outcome = await stories.check_out(
+            to_start(
+                checkout,
+                str(caller.user_id) if caller.user_id else "guest",
+                transfer_window=resources.settings.payments.transfer_window,
+            )
+        )
     except EngineAwayError:
         outcome = await held_until_the_engine_is_back(checkout, resources)
     if outcome is not None and outcome.refused is not None:
@@ -122,7 +133,7 @@ async def taken_in(
         idempotency_key=key,
         request_hash=fingerprint(data, "checkout"),
         cart_id=data.cart_id,
-        payment_method=str(data.payment_method),
+        payment_method=MANUAL if isinstance(data.payment_method, ManualPayment) else data.payment_method,
         expected_total=data.expected_total.as_money().minor if data.expected_total else None,
     )
     async with resources.sessions.begin() as session:

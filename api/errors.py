@@ -81,6 +81,9 @@ PROBLEMS: dict[str, Problem] = {
     "refund_refused": Problem(409, "The provider refuses to refund"),
     "units_not_returnable": Problem(409, "These units cannot be returned"),
     "return_transition_not_allowed": Problem(409, "The return cannot change like that"),
+    "not_a_bank_transfer": Problem(409, "This money does not go by bank transfer"),
+    "transfer_noted_before": Problem(409, "Another bank transfer was noted before"),
+    "refund_transition_not_allowed": Problem(409, "The refund cannot change like that"),
     "capture_refused": Problem(409, "The provider refuses to take the money"),
 }
 

@@ -17,6 +17,9 @@ IN_WORDS = {
     "orders.place": "prices the cart, reserves its goods and writes the order",
     "orders.await_customer": "notes that the customer must act",
     "orders.await_provider": "notes that nobody knows about the payment, and keeps the goods",
+    "orders.await_transfer": "asks the customer for a bank transfer",
+    "orders.remind_of_transfer": "reminds the customer of the bank transfer",
+    "orders.receive_transfer": "notes that the bank transfer has come",
     "orders.confirm": "confirms the order",
     "orders.cancel": "gives the goods back and cancels the order",
     "orders.attend": "notes that a person is needed",
@@ -85,7 +88,7 @@ def explained(order: OrderOut, inside: Inside, waits: Sequence[Wait]) -> Explana
         engine="ok" if inside.is_reachable else "unavailable",
         steps=steps,
         concerns=order.concerns,
-        decisions=_decisions(order),
+        decisions=decisions(order),
     )
 
 
@@ -103,6 +106,9 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
             return "its customer, who has to approve the payment with the bank"
         case OrderStatus.PENDING if order.pending_step is PendingStep.PAYMENT_UNKNOWN:
             return "the payment provider, which has not said what became of the payment"
+        case OrderStatus.PENDING if order.pending_step is PendingStep.TRANSFER_AWAITED:
+            due_at = order.payment.due_at if order.payment else None
+            return f"its customer's bank transfer, until {due_at:%d %B, %H:%M} UTC"
         case OrderStatus.PENDING:
             return "its checkout"
         case OrderStatus.CONFIRMED if packed < ordered:
@@ -116,7 +122,9 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
     return "nothing any more"
 
 
-def _decisions(order: OrderOut) -> list[Decision]:
+def decisions(order: OrderOut) -> list[Decision]:
+    if order.pending_step is PendingStep.TRANSFER_AWAITED:
+        return [Decision.SKIP, Decision.CANCEL]
     concerns = {concern.concern for concern in order.concerns}
     if Concern.PAYMENT_UNKNOWN in concerns:
         return [Decision.RETRY, Decision.CANCEL]

@@ -5,6 +5,7 @@ no engine. A lock in Postgres lets one process at a time look.
 """
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import text
@@ -22,6 +23,7 @@ from domain.orders import (
     StartCheckout,
     number_of,
 )
+from domain.payments import MANUAL
 from runtime.resources import Resources
 from workflows.checkout import HOLD_SECONDS
 
@@ -33,7 +35,7 @@ OLD_ENOUGH_SECONDS = 5.0
 ONE_AT_A_TIME = 7_305_113
 
 
-def to_start(intake: Intake, customer: str) -> StartCheckout:
+def to_start(intake: Intake, customer: str, *, transfer_window: timedelta) -> StartCheckout:
     return StartCheckout(
         order_id=intake.order_id,
         order_number=number_of(intake.order_number),
@@ -42,6 +44,7 @@ def to_start(intake: Intake, customer: str) -> StartCheckout:
         payment_method=intake.payment_method,
         customer=customer,
         expected_total_minor=intake.expected_total,
+        transfer_window=transfer_window if intake.payment_method == MANUAL else None,
     )
 
 
@@ -56,6 +59,7 @@ async def held_until_the_engine_is_back(intake: Intake, resources: Resources) ->
             payment_id=intake.payment_id,
             expected_total_minor=intake.expected_total,
             hold_seconds=HOLD_SECONDS,
+            is_manual=intake.payment_method == MANUAL,
         ),
         provider=resources.payments.name,
     )
@@ -84,16 +88,17 @@ async def look_once(resources: Resources, stories: Stories) -> int:
         for checkout in waiting:
             if checkout.is_overdue:
                 seen_to += await _give_back(checkout, resources, stories)
-            elif not await _begin(checkout, stories):
+            elif not await _begin(checkout, resources, stories):
                 break  # the engine is still away
             else:
                 seen_to += 1
         return seen_to
 
 
-async def _begin(checkout: Unstarted, stories: Stories) -> bool:
+async def _begin(checkout: Unstarted, resources: Resources, stories: Stories) -> bool:
+    window = resources.settings.payments.transfer_window
     try:
-        await stories.check_out(to_start(checkout.intake, checkout.customer))
+        await stories.check_out(to_start(checkout.intake, checkout.customer, transfer_window=window))
     except EngineAwayError:
         return False
     log.info("checkout_begun_late", order_id=str(checkout.intake.order_id))

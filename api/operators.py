@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.auth import Caller, admin_only, staff
 from api.errors import refuses
-from api.explain import ExplanationOut, explained
+from api.explain import ExplanationOut, decisions, explained
 from api.idempotency import Asked, Once
 from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
@@ -202,13 +202,16 @@ class OperatorController(Controller):
     async def resolve(
         self, order_id: UUID, data: Resolution, caller: Caller, resources: Resources, stories: Stories, once: Once
     ) -> Response[OrderOut]:
-        """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now."""
+        """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now.
+
+        To `skip` the bank transfer that a pending order waits for confirms the order without its money: the goods may
+        leave, and the transfer can still be noted when it comes.
+        """
         await visible_order(resources, order_id, caller)
 
         async def carry_out(wish_id: UUID) -> OrderOut:
-            if not (await visible_order(resources, order_id, caller)).concerns and not await is_noted(
-                resources, wish_id
-            ):
+            order = await visible_order(resources, order_id, caller)
+            if not order.concerns and not decisions(order) and not await is_noted(resources, wish_id):
                 raise Refusal("nothing_to_resolve", "The order does not wait for a person.", allowed=[])
             await noted(resources, caller, f"resolve:{data.decision}", order_id, wish_id, words=data.note)
             request = Resolve(decision=data.decision, actor=caller.name, note_id=wish_id)

@@ -37,11 +37,14 @@ class RedirectOut(Output):
 class PaymentOut(Output):
     status: PaymentStatus
     provider: str
-    provider_reference: str | None
+    provider_reference: str | None = Field(
+        description="The provider's id of the payment, or the reference of the bank transfer that was received"
+    )
     amount: Amount
     captured: Amount
     refunded: Amount
     decline_code: str | None
+    due_at: datetime | None = Field(description="Until when a bank transfer is waited for")
     next_action: RedirectOut | None = Field(description="What the payer must do before anything goes on")
 
 
@@ -75,6 +78,7 @@ class RefundOut(Output):
     amount: Amount
     reason: str
     refusal: str | None = Field(description="Why the provider refuses it, in its own code")
+    reference: str | None = Field(description="What the provider calls it, or the person who sent it by bank transfer")
     items: list[UnitsOut]
     created_at: datetime
     settled_at: datetime | None
@@ -117,7 +121,8 @@ class OrderOut(Output):
     number: str
     status: OrderStatus
     pending_step: PendingStep | None = Field(
-        description="`payment_unknown`: the provider has not said what became of the payment, and is being asked"
+        description="`payment_unknown`: the provider has not said what became of the payment, and is being asked; "
+        "`transfer_awaited`: the customer has to send a bank transfer by `payment.due_at`"
     )
     payment: PaymentOut | None
     fulfillment_status: str
@@ -334,6 +339,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 "captured": amount(row["captured"], currency),
                 "refunded": amount(row["refunded"], currency),
                 "decline_code": row["decline_code"],
+                "due_at": row["due_at"],
                 "next_action": {"redirect_url": redirect} if redirect else None,
             },
             "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],

@@ -14,9 +14,7 @@ from api.schemas import Amount, Input
 from api.stories import Stories
 from db import audit_log, refunds
 from db.refunds import Refund, RefundWish
-from domain.money import Money
-from domain.orders import number_of
-from domain.refunds import RefundMoney, RefundStatus
+from domain.refunds import RefundStatus
 from runtime.resources import Resources
 
 
@@ -87,13 +85,5 @@ async def refund_order(
 async def pay_back(refund: Refund, resources: Resources, stories: Stories) -> None:
     """Start the refund's story, or join the one that runs, and wait for its end as long as a client waits."""
     async with resources.autocommit() as session:
-        number, payment_id, currency = await refunds.about(session, refund.order_id)
-    await stories.refund(
-        RefundMoney(
-            refund_id=refund.id,
-            order_id=refund.order_id,
-            order_number=number_of(number),
-            payment_id=payment_id,
-            amount=Money(refund.amount, currency),
-        )
-    )
+        to_pay_back = await refunds.to_pay_back(session, refund)
+    await stories.refund(to_pay_back)

@@ -13,6 +13,7 @@ from api.operators import OperatorController
 from api.orders import OrderController
 from api.refunds import refund_order
 from api.returns import ReturnController, request_return
+from api.transfers import payment_received, refund_paid
 from api.webhooks import stripe_webhook
 
 HANDLERS: list[Any] = [
@@ -32,6 +33,8 @@ HANDLERS: list[Any] = [
     OrderController,
     OperatorController,
     refund_order,
+    payment_received,
+    refund_paid,
     request_return,
     ReturnController,
     stripe_webhook,

@@ -31,7 +31,7 @@ from db import order_views, returns
 from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
-from domain.refunds import RefundMoney, RefundState
+from domain.refunds import PaidByHand, RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
 from domain.shipping import CancelUnits
 from workflows import names
@@ -166,6 +166,15 @@ class Stories:
             return state
         except WorkflowAlreadyStartedError:
             return None
+
+    async def ask_refund(self, request: PaidByHand) -> None:
+        """Have the refund's story note that a person has sent the money; content when it is over."""
+        handle = self._client.get_workflow_handle(names.refund_id(request.refund_id))
+        try:
+            await self._asked(handle.execute_update("paid", request, result_type=RefundState))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def follow_return(self, request: FollowReturn) -> None:
         """Start the return's story; content when it was started before, however long ago."""

@@ -9,9 +9,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Row, func, insert, select, t
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import deadlines, inventory, parcels
+from db import deadlines, inventory, parcels, refunds
 from db.base import Base, Id, Now
-from db.orders import Order, OrderLine, locked, record, totals_of
+from db.orders import CANCELLED_GOODS, Order, OrderLine, locked, record, totals_of
+from db.refunds import Refund, RefundWish
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
@@ -77,7 +78,7 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     if order is None or wish is None or wish.order_id != order.id:
         raise Refusal("not_found", "There is no such cancellation.")
     if wish.done_at is not None:
-        return await _state(session, order)
+        return await _state(session, order, wish)
     if order.status != OrderStatus.CONFIRMED:
         raise Refusal(
             "order_not_cancellable",
@@ -91,13 +92,12 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     if order.fulfillment_status == OrderFulfillmentStatus.UNFULFILLED and all(
         wanted.get(line, 0) == row.waiting + row.packed for line, row in lines.items()
     ):
-        return await _state(session, order, is_everything=True)
+        return await _state(session, order, wish, is_everything=True)
     await _unpack(session, order, wanted, lines, request.actor)
+    before = await _paid_for_cancelled(session, order)
     await _give_up(session, order, wish, wanted, lines)
     await parcels.forget_charges(session, order.id)
-    worth = totals_of(order).paid_for(
-        Money(sum(lines[line].unit_price * quantity for line, quantity in wanted.items()), order.currency)
-    )
+    worth = await _paid_for_cancelled(session, order) - before
     await record(
         session,
         order.id,
@@ -111,7 +111,17 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
         },
     )
     await parcels.follow(session, order, request.actor)
-    return await _state(session, order)
+    refund = RefundWish(
+        refund_id=wish.id, order_id=order.id, reason="units_cancelled", actor=request.actor, amount=worth
+    )
+    await refunds.request_for_cancelled_units(session, refund)
+    return await _state(session, order, wish)
+
+
+async def _paid_for_cancelled(session: AsyncSession, order: Order) -> Money:
+    """What the units that are cancelled by now were worth to their customer, to the cent over all cancellations."""
+    goods = await session.scalar(CANCELLED_GOODS, {"order_id": order.id})
+    return totals_of(order).paid_for(Money(int(goods or 0), order.currency))
 
 
 OPEN_UNITS = text(
@@ -202,13 +212,16 @@ async def _give_up(
     )
 
 
-async def _state(session: AsyncSession, order: Order, *, is_everything: bool = False) -> UnitsCancelled:
+async def _state(
+    session: AsyncSession, order: Order, wish: Cancellation, *, is_everything: bool = False
+) -> UnitsCancelled:
     unpacked = await session.scalars(
         select(Fulfillment.id)
         .where(Fulfillment.order_id == order.id, Fulfillment.status == FulfillmentStatus.CANCELLED)
         .order_by(Fulfillment.id)
     )
     waiting = sum((await parcels.waiting_units(session, order.id)).values())
+    refund = await session.get(Refund, wish.id)  # a cancellation has one refund at most, and it has its id
     return UnitsCancelled(
         is_everything=is_everything,
         order_status=OrderStatus(order.status),
@@ -217,4 +230,5 @@ async def _state(session: AsyncSession, order: Order, *, is_everything: bool = F
         unpacked=list(unpacked),
         is_complete=order.status != OrderStatus.CONFIRMED,
         waits=await deadlines.waits(session, order.id),
+        refund=await refunds.to_pay_back(session, refund) if refund else None,
     )

@@ -218,6 +218,14 @@ KEEP_STOCK = text(
 )
 
 
+async def hold_until(session: AsyncSession, order_id: UUID, deadline: datetime) -> None:
+    """What the unpaid order has reserved stays reserved until then."""
+    await session.execute(
+        text("UPDATE stock_holds SET expires_at = :deadline WHERE order_id = :id AND expires_at IS NOT NULL"),
+        {"id": order_id, "deadline": deadline},
+    )
+
+
 async def release(session: AsyncSession, order_id: UUID, *, reason: str) -> None:
     """Give back all that the order still holds; what was given back or shipped before is left alone."""
     await session.execute(RELEASE_STOCK, {"order_id": order_id, "reason": reason})

@@ -9,13 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 _ORDERS = """
     SELECT orders.*,
-           payments.provider, payments.provider_reference, payments.decline_code, payments.redirect_url,
+           payments.provider, payments.decline_code, payments.redirect_url, payments.due_at,
+           coalesce(
+               payments.provider_reference,
+               (SELECT note FROM audit_log WHERE audit_log.id = payments.received_note_id)
+           ) AS provider_reference,
            payments.authorized, payments.captured, payments.refunded,
            lines.items, coalesce(parcels.fulfillments, '[]') AS fulfillments,
            coalesce((
                SELECT jsonb_agg(jsonb_build_object(
                    'id', refunds.id, 'status', refunds.status, 'amount', refunds.amount, 'reason', refunds.reason,
-                   'refusal', refunds.refusal, 'created_at', refunds.created_at, 'settled_at', refunds.settled_at,
+                   'refusal', refunds.refusal,
+                   'reference', coalesce(
+                       refunds.provider_reference,
+                       (SELECT note FROM audit_log WHERE audit_log.id = refunds.paid_note_id)
+                   ),
+                   'created_at', refunds.created_at, 'settled_at', refunds.settled_at,
                    'items', (
                        SELECT coalesce(jsonb_agg(jsonb_build_object(
                            'order_item_id', refund_items.order_line_id, 'quantity', refund_items.quantity

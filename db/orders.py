@@ -10,14 +10,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import carts, checkouts, concerns, inventory, payments, shipping
+from db import carts, checkouts, concerns, inventory, mailbox, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
 from domain.money import Money
+from domain.notifications import Occasion
 from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    CancelReason,
     ConfirmOrder,
     OrderAttention,
     OrderState,
@@ -26,7 +28,14 @@ from domain.orders import (
     allowed_moves,
     check_move,
 )
-from domain.payments import PaymentStatus
+from domain.payments import (
+    Answer,
+    AwaitTransfer,
+    PaymentAuthorization,
+    PaymentStatus,
+    RemindOfTransfer,
+    TransferReceived,
+)
 from domain.pricing import Totals
 from domain.shipping import OrderFulfillmentStatus
 
@@ -190,37 +199,77 @@ async def await_provider(session: AsyncSession, request: AwaitProvider) -> Order
     return state_of(order)
 
 
+async def await_transfer(session: AsyncSession, request: AwaitTransfer) -> OrderState:
+    """The customer is asked by mail for a bank transfer, once."""
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.PENDING and order.pending_step != PendingStep.TRANSFER_AWAITED:
+        order.pending_step, order.updated_at = PendingStep.TRANSFER_AWAITED, func.now()
+        await payments.expect(session, request.payment_id, request.due_at)
+        await inventory.hold_until(session, order.id, request.due_at)
+        await mailbox.ask_for(session, Occasion.TRANSFER_AWAITED, order.id)
+        await session.flush()
+        await record(session, order.id, "order.transfer_awaited", data={"due_at": request.due_at})
+    return state_of(order)
+
+
+async def remind_of_transfer(session: AsyncSession, request: RemindOfTransfer) -> OrderState:
+    order = await _existing(session, request.order_id)
+    if order.status == OrderStatus.PENDING:
+        await mailbox.ask_for(session, Occasion.TRANSFER_REMINDER, order.id)
+    return state_of(order)
+
+
 async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
     """The order is paid for and its reserved stock is its own; content when it is confirmed already.
+
+    Money of a bank transfer is ours at once, and what a person has allowed to go without it is still expected.
 
     Refuses ``order_transition_not_allowed`` for an order that is not pending, and ``amount_mismatch`` when the
     provider holds less than the order's total.
     """
     authorization = request.authorization
+    status = _paid_by(authorization)
     confirmed = await session.execute(
         CONFIRM,
         {
             "order_id": request.order_id,
             "payment_id": request.payment_id,
             "reference": authorization.reference,
+            "status": status,
             "authorized": authorization.amount_minor,
+            "captured": authorization.amount_minor if authorization.is_captured else 0,
+            "note_id": request.note_id,
         },
     )
     if (order := confirmed.one_or_none()) is None:
         return await _confirmed_before(session, request)
-    await record(session, request.order_id, "order.confirmed", data={"total": order.total, "currency": order.currency})
-    return OrderState(order_id=request.order_id, status=OrderStatus.CONFIRMED, payment_status=PaymentStatus.AUTHORIZED)
+    await record(
+        session,
+        request.order_id,
+        "order.confirmed",
+        actor=request.actor,
+        data={"total": order.total, "currency": order.currency},
+    )
+    return OrderState(order_id=request.order_id, status=OrderStatus.CONFIRMED, payment_status=status)
+
+
+def _paid_by(authorization: PaymentAuthorization) -> PaymentStatus:
+    if authorization.answer is Answer.EXPECTED:
+        return PaymentStatus.PENDING
+    return PaymentStatus.CAPTURED if authorization.is_captured else PaymentStatus.AUTHORIZED
 
 
 CONFIRM = text(
     """
     WITH confirmed AS (
-        UPDATE orders SET status = 'confirmed', payment_status = 'authorized', pending_step = NULL, updated_at = now()
-        WHERE id = :order_id AND status = 'pending' AND total <= :authorized
+        UPDATE orders SET status = 'confirmed', payment_status = CAST(:status AS text), pending_step = NULL,
+               updated_at = now()
+        WHERE id = :order_id AND status = 'pending' AND (total <= :authorized OR CAST(:status AS text) = 'pending')
         RETURNING id, cart_id, total, currency
     ), paid AS (
-        UPDATE payments SET status = 'authorized', authorized = :authorized, provider_reference = :reference,
-               redirect_url = NULL, updated_at = now()
+        UPDATE payments SET status = CAST(:status AS text), authorized = :authorized, captured = :captured,
+               provider_reference = :reference, redirect_url = NULL, updated_at = now(),
+               received_note_id = CASE WHEN CAST(:status AS text) = 'captured' THEN CAST(:note_id AS uuid) END
         FROM confirmed WHERE payments.id = :payment_id
     ), bought AS (
         UPDATE carts SET completed_at = now(), updated_at = now(), version = version + 1
@@ -235,6 +284,31 @@ CONFIRM = text(
     SELECT total, currency FROM confirmed
     """
 )
+
+
+async def receive_transfer(session: AsyncSession, request: TransferReceived) -> OrderState:
+    """The money of an order that was confirmed without it has come after all; content when that was noted before."""
+    order = await _existing(session, request.order_id)
+    if order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED):
+        check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
+    if order.payment_status == PaymentStatus.PENDING:
+        owed = await session.scalar(CANCELLED_GOODS, {"order_id": order.id})
+        totals = totals_of(order)
+        paid = totals.total - totals.paid_for(Money(int(owed or 0), order.currency))
+        order.payment_status = await payments.received(session, order.id, paid.minor, note_id=request.note_id)
+        order.updated_at = func.now()
+        await session.flush()
+        await record(
+            session,
+            order.id,
+            "order.transfer_received",
+            actor=request.actor,
+            data={"amount": paid.minor, "currency": order.currency},
+        )
+    return state_of(order)
+
+
+CANCELLED_GOODS = text("SELECT sum(cancelled * unit_price) FROM order_lines WHERE order_id = :order_id")
 
 
 async def _confirmed_before(session: AsyncSession, request: ConfirmOrder) -> OrderState:
@@ -278,6 +352,8 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     order.status, order.cancel_reason, order.pending_step = OrderStatus.CANCELLED, request.reason, None
     order.fulfillment_status = OrderFulfillmentStatus.CANCELLED
     order.cancel_note_id = request.note_id
+    if request.reason == CancelReason.PAYMENT_EXPIRED and await payments.was_expected(session, order.id):
+        await mailbox.ask_for(session, Occasion.TRANSFER_EXPIRED, order.id)
     await concerns.settle(session, order.id)
     order.attention = None
     order.updated_at = func.now()

@@ -72,6 +72,7 @@ async def plan(session: AsyncSession, request: PlanShipment) -> PlannedShipment:
 async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
     """What must be captured before this parcel may leave, decided once; refuses a parcel that is not pending.
 
+    A bank transfer pays for all parcels ahead: nothing is captured any more.
     Whether it is the last one may change while its capture is refused and others leave.
     """
     order = await open_order(session, request.order_id)
@@ -82,7 +83,9 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
         )
     check_parcel(parcel, FulfillmentStatus.PENDING)
     parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
-    if parcel.charge is None:
+    if await payments.is_paid_ahead(session, order.id):
+        parcel.charge = 0
+    elif parcel.charge is None:
         money = (await session.execute(UNSENT, {"order_id": order.id, "parcel": parcel.id})).one()
         parcel.charge = amount_to_capture(
             totals=totals_of(order),

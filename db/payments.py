@@ -1,5 +1,6 @@
 """Payments: what a provider promised, took and gave back for an order, and what it told us by webhook."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
-from domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus, ProviderEvent
+from domain.payments import MANUAL, MoneyBack, PaymentAuthorization, PaymentStatus, ProviderEvent
 
 
 class Payment(Base):
@@ -32,6 +33,10 @@ class Payment(Base):
     """Set aside for refunds that the provider has not answered yet."""
     decline_code: Mapped[str | None]
     redirect_url: Mapped[str | None]
+    due_at: Mapped[datetime | None]
+    """Until when a bank transfer is waited for."""
+    received_note_id: Mapped[UUID | None]
+    """The audit log's entry with the reference of the bank transfer that paid it."""
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
@@ -41,6 +46,9 @@ class Payment(Base):
         CheckConstraint("captured BETWEEN 0 AND authorized", name="captured_within_authorized"),
         CheckConstraint(
             "least(refunded, refunding) >= 0 AND refunded + refunding <= captured", name="refunded_within_captured"
+        ),
+        CheckConstraint(
+            "provider = 'manual' OR (due_at IS NULL AND received_note_id IS NULL)", name="only_transfers_are_awaited"
         ),
     )
 
@@ -74,6 +82,11 @@ async def requires_action(
             updated_at=func.now(),
         )
     )
+
+
+async def expect(session: AsyncSession, payment_id: UUID, due_at: datetime) -> None:
+    """A bank transfer is waited for until then."""
+    await session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=due_at, updated_at=func.now()))
 
 
 async def captured(session: AsyncSession, order_id: UUID, amount: int, *, is_final: bool) -> PaymentStatus:
@@ -112,6 +125,8 @@ async def close(
             payment.status = PaymentStatus.REFUNDED
         case MoneyBack.VOIDED:
             payment.status = PaymentStatus.VOIDED
+        case MoneyBack.BY_HAND:
+            payment.status = payment.status if payment.captured else PaymentStatus.VOIDED
         case MoneyBack.NOTHING_TAKEN:
             payment.status = PaymentStatus.FAILED if declined else PaymentStatus.VOIDED
     if declined:
@@ -123,9 +138,48 @@ async def close(
     return PaymentStatus(payment.status)
 
 
-async def known_reference(session: AsyncSession, payment_id: UUID) -> str | None:
+@dataclass(frozen=True, slots=True)
+class KnownPayment:
+    provider: str
+    reference: str | None
     """The provider's id of the payment, as far as it was ever noted."""
-    return await session.scalar(select(Payment.provider_reference).where(Payment.id == payment_id))
+
+
+async def received(session: AsyncSession, order_id: UUID, amount: int, *, note_id: UUID) -> PaymentStatus:
+    """The bank transfer has come, and is ours."""
+    payment = await _of(session, order_id)
+    payment.authorized = payment.captured = amount
+    payment.status, payment.received_note_id, payment.updated_at = PaymentStatus.CAPTURED, note_id, func.now()
+    await session.flush()
+    return PaymentStatus(payment.status)
+
+
+async def expect_no_more(session: AsyncSession, order_id: UUID) -> PaymentStatus:
+    """Nothing of the order has arrived: a bank transfer that has not come is not waited for any more."""
+    payment = await _of(session, order_id)
+    if payment.status == PaymentStatus.PENDING:
+        payment.status, payment.updated_at = PaymentStatus.VOIDED, func.now()
+        await session.flush()
+    return PaymentStatus(payment.status)
+
+
+async def is_paid_ahead(session: AsyncSession, order_id: UUID) -> bool:
+    """Does a bank transfer pay for the order, so that no parcel captures anything?"""
+    provider = await session.scalar(select(Payment.provider).where(Payment.order_id == order_id))
+    return provider == MANUAL
+
+
+async def was_expected(session: AsyncSession, order_id: UUID) -> bool:
+    """Was the order's money waited for as a bank transfer?"""
+    due_at = await session.scalar(select(Payment.due_at).where(Payment.order_id == order_id))
+    return due_at is not None
+
+
+async def known(session: AsyncSession, payment_id: UUID) -> KnownPayment | None:
+    """Who has this payment, and under which name; ``None`` for an order that was never placed."""
+    found = await session.execute(select(Payment.provider, Payment.provider_reference).where(Payment.id == payment_id))
+    row = found.one_or_none()
+    return KnownPayment(row.provider, row.provider_reference) if row else None
 
 
 async def _of(session: AsyncSession, order_id: UUID) -> Payment:

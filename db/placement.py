@@ -19,6 +19,7 @@ from db.orders import Order, record
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
+from domain.payments import MANUAL
 from domain.pricing import Totals, totals_of
 
 
@@ -38,6 +39,8 @@ class PricedLine:
 async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) -> PlacedOrder:
     """Write the cart as a pending order whose goods are reserved; the same order again when it was placed before.
 
+    ``provider`` has the payments by card.
+
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
     ``cart_in_checkout``, ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
     """
@@ -52,7 +55,7 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     await inventory.reserve(session, request.order_id, _demand(lines), hold_seconds=request.hold_seconds)
     if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
-    await _write(session, request, lines, totals, provider=provider)
+    await _write(session, request, lines, totals, provider=MANUAL if request.is_manual else provider)
     return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
 
 

@@ -9,13 +9,15 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, func, select, te
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now, one_of
-from db.orders import Order, locked, record, totals_of
+from db.base import Base, Id, Now, new_id, one_of
+from db.orders import Order, attend, locked, record, totals_of
 from db.payments import Payment
+from domain.attention import Concern
 from domain.errors import Refusal
 from domain.money import Money
-from domain.payments import PaymentStatus
-from domain.refunds import RefundState, RefundStatus, SettleRefund, worth_of_units
+from domain.orders import OrderAttention, number_of
+from domain.payments import MANUAL, PaymentStatus
+from domain.refunds import RefundMoney, RefundState, RefundStatus, SettleRefund, worth_of_units
 
 
 class Refund(Base):
@@ -32,6 +34,8 @@ class Refund(Base):
     actor: Mapped[str]
     provider_reference: Mapped[str | None] = mapped_column(unique=True)
     refusal: Mapped[str | None]
+    paid_note_id: Mapped[UUID | None]
+    """The audit log's entry with the reference of the transfer by which a person has sent it."""
     created_at: Mapped[Now]
     settled_at: Mapped[datetime | None]
 
@@ -39,6 +43,7 @@ class Refund(Base):
         CheckConstraint(one_of("status", RefundStatus), name="status"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("(status = 'requested') = (settled_at IS NULL)", name="settled_has_time"),
+        CheckConstraint("paid_note_id IS NULL OR status = 'succeeded'", name="paid_has_succeeded"),
     )
 
 
@@ -145,6 +150,31 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everyt
     return await _set_aside(session, order, payment, replace(wish, items=items), amount)
 
 
+async def request_for_cancelled_units(session: AsyncSession, wish: RefundWish) -> Refund | None:
+    """Set aside what was paid ahead for units that will not be sent; ``None`` when no parcel was paid ahead."""
+    order = await session.get_one(Order, wish.order_id)
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
+    left = payment.captured - payment.refunded - payment.refunding
+    if payment.provider != MANUAL or wish.amount is None or min(left, wish.amount.minor) == 0:
+        return None
+    return await _set_aside(session, order, payment, wish, min(left, wish.amount.minor))
+
+
+async def request_for_cancelled_order(session: AsyncSession, order_id: UUID, *, actor: str) -> Refund | None:
+    """Set aside all that has come for an order that is cancelled; the same refund again when that was done before."""
+    order = await session.get_one(Order, order_id)
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
+    left = payment.captured - payment.refunded - payment.refunding
+    if left == 0:
+        made = select(Refund).where(Refund.order_id == order.id, Refund.reason == ORDER_CANCELLED)
+        return (await session.scalars(made)).one_or_none()
+    wish = RefundWish(refund_id=new_id(), order_id=order.id, reason=ORDER_CANCELLED, actor=actor)
+    return await _set_aside(session, order, payment, wish, left)
+
+
+ORDER_CANCELLED = "order_cancelled"
+
+
 async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:
     if wish.amount is not None:
         if wish.amount.currency != order.currency:
@@ -202,6 +232,7 @@ async def settle(session: AsyncSession, request: SettleRefund) -> RefundState:
         refund.settled_at = func.now()
         if request.outcome.is_refunded:
             refund.status, refund.provider_reference = RefundStatus.SUCCEEDED, request.outcome.reference
+            refund.paid_note_id = request.note_id
             payment.refunded += refund.amount
             is_all = payment.refunded == payment.captured
             payment.status = PaymentStatus.REFUNDED if is_all else PaymentStatus.PARTIALLY_REFUNDED
@@ -214,21 +245,53 @@ async def settle(session: AsyncSession, request: SettleRefund) -> RefundState:
             session,
             order.id,
             f"refund.{refund.status}",
-            actor=refund.actor,
+            actor=request.actor or refund.actor,
             data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
         )
+        if payment.provider == MANUAL:
+            await _say_what_is_owed(session, order)
     return RefundState(
         refund_id=refund.id, status=RefundStatus(refund.status), payment_status=PaymentStatus(payment.status)
     )
 
 
-async def about(session: AsyncSession, order_id: UUID) -> tuple[int, UUID, str]:
-    """The order's number, its payment and its currency."""
-    row = (
-        await session.execute(
-            select(Order.number, Payment.id, Order.currency)
-            .join(Payment, Payment.order_id == Order.id)
-            .where(Order.id == order_id)
-        )
-    ).one()
-    return row[0], row[1], row[2]
+async def call(session: AsyncSession, request: RefundMoney) -> RefundState:
+    """People are told that they have to send this money back, unless they have done so."""
+    order = await locked(session, request.order_id)
+    refund = await session.get(Refund, request.refund_id, populate_existing=True)
+    if order is None or refund is None or refund.order_id != order.id:
+        raise Refusal("not_found", "There is no such refund.")
+    await _say_what_is_owed(session, order)
+    return RefundState(
+        refund_id=refund.id,
+        status=RefundStatus(refund.status),
+        payment_status=PaymentStatus(order.payment_status),
+    )
+
+
+async def _say_what_is_owed(session: AsyncSession, order: Order) -> None:
+    """An order has one such concern, whose words name all that is still to be sent."""
+    waiting = await session.scalars(
+        select(Refund).where(Refund.order_id == order.id, Refund.status == RefundStatus.REQUESTED).order_by(Refund.id)
+    )
+    owed = [f"{Money(refund.amount, order.currency)} for refund {refund.id}" for refund in waiting]
+    detail = f"to be sent back by bank transfer: {', '.join(owed)}" if owed else None
+    await attend(session, OrderAttention(order_id=order.id, concern=Concern.REFUND_DUE, detail=detail))
+
+
+async def by_id(session: AsyncSession, refund_id: UUID) -> Refund | None:
+    return await session.get(Refund, refund_id)
+
+
+async def to_pay_back(session: AsyncSession, refund: Refund) -> RefundMoney:
+    """What the story of this refund begins with."""
+    order = await session.get_one(Order, refund.order_id)
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id))).one()
+    return RefundMoney(
+        refund_id=refund.id,
+        order_id=order.id,
+        order_number=number_of(order.number),
+        payment_id=payment.id,
+        amount=Money(refund.amount, order.currency),
+        is_by_hand=payment.provider == MANUAL,
+    )

@@ -14,9 +14,6 @@ from db.base import Base, Id, Now, one_of
 from db.orders import Order, locked, record
 from db.refunds import RefundWish
 from domain.errors import Refusal
-from domain.money import Money
-from domain.orders import number_of
-from domain.refunds import RefundMoney
 from domain.returns import (
     DecideReturn,
     ReceivedUnits,
@@ -138,7 +135,7 @@ async def receive(session: AsyncSession, request: ReceiveReturn) -> ReturnState:
     order = await _locked(session, request.order_id)
     made = await _return(session, order, request.return_id)
     if made.status in (ReturnStatus.RECEIVED, ReturnStatus.REFUNDED):
-        return await _state(session, order, made)
+        return await _state(session, made)
     check_move(ReturnStatus(made.status), ReturnStatus.RECEIVED)
     announced = {
         item.order_line_id: item
@@ -171,7 +168,7 @@ async def receive(session: AsyncSession, request: ReceiveReturn) -> ReturnState:
     )
     made.refund_id = refund.id if refund else None
     await _move(session, order, made, ReturnStatus.RECEIVED, actor=request.actor)
-    return await _state(session, order, made)
+    return await _state(session, made)
 
 
 async def _restock(session: AsyncSession, order: Order, items: Mapping[UUID, ReturnItem], *, actor: str) -> None:
@@ -201,21 +198,14 @@ async def _move(session: AsyncSession, order: Order, made: Return, to: ReturnSta
     await record(session, order.id, f"return.{to}", actor=actor, data={"return_id": made.id})
 
 
-async def _state(session: AsyncSession, order: Order, made: Return) -> ReturnState:
+async def _state(session: AsyncSession, made: Return) -> ReturnState:
     if made.refund_id is None or made.status == ReturnStatus.REFUNDED:
         return ReturnState(return_id=made.id, status=ReturnStatus(made.status))
     refund = await session.get_one(refunds.Refund, made.refund_id)
-    _, payment_id, currency = await refunds.about(session, order.id)
     return ReturnState(
         return_id=made.id,
         status=ReturnStatus(made.status),
-        refund=RefundMoney(
-            refund_id=refund.id,
-            order_id=order.id,
-            order_number=number_of(order.number),
-            payment_id=payment_id,
-            amount=Money(refund.amount, currency),
-        ),
+        refund=await refunds.to_pay_back(session, refund),
     )
 
 

@@ -6,14 +6,12 @@ from uuid import UUID
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import inventory, parcels, refunds
+from db import inventory, parcels, payments, refunds
 from db.inventory import Demand
 from db.orders import Order, record
 from db.refunds import RefundWish
 from db.shipping import Fulfillment, FulfillmentItem
-from domain.money import Money
-from domain.orders import OrderStatus, number_of
-from domain.refunds import RefundMoney
+from domain.orders import OrderStatus
 from domain.shipping import FulfillmentStatus, GiveUpParcel, ParcelGivenUp, Remedy, Undelivered
 
 
@@ -62,6 +60,8 @@ async def give_up(session: AsyncSession, request: GiveUpParcel) -> ParcelGivenUp
             is_everything=order.status == OrderStatus.CANCELLED,
         )
         parcel.refund_id = refund.id if refund else None
+        if order.status == OrderStatus.CANCELLED:
+            order.payment_status = await payments.expect_no_more(session, order.id)
         await session.flush()
     return await _outcome(session, order, parcel)
 
@@ -116,14 +116,6 @@ async def _outcome(session: AsyncSession, order: Order, parcel: Fulfillment) -> 
     refund = await session.get(refunds.Refund, parcel.refund_id) if parcel.refund_id else None
     if refund is None:
         return ParcelGivenUp(state=await parcels.state_of(session, order, parcel), refund=None)
-    _, payment_id, currency = await refunds.about(session, order.id)
     return ParcelGivenUp(
-        state=await parcels.state_of(session, order, parcel),
-        refund=RefundMoney(
-            refund_id=refund.id,
-            order_id=order.id,
-            order_number=number_of(order.number),
-            payment_id=payment_id,
-            amount=Money(refund.amount, currency),
-        ),
+        state=await parcels.state_of(session, order, parcel), refund=await refunds.to_pay_back(session, refund)
     )

@@ -22,6 +22,7 @@ from deploy.visitor import (
     terminal,
     visitors,
 )
+from domain.payments import MANUAL
 from runtime.settings import Environment, Settings
 
 SHOPPER = "shopper@example.com"
@@ -39,6 +40,9 @@ AS_LONG_AS_IT_TAKES = 30.0
 """Seconds within which a mail arrives, or a payment that was approved is noticed, also on a busy machine."""
 
 
+BY_TRANSFER = {"provider": MANUAL}
+
+
 class Card(StrEnum):
     """Stripe's test cards that the demo pays with."""
 
@@ -47,8 +51,11 @@ class Card(StrEnum):
     THREE_D_SECURE = "pm_card_authenticationRequired"
 
 
-def demo(settings: Settings | None = None, *, card: Card = Card.GOOD, as_guest: bool = False) -> int:
-    """Buy, pack, ship and deliver; or fail to buy, and show that nothing remained. The exit code."""
+def demo(settings: Settings | None = None, *, card: Card | None = Card.GOOD, as_guest: bool = False) -> int:
+    """Buy, pack, ship and deliver; or fail to buy, and show that nothing remained. The exit code.
+
+    Without a card, a bank transfer pays.
+    """
     settings, console = settings or Settings(), terminal()
     if settings.env is Environment.PRODUCTION:
         console.print("The demo pays with test cards and signs in to demo accounts; production has neither.")
@@ -69,7 +76,7 @@ class NothingHappenedError(Exception):
     """What was waited for did not come."""
 
 
-async def _tell(settings: Settings, console: Console, *, card: Card, as_guest: bool) -> None:
+async def _tell(settings: Settings, console: Console, *, card: Card | None, as_guest: bool) -> None:
     async with visitors(settings) as customer:
         sandbox = Visitor(customer.http, settings.payments.stripe_api_base)
         operator = Visitor(customer.http, customer.address)
@@ -79,6 +86,10 @@ async def _tell(settings: Settings, console: Console, *, card: Card, as_guest: b
         answer = await story.check_out(card)
         if answer.status == 402:
             await story.see_that_nothing_remained()
+        elif card is None:
+            await story.wait_for_the_transfer()
+            await story.see_what_happened()
+            await story.ship_it()
         else:
             if answer.status == 202:
                 await story.wait_for_the_payment()
@@ -140,15 +151,19 @@ class Story:
             raise EmptyShelvesError("There is nothing to buy; fill the shelves with `sutler catalog demo`.")
         return list(found.values())[: len(SHOPPING_LIST)]
 
-    async def check_out(self, card: Card) -> Answer:
-        self._chapter(f"Checkout with {card}")
+    async def check_out(self, card: Card | None) -> Answer:
+        self._chapter(f"Checkout with {card or 'a bank transfer'}")
         key = str(uuid4())
         self._say(f"POST /v1/checkouts with Idempotency-Key {key}")
         began = time.perf_counter()
         answer = await self.customer.ask(
             "POST",
             "/v1/checkouts",
-            {"cart_id": self.cart["id"], "payment_method": card, "expected_total": self.cart["totals"]["total"]},
+            {
+                "cart_id": self.cart["id"],
+                "payment_method": card or BY_TRANSFER,
+                "expected_total": self.cart["totals"]["total"],
+            },
             headers={"Idempotency-Key": key},
         )
         self._say(f"{answer.status} after {time.perf_counter() - began:.2f} s")
@@ -160,6 +175,21 @@ class Story:
         else:
             raise UnwelcomeError(answer)
         return answer
+
+    async def wait_for_the_transfer(self) -> None:
+        self._chapter("The order waits for its money")
+        letter = await self._soon("the mail that asks for the money", self._letter)
+        self._say(f"Mailed to {self.email}: {letter['subject']}")
+        self._say(f"The goods stay reserved until {self.order['payment']['due_at'][:16].replace('T', ' ')} UTC.")
+        told = await self.operator.get(f"/v1/admin/orders/{self.order['id']}/explain")
+        self._say(f"The order waits for {told['waits_for']}.")
+        self._chapter("An operator sees the money on the bank statement")
+        transfer = {"reference": f"{self.order['number']}, seen by the demo"}
+        self.order = await self.operator.done("POST", f"/v1/admin/orders/{self.order['id']}/payment-received", transfer)
+        self._say(
+            f"Noted. Order {self.order['number']} is {self.order['status']}, "
+            f"its payment {self.order['payment']['status']}."
+        )
 
     async def wait_for_the_payment(self) -> None:
         action = (self.order["payment"] or {}).get("next_action")
@@ -186,14 +216,26 @@ class Story:
     async def see_what_happened(self) -> None:
         self._chapter("What has happened")
         self.console.print(timeline_table(await self._events()))
-        self.console.print(ledger_table(await self._ledger(), "At the payment provider: held, not taken"))
-        letter = await self._soon("the confirmation mail", self._letter)
+        if self._is_paid_by_card:
+            self.console.print(ledger_table(await self._ledger(), "At the payment provider: held, not taken"))
+        letter = await self._soon("the confirmation mail", self._confirmation)
         self._say(f"Mailed to {self.email}: {letter['subject']}")
 
     async def _letter(self) -> Json:
         letters = (await self.sandbox.get("/mail", to=self.email))["items"]
         about_it = [letter for letter in letters if letter["subject"].endswith(f" {self.order['number']}")]
         return about_it[0] if about_it else None
+
+    async def _confirmation(self) -> Json:
+        letters = (await self.sandbox.get("/mail", to=self.email))["items"]
+        confirming = [
+            letter for letter in letters if letter["subject"].endswith(f": your order {self.order['number']}")
+        ]
+        return confirming[0] if confirming else None
+
+    @property
+    def _is_paid_by_card(self) -> bool:
+        return bool(self.order["payment"]["provider"] != MANUAL)
 
     async def ship_it(self) -> None:
         self._chapter("An operator packs, ships and delivers")
@@ -205,7 +247,10 @@ class Story:
         await self.operator.done("POST", f"{path}/ship", label)
         self.order = await self._looked_at()
         self._say(f"Shipped with UPS, {label['tracking_number']}; the payment is {self.order['payment']['status']}.")
-        self.console.print(ledger_table(await self._ledger(), "At the payment provider: taken when the parcel left"))
+        if self._is_paid_by_card:
+            self.console.print(
+                ledger_table(await self._ledger(), "At the payment provider: taken when the parcel left")
+            )
         await self.operator.done("POST", f"{path}/deliver")
         self.order = await self._looked_at()
         self._say(f"Order {self.order['number']} is {self.order['status']}.")

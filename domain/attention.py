@@ -28,6 +28,8 @@ class Concern(StrEnum):
     """The provider is about to let go of money that no parcel has captured yet."""
     CAPTURE_REFUSED = "capture_refused"
     REFUND_FAILED = "refund_failed"
+    REFUND_DUE = "refund_due"
+    """Money that has come by bank transfer is to be sent back, which only a person can do."""
     UNDO_FAILING = "undo_failing"
     """Money or goods should be back already, and the step that brings them back keeps failing."""
     LATE_PARCEL = "late_parcel"

@@ -11,6 +11,9 @@ class Occasion(StrEnum):
     VERIFICATION = "verification"
     REMINDER = "reminder"
     ORDER_CONFIRMED = "order_confirmed"
+    TRANSFER_AWAITED = "transfer_awaited"
+    TRANSFER_REMINDER = "transfer_reminder"
+    TRANSFER_EXPIRED = "transfer_expired"
 
 
 def mail_key(occasion: Occasion, subject: UUID) -> str:

@@ -1,6 +1,7 @@
 """Orders: their lines, their status, and which change of status is allowed."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from domain.attention import Concern, Decision
 from domain.errors import Refusal
 from domain.money import Money
 from domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus
+from domain.refunds import RefundMoney
 
 
 class OrderStatus(StrEnum):
@@ -24,6 +26,8 @@ class PendingStep(StrEnum):
 
     PAYMENT_UNKNOWN = "payment_unknown"
     """Nobody knows what the provider made of our wish; it is asked until it says."""
+    TRANSFER_AWAITED = "transfer_awaited"
+    """The customer was asked for a bank transfer, and a person will say when it has come."""
 
 
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
@@ -109,6 +113,8 @@ class StartCheckout:
     customer: str
     """Whose order it is, for operators who search: a user id, or ``guest``."""
     expected_total_minor: int | None = None
+    transfer_window: timedelta | None = None
+    """How long a bank transfer is waited for; ``None`` when a card pays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,8 @@ class PlaceOrder:
     expected_total_minor: int | None
     hold_seconds: int
     """How long the stock stays reserved for a customer who has not paid."""
+    is_manual: bool = False
+    """It is paid by bank transfer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +167,9 @@ class ConfirmOrder:
     order_id: UUID
     payment_id: UUID
     authorization: PaymentAuthorization
+    actor: str = "system"
+    note_id: UUID | None = None
+    """Where the shop keeps the reference of the transfer that paid it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +198,8 @@ class OrderState:
     order_id: UUID
     status: OrderStatus
     payment_status: PaymentStatus
+    refund: RefundMoney | None = None
+    """What a person has to send back now; ``None`` for nothing."""
 
 
 class CheckoutStatus(StrEnum):

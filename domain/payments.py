@@ -1,10 +1,14 @@
 """What the shop asks of a payment provider, and what a provider can answer."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
+
+MANUAL = "manual"
+"""The provider of payments by bank transfer: money that a person sees come and sends back."""
 
 
 class PaymentStatus(StrEnum):
@@ -20,7 +24,13 @@ class PaymentStatus(StrEnum):
 
 ALLOWED_MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
     PaymentStatus.PENDING: frozenset(
-        {PaymentStatus.REQUIRES_ACTION, PaymentStatus.AUTHORIZED, PaymentStatus.FAILED, PaymentStatus.VOIDED}
+        {
+            PaymentStatus.REQUIRES_ACTION,
+            PaymentStatus.AUTHORIZED,
+            PaymentStatus.CAPTURED,
+            PaymentStatus.FAILED,
+            PaymentStatus.VOIDED,
+        }
     ),
     PaymentStatus.REQUIRES_ACTION: frozenset(
         {PaymentStatus.AUTHORIZED, PaymentStatus.FAILED, PaymentStatus.VOIDED, PaymentStatus.REFUNDED}
@@ -39,6 +49,8 @@ class Answer(StrEnum):
 
     AUTHORIZED = "authorized"
     REQUIRES_ACTION = "requires_action"
+    EXPECTED = "expected"
+    """The payer sends the money, and a person will say when it has come."""
     DECLINED = "declined"
 
 
@@ -48,7 +60,7 @@ class AuthorizePayment:
     order_id: UUID
     order_number: str
     method: str
-    """The provider's token for the customer's card; never card data."""
+    """The provider's token for the customer's card, never card data; or ``manual``."""
     total: Money
     key: str
     """The provider's idempotency key: the same for every repetition of this wish."""
@@ -63,6 +75,32 @@ class PaymentAuthorization:
     decline_code: str | None = None
     redirect_url: str | None = None
     """Where the customer must go when the answer is ``requires_action``."""
+    is_captured: bool = False
+    """All of it is ours already; no parcel has to capture it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitTransfer:
+    """Ask the customer for a bank transfer, and note until when it is waited for."""
+
+    order_id: UUID
+    payment_id: UUID
+    due_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemindOfTransfer:
+    order_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferReceived:
+    """A person's word that the money of a bank transfer has come."""
+
+    order_id: UUID
+    actor: str
+    note_id: UUID
+    """Where the shop keeps the transfer's reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +170,8 @@ class MoneyBack(StrEnum):
     NOTHING_TAKEN = "nothing_taken"
     VOIDED = "voided"
     REFUNDED = "refunded"
+    BY_HAND = "by_hand"
+    """What has come, if anything has, a person must send back."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,8 @@ class RefundMoney:
     order_number: str
     payment_id: UUID
     amount: Money
+    is_by_hand: bool = False
+    """A person sends it back, as its money has come by bank transfer."""
 
     @property
     def key(self) -> str:
@@ -56,6 +58,21 @@ class SettleRefund:
     refund_id: UUID
     order_id: UUID
     outcome: PaymentRefund
+    actor: str | None = None
+    """The person who has sent it back; ``None`` for the provider."""
+    note_id: UUID | None = None
+    """Where the shop keeps the reference of that person's transfer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaidByHand:
+    """A person's word that the money of a refund has been sent."""
+
+    refund_id: UUID
+    order_id: UUID
+    actor: str
+    note_id: UUID
+    """Where the shop keeps the transfer's reference."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,6 +104,8 @@ class FulfillOrder:
     """The engine was told to cancel the order before anybody had begun with it."""
     confirmed_at: datetime | None = None
     """``None`` for orders that were confirmed when nobody looked at the clock."""
+    transfer_due_at: datetime | None = None
+    """Until when the money of an order that was confirmed without it is waited for; ``None`` when it is paid."""
     so_far: FulfillmentSoFar | None = None
 
     @property
@@ -165,6 +167,8 @@ class UnitsCancelled:
     """No parcel is to leave any more, so what the card still holds is not wanted."""
     waits: list[Wait] = field(default_factory=list)
     """What the order waits for now."""
+    refund: RefundMoney | None = None
+    """What has to be paid back for units that were paid ahead; ``None`` for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,8 @@ MACHINES = [
         orders.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
             "pending": "its Checkout: 2 minutes for the provider's answer, then it is asked until it says what became "
-            "of the payment, and a person is called after 15 minutes; 30 minutes for the customer at the bank; without "
-            "an engine the goods are given back after 35 minutes",
+            "of the payment, and a person is called after 15 minutes; 30 minutes for the customer at the bank, 7 days "
+            "for a bank transfer; without an engine the goods are given back after 35 minutes",
             "confirmed": "its Fulfillment: units that are not packed after 24 hours call a person, and each parcel has "
             "its own deadlines",
             "shipped": "its Fulfillment, by the deadlines of its parcels",
@@ -39,7 +39,8 @@ MACHINES = [
         "payments.status",
         payments.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
-            "pending": "the provider is asked until it says; after 15 minutes a person can decide, too",
+            "pending": "the provider is asked until it says; after 15 minutes a person can decide, too; a bank transfer "
+            "that has not come in 7 days undoes the order, or calls a person if its goods may leave without it",
             "requires_action": "the customer has 30 minutes",
             "authorized": "parcels capture it, or a cancel voids it",
             "captured": "an end; refunds may follow",
@@ -59,7 +60,7 @@ MACHINES = [
         "Refund",
         "refunds.status",
         refunds.ALLOWED_MOVES,  # type: ignore[arg-type]
-        {"requested": "the provider is asked until it answers"},
+        {"requested": "the provider is asked until it answers; for a bank transfer a person is called"},
     ),
     Machine(
         "Return",

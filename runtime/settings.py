@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
 
+EXAMPLE_ACCOUNT = "Sutler, account 0000 0000 at the Example Bank"
+"""Nobody should send real money there: production takes no bank transfers before it has an account of its own."""
+
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
@@ -69,6 +72,14 @@ class Payments(Section):
     stripe_webhook_secret: SecretStr = SecretStr("whsec_sutler")
     timeout_seconds: Annotated[float, Field(gt=0, le=80)] = 10.0
     """How long one call may take before its outcome counts as unknown."""
+    transfer_to: str = EXAMPLE_ACCOUNT
+    """The shop's bank account, in the words that customers are mailed; empty when it takes no bank transfers."""
+    transfer_days: Annotated[int, Field(ge=1, le=60)] = 7
+    """How long an order waits for its bank transfer, with its goods held."""
+
+    @property
+    def transfer_window(self) -> timedelta:
+        return timedelta(days=self.transfer_days)
 
 
 class Mail(Section):
@@ -164,6 +175,13 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
+
+    @property
+    def transfer_to(self) -> str | None:
+        """Where customers send bank transfers to; ``None`` when the shop takes none."""
+        if self.env is Environment.PRODUCTION and self.payments.transfer_to == EXAMPLE_ACCOUNT:
+            return None
+        return self.payments.transfer_to or None
 
     @model_validator(mode="after")
     def only_tests_have_breakpoints(self) -> Self:

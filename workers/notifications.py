@@ -13,7 +13,9 @@ from workflows.mailbox import Mailbox
 
 
 def build(resources: Resources) -> Duty:
-    mailbox = MailboxActivities(resources.sessions, resources.mailer, Letters(shop_name=resources.settings.shop.name))
+    settings = resources.settings
+    letters = Letters(shop_name=settings.shop.name, transfer_to=settings.transfer_to)
+    mailbox = MailboxActivities(resources.sessions, resources.mailer, letters)
     return Duty(workflows=[Mailbox], activities=[mailbox.carry], always={names.MAILBOX_ID: Mailbox})
 
 

@@ -2,6 +2,7 @@
 
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
+from providers.payments import beside_transfers
 from runtime.resources import Resources
 from workers.duty import Duty
 from workflows.payment import Payment
@@ -9,8 +10,9 @@ from workflows.refund import Refund
 
 
 def build(resources: Resources) -> Duty:
-    payments = PaymentActivities(resources.payments, resources.sessions)
-    refunds = RefundActivities(resources.payments, resources.sessions)
+    providers = beside_transfers(resources.payments)
+    payments = PaymentActivities(providers, resources.sessions, cards=resources.payments.name)
+    refunds = RefundActivities(providers, resources.sessions)
     return Duty(
         workflows=[Payment, Refund],
         activities=[
@@ -21,6 +23,7 @@ def build(resources: Resources) -> Duty:
             payments.release,
             payments.give_back,
             refunds.pay_back,
+            refunds.call,
             refunds.settle,
         ],
     )

@@ -31,11 +31,14 @@ from domain.orders import (
 from domain.payments import (
     Answer,
     AuthorizePayment,
+    AwaitTransfer,
     FollowPayment,
     GiveMoneyBack,
     MoneyBack,
     PaymentAuthorization,
     PaymentStatus,
+    RemindOfTransfer,
+    TransferReceived,
 )
 from domain.shipping import FulfillOrder
 from workflows import names
@@ -76,6 +79,10 @@ class Checkout:
         self._inquiry: Inquiry | None = None
         self._confirmed_at: datetime | None = None
         self._is_wanted = False
+        self._transfer_due_at: datetime | None = None
+        self._is_transfer_awaited = False
+        self._transfer: TransferReceived | None = None
+        self._waiver: Resolve | None = None
 
     @workflow.run
     async def run(self, request: StartCheckout) -> CheckoutOutcome:
@@ -102,6 +109,48 @@ class Checkout:
         self._authorization = await authorized(wish) or await self._what_became_of(wish)
         if self._authorization is not None and self._authorization.answer is Answer.REQUIRES_ACTION:
             self._authorization = await self._let_the_customer_act(order, self._authorization)
+        elif self._request.transfer_window is not None:
+            self._authorization = await self._wait_for_the_transfer(order, self._request.transfer_window)
+
+    async def _wait_for_the_transfer(self, order: PlacedOrder, window: timedelta) -> PaymentAuthorization:
+        """A person's word and the deadline meet here, and what is first counts; half way the customer is reminded."""
+        due_at = workflow.now() + window
+        await orders.await_transfer(
+            AwaitTransfer(order_id=order.order_id, payment_id=self._request.payment_id, due_at=due_at)
+        )
+        self._transfer_due_at, self._is_transfer_awaited = due_at, True
+        self._note_status(OrderStatus.PENDING, PaymentStatus.PENDING)
+        self._answer = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
+        workflow.set_current_details(
+            f"Order {self._request.order_number} waits for a bank transfer of {order.total} until "
+            f"{due_at:%d %B, %H:%M} UTC."
+        )
+        if not await self._somebody_decides_before(due_at - window / 2):
+            await orders.remind_of_transfer(RemindOfTransfer(order_id=order.order_id))
+            await self._somebody_decides_before(due_at)
+        self._is_transfer_awaited = False
+        if self._transfer is not None:
+            return PaymentAuthorization(
+                answer=Answer.AUTHORIZED, reference=None, amount_minor=order.total.minor, is_captured=True
+            )
+        if self._waiver is not None:
+            return PaymentAuthorization(answer=Answer.EXPECTED, reference=None)
+        code = "abandoned" if self._asked_to_cancel else "expired"
+        return PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code=code)
+
+    async def _somebody_decides_before(self, deadline: datetime) -> bool:
+        try:
+            await workflow.wait_condition(
+                lambda: not self._is_undecided(),
+                timeout=max(deadline - workflow.now(), timedelta(0)),
+                timeout_summary="the customer's time to send the money",
+            )
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_undecided(self) -> bool:
+        return self._transfer is None and self._waiver is None and self._asked_to_cancel is None
 
     async def _what_became_of(self, wish: AuthorizePayment) -> PaymentAuthorization | None:
         """Ask until the provider says; the customer is told meanwhile that nothing is decided yet."""
@@ -131,12 +180,7 @@ class Checkout:
             search_attributes=self._search_attributes(OrderStatus.PENDING, PaymentStatus.REQUIRES_ACTION),
             static_summary=f"Payment of order {request.order_number}, {order.total}",
         )
-        workflow.upsert_search_attributes(
-            [
-                names.ORDER_STATUS.value_set(OrderStatus.PENDING),
-                names.PAYMENT_STATUS.value_set(PaymentStatus.REQUIRES_ACTION),
-            ]
-        )
+        self._note_status(OrderStatus.PENDING, PaymentStatus.REQUIRES_ACTION)
         self._answer = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
         workflow.set_current_details(
             f"Order {request.order_number} waits for its customer to approve the payment of {order.total} "
@@ -154,6 +198,8 @@ class Checkout:
         match self._authorization:
             case PaymentAuthorization(answer=Answer.AUTHORIZED):
                 return None
+            case PaymentAuthorization(answer=Answer.EXPECTED) if self._waiver is not None:
+                return None
             case PaymentAuthorization(decline_code=decline_code):
                 return Refused(
                     code="payment_declined",
@@ -166,25 +212,18 @@ class Checkout:
         )
 
     def _refuse(self, refused: Refused) -> CheckoutOutcome:
-        payment = self._how_the_payment_ended()
-        workflow.upsert_search_attributes(
-            [names.ORDER_STATUS.value_set(OrderStatus.CANCELLED), names.PAYMENT_STATUS.value_set(payment)]
-        )
+        self._note_status(OrderStatus.CANCELLED, self._how_the_payment_ended())
         self._concerns.forget()
         workflow.set_current_details(f"Order {self._request.order_number} came to nothing: {refused.code}.")
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
         return self._outcome
 
     def _how_the_payment_ended(self) -> PaymentStatus:
-        return PaymentStatus.VOIDED if self._money is MoneyBack.VOIDED else PaymentStatus.FAILED
+        is_voided = self._money in (MoneyBack.VOIDED, MoneyBack.BY_HAND)
+        return PaymentStatus.VOIDED if is_voided else PaymentStatus.FAILED
 
     def _note_confirmation(self, order: PlacedOrder) -> None:
-        workflow.upsert_search_attributes(
-            [
-                names.ORDER_STATUS.value_set(OrderStatus.CONFIRMED),
-                names.PAYMENT_STATUS.value_set(PaymentStatus.AUTHORIZED),
-            ]
-        )
+        self._note_status(OrderStatus.CONFIRMED, self._payment_status)
         self._confirmed_at = workflow.now()
         deadline = self._confirmed_at + PATIENCE[Waiting.TO_BE_PACKED]
         workflow.set_current_details(
@@ -225,10 +264,11 @@ class Checkout:
                 authorize_key=self._authorize_key,
                 is_cancelled=is_cancelled,
                 confirmed_at=self._confirmed_at,
+                transfer_due_at=self._transfer_due_at if self._waiver else None,
             ),
             workflow=Fulfillment.run,
             task_queue=names.Queue.FULFILLMENT,
-            search_attributes=self._search_attributes(OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED),
+            search_attributes=self._search_attributes(OrderStatus.CONFIRMED, self._payment_status),
             initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
         )
 
@@ -283,6 +323,7 @@ class Checkout:
             payment_id=request.payment_id,
             expected_total_minor=request.expected_total_minor,
             hold_seconds=HOLD_SECONDS,
+            is_manual=request.transfer_window is not None,
         )
 
     def _the_payment_to_authorize(self, order: PlacedOrder) -> AuthorizePayment:
@@ -299,15 +340,29 @@ class Checkout:
     def _the_order_to_confirm(self) -> ConfirmOrder:
         if self._authorization is None:
             raise AssertionError("an order is confirmed only with an authorisation")
+        word = self._transfer or self._waiver
         return ConfirmOrder(
             order_id=self._request.order_id,
             payment_id=self._request.payment_id,
             authorization=self._authorization,
+            actor=word.actor if word else "system",
+            note_id=word.note_id if word else None,
         )
+
+    @property
+    def _payment_status(self) -> PaymentStatus:
+        if self._waiver is not None:
+            return PaymentStatus.PENDING
+        return PaymentStatus.CAPTURED if self._transfer is not None else PaymentStatus.AUTHORIZED
 
     @property
     def _authorize_key(self) -> str:
         return f"order/{self._request.order_id}/authorize/1"
+
+    def _note_status(self, order: OrderStatus, payment: PaymentStatus) -> None:
+        workflow.upsert_search_attributes(
+            [names.ORDER_STATUS.value_set(order), names.PAYMENT_STATUS.value_set(payment)]
+        )
 
     def _search_attributes(self, order: OrderStatus, payment: PaymentStatus) -> TypedSearchAttributes:
         request = self._request
@@ -332,7 +387,8 @@ class Checkout:
         return await self._stop(request)
 
     async def _stop(self, request: AskToCancel) -> CheckoutOutcome:
-        self._asked_to_cancel = self._asked_to_cancel or request
+        if self._is_undecided():
+            self._asked_to_cancel = request
         await workflow.wait_condition(lambda: self._outcome is not None)
         self._check_not_confirmed(request)
         return self._outcome or UNDECIDED
@@ -342,16 +398,36 @@ class Checkout:
         if self._outcome is not None and self._outcome.status is CheckoutStatus.CONFIRMED:
             raise checkout_over()
 
+    @workflow.update(description="A person has seen the money of the bank transfer come")
+    async def payment_received(self, request: TransferReceived) -> CheckoutOutcome:
+        self._transfer = self._transfer or request
+        await workflow.wait_condition(lambda: self._outcome is not None)
+        return self._outcome or UNDECIDED
+
+    @payment_received.validator
+    def _may_be_received(self, request: TransferReceived) -> None:
+        if self._waiver is not None:
+            raise checkout_over()
+        if self._transfer is None and not (self._is_transfer_awaited and self._is_undecided()):
+            raise ApplicationError(
+                "The order does not wait for a bank transfer.",
+                {"current_status": str(self._state().status)},
+                type="order_transition_not_allowed",
+            )
+
     @workflow.signal(description="The provider's webhook told us something about this order's payment")
     def provider_event(self, event_id: str) -> None:
         if self._inquiry is not None:
             self._inquiry.ask_now()
 
-    @workflow.update(description="A person's answer while nobody knows about the payment: ask again, or cancel")
+    @workflow.update(description="A person's answer: ask the provider again, do without the bank transfer, or cancel")
     async def resolve(self, request: Resolve) -> OrderState:
         if request.decision is Decision.CANCEL:
             reason = CancelReason.OPERATOR
             await self._stop(AskToCancel(reason=reason, actor=request.actor, note_id=request.note_id))
+        elif request.decision is Decision.SKIP:
+            self._waiver = request
+            await workflow.wait_condition(lambda: self._outcome is not None)
         elif self._inquiry is not None:
             self._inquiry.try_again()
             with suppress(TimeoutError):
@@ -375,6 +451,8 @@ class Checkout:
             )
 
     def _decisions(self) -> set[Decision]:
+        if self._is_transfer_awaited and self._is_undecided():
+            return {Decision.SKIP, Decision.CANCEL}
         if self._outcome is None and self._inquiry is not None and self._inquiry.needs_a_person:
             return {Decision.RETRY, Decision.CANCEL}
         return set()
@@ -385,7 +463,7 @@ class Checkout:
             case None:
                 return OrderState(order_id=order_id, status=OrderStatus.PENDING, payment_status=PaymentStatus.PENDING)
             case CheckoutOutcome(status=CheckoutStatus.CONFIRMED):
-                status, payment = OrderStatus.CONFIRMED, PaymentStatus.AUTHORIZED
+                status, payment = OrderStatus.CONFIRMED, self._payment_status
             case _:
                 status, payment = OrderStatus.CANCELLED, self._how_the_payment_ended()
         return OrderState(order_id=order_id, status=status, payment_status=payment)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
@@ -26,7 +26,7 @@ from domain.orders import (
     Resolve,
     allowed_moves,
 )
-from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, ReleasePayment
+from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, ReleasePayment, TransferReceived
 from domain.shipping import (
     CancelUnits,
     FulfillmentSoFar,
@@ -65,12 +65,15 @@ class Fulfillment:
         self._concerns = Concerns(request.order_id, so_far.concerns)
         self._refused = {parcel.fulfillment_id: parcel for parcel in so_far.refused}
         self._captures_refused = Counter(so_far.captures_refused)
+        self._transfer_due_at = request.transfer_due_at
         self._one_at_a_time = asyncio.Lock()
 
     @workflow.run
     async def run(self, request: FulfillOrder) -> OrderStatus:
         self._describe()
         self._clock = asyncio.create_task(self._watch_the_clock())
+        if self._transfer_due_at is not None:
+            self._cashier = asyncio.create_task(self._watch_for_the_money(self._transfer_due_at))
         await self._until_it_is_over_or_long()
         if not self._is_over():
             self._go_on_in_a_new_run()
@@ -92,7 +95,25 @@ class Fulfillment:
             await self._cancel_unless_shipped(AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine"))
 
     def _is_over(self) -> bool:
-        return self._status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED)
+        if self._status is OrderStatus.DELIVERED:
+            return self._transfer_due_at is None
+        return self._status is OrderStatus.CANCELLED
+
+    async def _watch_for_the_money(self, due_at: datetime) -> None:
+        try:
+            await workflow.wait_condition(
+                lambda: self._transfer_due_at is None or self._is_over(),
+                timeout=max(due_at - workflow.now(), timedelta(0)),
+                timeout_summary="the customer's time to send the money",
+            )
+        except TimeoutError:
+            await self._concerns.keep_true(Concern.PAYMENT_OVERDUE, self._what_is_overdue)
+            self._describe()
+
+    def _what_is_overdue(self) -> str | None:
+        if self._transfer_due_at is None or self._is_over():
+            return None
+        return f"the bank transfer of {self._request.total} was due on {self._transfer_due_at:%d %B}, and has not come"
 
     def _is_long(self) -> bool:
         """The engine wants to begin a new history, and nothing is under way that would be lost with this one."""
@@ -112,7 +133,9 @@ class Fulfillment:
             refused=list(self._refused.values()),
             captures_refused=dict(self._captures_refused),
         )
-        workflow.continue_as_new(replace(self._request, so_far=so_far, is_cancelled=False))
+        workflow.continue_as_new(
+            replace(self._request, so_far=so_far, is_cancelled=False, transfer_due_at=self._transfer_due_at)
+        )
 
     async def _watch_the_clock(self) -> None:
         while True:
@@ -144,6 +167,18 @@ class Fulfillment:
     @workflow.update(description="Whoever asks late whether the order was placed hears that it was")
     async def place(self) -> CheckoutOutcome:
         return CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+
+    @workflow.update(description="A person has seen the money of the bank transfer come")
+    async def payment_received(self, request: TransferReceived) -> CheckoutOutcome:
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            if self._transfer_due_at is not None:
+                received = await orders.receive_transfer(request)
+                self._transfer_due_at = None
+                await self._concerns.keep_true(Concern.PAYMENT_OVERDUE, self._what_is_overdue)
+                self._note(received.status, received.payment_status)
+                self._describe()
+            return CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
 
     @workflow.update(description="Put units into a parcel")
     async def plan_shipment(self, request: PlanShipment) -> PlannedShipment:
@@ -204,6 +239,8 @@ class Fulfillment:
                 return await self._cancel(
                     AskToCancel(reason=CancelReason.of(request.actor), actor=request.actor, note_id=request.note_id)
                 )
+            if cancelled.refund is not None:
+                await begin_refund(cancelled.refund)
             await self._need_no_capture_of(cancelled.unpacked)
             payment = cancelled.payment_status
             if cancelled.is_complete:
@@ -250,7 +287,7 @@ class Fulfillment:
             "giving the money back",
         )
         self._concerns.forget()
-        return await orders.cancel(
+        state = await orders.cancel(
             CancelOrder(
                 order_id=self._request.order_id,
                 reason=request.reason,
@@ -259,6 +296,9 @@ class Fulfillment:
                 money=given_back.how,
             )
         )
+        if state.refund is not None:
+            await begin_refund(state.refund)
+        return state
 
     async def _capture(self, request: ShipParcel, charge: ShipmentCharge) -> None:
         if charge.amount.minor == 0:
@@ -354,7 +394,8 @@ class Fulfillment:
 
     async def _follow(self, order: OrderStatus, waiting_units: int, waits: list[Wait]) -> None:
         if order is not self._status:
-            self._note(order, PaymentStatus.CAPTURED if self._status is OrderStatus.CONFIRMED else None)
+            is_captured = self._status is OrderStatus.CONFIRMED and self._transfer_due_at is None
+            self._note(order, PaymentStatus.CAPTURED if is_captured else None)
         self._status, self._waiting_units = order, waiting_units
         await self._wait_for(waits)
 
@@ -384,4 +425,5 @@ class Fulfillment:
             waits += f", until {min(wait.deadline for wait in self._waits):%d %b %H:%M} UTC"
         words = self._concerns.words
         needs = f"**Order {self._request.order_number} needs a person**: {words}. " if words else ""
-        workflow.set_current_details(f"{needs}Order {self._request.order_number} {waits}.")
+        unpaid = f" Its money, {self._request.total}, is still to come." if self._transfer_due_at else ""
+        workflow.set_current_details(f"{needs}Order {self._request.order_number} {waits}.{unpaid}")

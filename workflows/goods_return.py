@@ -30,6 +30,7 @@ class Return:
         self._request = request
         self._status = ReturnStatus.REQUESTED
         self._is_late = False
+        self._refund_by_hand: RefundMoney | None = None
         self._one_at_a_time = asyncio.Lock()
 
     @workflow.run
@@ -43,6 +44,9 @@ class Return:
             if not await self._moves_on_from(ReturnStatus.APPROVED, within=TIME_TO_ARRIVE):
                 await self._decide(ReturnStatus.REJECTED, actor="system")
         await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._refund_by_hand is not None:
+            await self._pay_back(self._refund_by_hand)
+            await self._settle()
         self._describe(f"is {self._status}")
         return self._status
 
@@ -79,6 +83,9 @@ class Return:
         async with self._one_at_a_time:
             state = await returns.receive(request)
             self._status = state.status
+            if state.refund is not None and state.refund.is_by_hand:
+                self._refund_by_hand = state.refund  # a person may take days, and nobody waits for that at the desk
+                return state
             if state.refund is not None and not await self._pay_back(state.refund):
                 raise ApplicationError(
                     "The goods are here, but the provider refuses to refund them.",
@@ -86,11 +93,12 @@ class Return:
                     type="refund_refused",
                     non_retryable=True,
                 )
-            state = await returns.settle(
-                SettleReturn(return_id=self._request.return_id, order_id=self._request.order_id)
-            )
-            self._status = state.status
-            return state
+            return await self._settle()
+
+    async def _settle(self) -> ReturnState:
+        state = await returns.settle(SettleReturn(return_id=self._request.return_id, order_id=self._request.order_id))
+        self._status = state.status
+        return state
 
     async def _pay_back(self, refund: RefundMoney) -> bool:
         self._describe(f"is here; {refund.amount} goes back to the customer")

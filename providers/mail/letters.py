@@ -35,20 +35,27 @@ class OrderLetter:
     shipping: Money
     tax: Money
     total: Money
+    due_at: datetime | None
+    """Until when its bank transfer is waited for."""
     address: Sequence[str]
 
 
 SUBJECTS = {
     Occasion.VERIFICATION: "confirm your e-mail address",
     Occasion.REMINDER: "your account still waits for you",
+    Occasion.ORDER_CONFIRMED: "your order {number}",
+    Occasion.TRANSFER_AWAITED: "please pay your order {number}",
+    Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
+    Occasion.TRANSFER_EXPIRED: "your order {number} was cancelled",
 }
 
 
 class Letters:
     """Writes mails in the name of one shop. A name that a template does not know is an error, never a blank."""
 
-    def __init__(self, *, shop_name: str) -> None:
+    def __init__(self, *, shop_name: str, transfer_to: str | None = None) -> None:
         self._shop_name = shop_name
+        self._transfer_to = transfer_to
         self._templates = Environment(
             loader=PackageLoader("providers.mail"),
             undefined=StrictUndefined,
@@ -65,12 +72,19 @@ class Letters:
             f"{self._shop_name}: {SUBJECTS[occasion]}",
             username=to.username,
             link=link,
-            until=f"{until.astimezone(UTC):%d %B %Y, %H:%M} UTC",
+            until=in_words(until),
         )
 
-    def order_confirmed(self, key: str, to: str, order: OrderLetter) -> Mail:
+    def about_order(self, occasion: Occasion, key: str, to: str, order: OrderLetter) -> Mail:
+        subject = SUBJECTS[occasion].format(number=order.number)
         return self._mail(
-            Occasion.ORDER_CONFIRMED, key, to, f"{self._shop_name}: your order {order.number}", order=order
+            occasion,
+            key,
+            to,
+            f"{self._shop_name}: {subject}",
+            order=order,
+            transfer_to=self._transfer_to,
+            until=in_words(order.due_at) if order.due_at else None,
         )
 
     def _mail(self, occasion: Occasion, key: str, to: str, subject: str, **facts: object) -> Mail:
@@ -79,3 +93,7 @@ class Letters:
             for kind in ("txt", "html")
         )
         return Mail(key=key, to=to, subject=subject, text=text, html=html)
+
+
+def in_words(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%d %B %Y, %H:%M} UTC"

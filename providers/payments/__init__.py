@@ -1,11 +1,17 @@
 """Payment providers, chosen by name."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from providers.payments.base import OutcomeUnknown, PaymentProvider, WebhookForged
+from providers.payments.manual import ManualPayments
 from providers.payments.stripe import stripe_payments
 
 PROVIDERS = {"stripe": stripe_payments}
+"""Those who take cards."""
+
+Providers = Mapping[str, PaymentProvider]
+"""All who have payments of this shop, by the name that each payment keeps."""
 
 
 def open_provider(
@@ -23,4 +29,17 @@ def open_provider(
     )
 
 
-__all__ = ["PROVIDERS", "OutcomeUnknown", "PaymentProvider", "WebhookForged", "open_provider"]
+def beside_transfers(cards: PaymentProvider) -> Providers:
+    return {provider.name: provider for provider in (cards, ManualPayments())}
+
+
+__all__ = [
+    "PROVIDERS",
+    "ManualPayments",
+    "OutcomeUnknown",
+    "PaymentProvider",
+    "Providers",
+    "WebhookForged",
+    "beside_transfers",
+    "open_provider",
+]

@@ -11,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.payments import PaymentActivities
 from db import orders, payments
+from db.payments import KnownPayment
 from domain.money import Money
 from domain.payments import (
     Answer,
@@ -22,7 +23,7 @@ from domain.payments import (
     PaymentAuthorization,
     PaymentCapture,
 )
-from providers.payments import OutcomeUnknown
+from providers.payments import OutcomeUnknown, beside_transfers
 from runtime.resources import Resources
 from tests.support.catalog import a_product
 from tests.support.ledger import moved_by
@@ -33,7 +34,8 @@ Result = TypeVar("Result")
 
 @pytest.fixture
 def activities(resources: Resources, sandbox_url: str) -> PaymentActivities:
-    return PaymentActivities(resources.payments, resources.sessions)
+    providers = beside_transfers(resources.payments)
+    return PaymentActivities(providers, resources.sessions, cards=resources.payments.name)
 
 
 async def performed(perform: Callable[[Any], Awaitable[Result]], request: Any, *, attempt: int = 1) -> Result:
@@ -166,7 +168,7 @@ async def test_money_is_given_back_also_when_no_name_was_ever_noted(
     order, wish = await an_order(resources)
     authorization = await performed(activities.authorize, wish)
     async with resources.sessions() as session:
-        assert await payments.known_reference(session, order.payment_id) is None
+        assert await payments.known(session, order.payment_id) == KnownPayment("stripe", None)
 
     given_back = await performed(activities.give_back, the_way_back(wish))
 

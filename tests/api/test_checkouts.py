@@ -408,7 +408,7 @@ async def test_a_cart_that_became_an_order_is_not_ordered_again(api: httpx.Async
         ("4242424242424242", 422, "validation_failed"),
         ("", 422, "validation_failed"),
         (None, 422, "validation_failed"),
-        ({"provider": "manual"}, 422, "payment_method_unavailable"),
+        ({"provider": "cheque"}, 422, "validation_failed"),
     ],
 )
 async def test_a_payment_method_is_a_token_of_the_provider(

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from db import orders, payments
+from db.payments import KnownPayment
 from domain.orders import AwaitCustomer
 from domain.payments import Answer, PaymentAuthorization, PaymentStatus, ProviderEvent
 from runtime.resources import Resources
@@ -120,10 +121,10 @@ async def test_the_providers_own_id_is_known_as_soon_as_it_was_noted(resources: 
     order = await a_placed_order(resources.sessions, (product.variant_id, 1))
 
     async with resources.sessions.begin() as session:
-        assert await payments.known_reference(session, order.payment_id) is None
+        assert await payments.known(session, order.payment_id) == KnownPayment("stripe", None)
         await payments.requires_action(session, order.payment_id, "pi_noted", redirect_url=None)
-        assert await payments.known_reference(session, order.payment_id) == "pi_noted"
-        assert await payments.known_reference(session, uuid4()) is None
+        assert await payments.known(session, order.payment_id) == KnownPayment("stripe", "pi_noted")
+        assert await payments.known(session, uuid4()) is None
         await session.rollback()
 
 

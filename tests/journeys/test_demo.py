@@ -74,6 +74,23 @@ async def test_a_bank_that_wants_to_see_its_customer_is_satisfied(sutler: Run) -
     assert "order.delivered" in story
 
 
+async def test_a_bank_transfer_is_waited_for_and_noted(sutler: Run) -> None:
+    code, story = await sutler("demo", "--bank-transfer", "--guest")
+    assert code == 0, story
+    steps = [
+        "202 after",
+        "please pay your order",
+        "The order waits for its customer's bank transfer",
+        "is confirmed, its payment captured",
+        "order.transfer_awaited",
+        "order.confirmed",
+        "order.delivered",
+    ]
+    places = [story.find(step) for step in steps]
+    assert -1 not in places, story
+    assert places == sorted(places)
+
+
 async def test_an_order_can_be_found_by_its_number(sutler: Run) -> None:
     _, story = await sutler("demo", "--guest")
     number = re.findall(r"Order (S-\d+) is confirmed", story)[0]

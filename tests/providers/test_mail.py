@@ -166,12 +166,15 @@ def an_order_letter(name: str) -> OrderLetter:
         shipping=usd(499),
         tax=usd(0),
         total=usd(4497),
+        due_at=datetime(2026, 12, 2, 14, 30, tzinfo=UTC),
         address=["Ada Testcase", "12 Orchard Lane", "62701 Springfield IL", "US"],
     )
 
 
 def test_an_order_is_confirmed_in_readable_words() -> None:
-    mail = Letters(shop_name="Sutler").order_confirmed("order_confirmed:1", "ada@example.com", an_order_letter("Tea"))
+    mail = Letters(shop_name="Sutler").about_order(
+        Occasion.ORDER_CONFIRMED, "order_confirmed:1", "ada@example.com", an_order_letter("Tea")
+    )
 
     assert mail.subject == "Sutler: your order S-1001"
     assert mail.text == (
@@ -194,9 +197,42 @@ def test_an_order_is_confirmed_in_readable_words() -> None:
     )
 
 
+TRANSFER = """Amount: USD 44.97
+To: Sutler, account 1234 at a bank
+Reference: S-1001
+By: 02 December 2026, 14:30 UTC
+"""
+
+
+@pytest.mark.parametrize(
+    ("occasion", "subject", "says"),
+    [
+        (Occasion.TRANSFER_AWAITED, "please pay your order S-1001", TRANSFER),
+        (Occasion.TRANSFER_REMINDER, "your order S-1001 still waits for your payment", TRANSFER),
+        (
+            Occasion.TRANSFER_EXPIRED,
+            "your order S-1001 was cancelled",
+            "no payment has come by 02 December 2026, 14:30",
+        ),
+    ],
+)
+def test_mails_about_a_bank_transfer_say_how_much_where_to_by_which_name_and_until_when(
+    occasion: Occasion, subject: str, says: str
+) -> None:
+    letters = Letters(shop_name="Sutler", transfer_to="Sutler, account 1234 at a bank")
+
+    mail = letters.about_order(occasion, f"{occasion}:1", "ada@example.com", an_order_letter("Tea"))
+
+    assert mail.subject == f"Sutler: {subject}"
+    assert says in mail.text
+    assert mail.html.startswith("<!doctype html>")
+    for fact in ("S-1001", "02 December 2026, 14:30 UTC"):
+        assert fact in mail.html
+
+
 def test_what_products_are_called_cannot_become_markup() -> None:
-    mail = Letters(shop_name="Sutler").order_confirmed(
-        "k", "a@example.com", an_order_letter("<script>alert(1)</script>")
+    mail = Letters(shop_name="Sutler").about_order(
+        Occasion.ORDER_CONFIRMED, "k", "a@example.com", an_order_letter("<script>alert(1)</script>")
     )
 
     assert "<script>" not in mail.html

@@ -13,6 +13,7 @@ import pytest
 
 from domain.money import Money
 from domain.payments import (
+    MANUAL,
     Answer,
     AuthorizePayment,
     CapturePayment,
@@ -25,7 +26,15 @@ from domain.payments import (
     ReleasePayment,
 )
 from domain.refunds import RefundMoney
-from providers.payments import PROVIDERS, OutcomeUnknown, PaymentProvider, WebhookForged, open_provider
+from providers.payments import (
+    PROVIDERS,
+    OutcomeUnknown,
+    PaymentProvider,
+    WebhookForged,
+    beside_transfers,
+    open_provider,
+)
+from runtime.resources import Resources
 from runtime.settings import Settings
 from sandbox.webhooks import signature
 from tests.support.ledger import held, kept, moved_by
@@ -693,3 +702,50 @@ async def test_a_refund_that_never_arrived_is_not_found_and_can_be_asked_for_aga
     assert (await partner.provider.refund(refund, reference)).is_refunded
 
     assert await refunds_of(partner, reference) == [1000]
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand(resources: Resources) -> PaymentProvider:
+    """The second provider: of the contract, what needs nobody at the other end."""
+    return beside_transfers(resources.payments)[MANUAL]
+
+
+async def test_a_transfer_is_expected_however_often_it_is_asked_for(by_hand: PaymentProvider) -> None:
+    wish = a_wish(MANUAL)
+
+    answers = [await by_hand.authorize(wish) for _ in range(2)]
+
+    assert answers == [PaymentAuthorization(answer=Answer.EXPECTED, reference=None)] * 2
+    assert await by_hand.look_up(LookUpPayment(payment_id=wish.payment_id)) is None
+
+
+async def test_a_transfer_that_has_come_is_captured_by_every_parcel_and_nothing_is_held(
+    by_hand: PaymentProvider, sandbox: httpx.AsyncClient
+) -> None:
+    wish = a_wish(MANUAL)
+
+    for minor in (1000, 3497):
+        assert await by_hand.capture(a_capture(wish, minor), "statement 12") == PaymentCapture(is_captured=True)
+    await by_hand.release(the_rest(wish), "statement 12")
+
+    rows = (await sandbox.get("/ledger")).json()["items"]
+    assert [row for row in rows if row["metadata"].get("payment_id") == str(wish.payment_id)] == []
+
+
+async def test_what_came_by_hand_goes_back_by_hand(by_hand: PaymentProvider) -> None:
+    wish = a_wish(MANUAL)
+
+    answers = [await by_hand.give_back(the_way_back(wish)) for _ in range(2)]
+
+    assert answers == [PaymentGivenBack(how=MoneyBack.BY_HAND)] * 2
+    refund = a_refund(wish, 1000)
+    assert (await by_hand.refund(refund, "statement 12")).refusal == "by_hand_only"
+    assert await by_hand.find_refund(refund, "statement 12") is None
+
+
+def test_nobody_is_believed_who_tells_of_transfers_by_webhook(by_hand: PaymentProvider) -> None:
+    with pytest.raises(WebhookForged):
+        by_hand.read_webhook(a_webhook(str(uuid4())), {})

@@ -29,14 +29,16 @@ from domain.attention import Concern
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.money import Money
-from domain.orders import OrderStatus
+from domain.orders import OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
 from tests.support.ledger import moved
+from tests.support.orders import a_cart, to_place
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
+from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id
 from workflows.registration import Registration
@@ -411,6 +413,77 @@ async def test_a_payer_who_gives_up_at_the_bank(recorder: Recorder, person: Pers
     await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
     await recorder.one_chapter(payment, "Payment-given_up")
     await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-cancelled_at_the_bank")
+
+
+async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+
+    async def waiting(**how: Any) -> dict[str, Any]:
+        return await recorder.check_out(shopper, product, 2, card={"provider": "manual"}, **how)
+
+    async def comes(order: dict[str, Any]) -> None:
+        told = await recorder.desk(f"/orders/{order['id']}/payment-received", {"reference": f"{PLANTED} words"})
+        assert told.status_code == 200, told.text
+
+    async def goes_back(order: dict[str, Any], name: str) -> None:
+        for refund in (await shopper.order(order["id"]))["refunds"]:
+            told = await recorder.desk(f"/refunds/{refund['id']}/paid", {"reference": f"{PLANTED} words"})
+            assert told.status_code == 200, told.text
+            await recorder.one_chapter(refund_id(UUID(refund["id"])), name)
+
+    order = await waiting()
+    await comes(order)
+    wanted = [{"order_item_id": order["items"][0]["id"], "quantity": 1}]
+    for wish in ({"reason": "one less", "items": wanted}, {"reason": "changed my mind"}):
+        told = await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json=wish)
+        assert told.status_code == 200, told.text
+    await recorder.both_chapters(order["id"], "Checkout-transfer_received", "Fulfillment-cancelled_paid_ahead")
+    await goes_back(order, "Refund-sent_by_hand")
+
+    order = await waiting()
+    await comes(order)
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await recorder.desk(f"/fulfillments/{parcel}/deliver")
+    goods = [{"order_item_id": order["items"][0]["id"], "quantity": 1, "reason": f"{PLANTED} words"}]
+    made = (await shopper.send("POST", f"/v1/orders/{order['id']}/returns", json={"items": goods})).json()
+    for move in ("approve", "receive"):
+        assert (await recorder.desk(f"/returns/{made['id']}/{move}")).status_code == 200
+    await goes_back(order, "Refund-sent_by_hand")
+    await recorder.one_chapter(return_id(UUID(made["id"])), "Return-refunded_by_hand")
+
+    order = await waiting()
+    waiver = {"decision": "skip", "note": f"{PLANTED} words"}
+    assert (await recorder.desk(f"/orders/{order['id']}/resolve", waiver)).status_code == 200
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await recorder.desk(f"/fulfillments/{parcel}/deliver")
+    await comes(order)
+    await recorder.both_chapters(order["id"], "Checkout-let_go_unpaid", "Fulfillment-paid_late")
+
+    order = await waiting()
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-cancelled_instead_of_paid")
+
+
+async def test_a_bank_transfer_that_never_came(recorder: Recorder) -> None:
+    product = await recorder.product()
+    placed = await to_place(
+        recorder.resources.sessions, await a_cart(recorder.resources.sessions, (product.variant_id, 1))
+    )
+    request = StartCheckout(
+        order_id=placed.order_id,
+        order_number=placed.order_number,
+        cart_id=placed.cart_id,
+        payment_id=placed.payment_id,
+        payment_method="manual",
+        customer="guest",
+        transfer_window=timedelta(seconds=2),
+    )
+    await recorder.resources.temporal.start_workflow(
+        Checkout.run, request, id=order_id(request.order_id), task_queue=Queue.CHECKOUT
+    )
+    await recorder.one_chapter(order_id(request.order_id), "Checkout-transfer_expired")
 
 
 async def at_the_bank(recorder: Recorder, person: Person) -> tuple[Shopper, dict[str, Any], str]:

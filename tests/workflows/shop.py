@@ -31,6 +31,7 @@ from domain.orders import (
 from domain.payments import (
     Answer,
     AuthorizePayment,
+    AwaitTransfer,
     CapturePayment,
     GiveMoneyBack,
     LookUpPayment,
@@ -42,6 +43,8 @@ from domain.payments import (
     PaymentReleased,
     PaymentStatus,
     ReleasePayment,
+    RemindOfTransfer,
+    TransferReceived,
 )
 from domain.refunds import PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
 from domain.shipping import (
@@ -160,6 +163,28 @@ class Shop:
     async def usually_await_provider(self, request: AwaitProvider) -> OrderState:
         return self._state(request.order_id, PaymentStatus.PENDING)
 
+    @orders.await_transfer.performed_by
+    async def await_transfer(self, request: AwaitTransfer) -> OrderState:
+        return await self._perform(orders.await_transfer, request, self.usually_await_transfer)
+
+    async def usually_await_transfer(self, request: AwaitTransfer) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.PENDING)
+
+    @orders.remind_of_transfer.performed_by
+    async def remind_of_transfer(self, request: RemindOfTransfer) -> OrderState:
+        return await self._perform(orders.remind_of_transfer, request, self.usually_remind_of_transfer)
+
+    async def usually_remind_of_transfer(self, request: RemindOfTransfer) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.PENDING)
+
+    @orders.receive_transfer.performed_by
+    async def receive_transfer(self, request: TransferReceived) -> OrderState:
+        return await self._perform(orders.receive_transfer, request, self.usually_receive_transfer)
+
+    async def usually_receive_transfer(self, request: TransferReceived) -> OrderState:
+        self.captured = TOTAL.minor
+        return self._state(request.order_id, PaymentStatus.CAPTURED)
+
     @orders.confirm.performed_by
     async def confirm(self, request: ConfirmOrder) -> OrderState:
         return await self._perform(orders.confirm, request, self.usually_confirm)
@@ -167,6 +192,8 @@ class Shop:
     async def usually_confirm(self, request: ConfirmOrder) -> OrderState:
         self.order = OrderStatus.CONFIRMED
         self._since[None] = await self.environment.get_current_time()
+        if request.authorization.is_captured:
+            self.captured = request.authorization.amount_minor
         return self._state(request.order_id, PaymentStatus.AUTHORIZED)
 
     @orders.cancel.performed_by
@@ -264,6 +291,15 @@ class Shop:
     async def usually_pay_back(self, request: RefundMoney) -> PaymentRefund:
         self.refunded += request.amount.minor
         return PaymentRefund(is_refunded=True, reference="re_1")
+
+    @refunds.call.performed_by
+    async def call_for_a_refund(self, request: RefundMoney) -> RefundState:
+        return await self._perform(refunds.call, request, self.usually_call_for_a_refund)
+
+    async def usually_call_for_a_refund(self, request: RefundMoney) -> RefundState:
+        return RefundState(
+            refund_id=request.refund_id, status=RefundStatus.REQUESTED, payment_status=PaymentStatus.CAPTURED
+        )
 
     @refunds.settle.performed_by
     async def settle(self, request: SettleRefund) -> RefundState:
@@ -414,6 +450,9 @@ class Shop:
                     self.place,
                     self.await_customer,
                     self.await_provider,
+                    self.await_transfer,
+                    self.remind_of_transfer,
+                    self.receive_transfer,
                     self.confirm,
                     self.cancel,
                     self.cancel_units,
@@ -430,6 +469,7 @@ class Shop:
                     self.release,
                     self.give_back,
                     self.pay_back,
+                    self.call_for_a_refund,
                     self.settle,
                 ],
             ),

@@ -10,6 +10,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
 )
+from domain.payments import AwaitTransfer, RemindOfTransfer, TransferReceived
 from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.names import Queue
 from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
@@ -23,6 +24,15 @@ await_customer = Step("orders.await_customer", AwaitCustomer, OrderState, ONE_TR
 
 await_provider = Step("orders.await_provider", AwaitProvider, OrderState, ONE_TRANSACTION_UNTIL_DONE)
 """Note that the provider has not said what became of the payment; each repetition keeps the goods a while longer."""
+
+await_transfer = Step("orders.await_transfer", AwaitTransfer, OrderState, ONE_TRANSACTION)
+"""Ask the customer for a bank transfer."""
+
+remind_of_transfer = Step("orders.remind_of_transfer", RemindOfTransfer, OrderState, ONE_TRANSACTION_UNTIL_DONE)
+"""Ask once more, while there is still time."""
+
+receive_transfer = Step("orders.receive_transfer", TransferReceived, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""The money of an order that was confirmed without it has come."""
 
 confirm = Step("orders.confirm", ConfirmOrder, OrderState, ONE_TRANSACTION_UNTIL_DONE)
 """The point of no return: the reserved goods are the customer's."""

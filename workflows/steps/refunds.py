@@ -8,5 +8,8 @@ from workflows.steps.step import Step
 pay_back = Step("refunds.pay_back", RefundMoney, PaymentRefund, UNTIL_DONE, queue=Queue.PAYMENTS)
 """Ask the provider to send the money back, always with the refund's own key."""
 
+call = Step("refunds.call", RefundMoney, RefundState, ONE_TRANSACTION_UNTIL_DONE)
+"""Tell people that they have to send this money back by hand."""
+
 settle = Step("refunds.settle", SettleRefund, RefundState, ONE_TRANSACTION_UNTIL_DONE)
 """Write down how it ended: the amount is refunded, or free to be refunded in another way."""
