@@ -52,7 +52,8 @@ class PaymentActivities:
 
     @steps.find.performed_by
     async def find(self, request: LookUpPayment) -> PaymentFound:
-        return PaymentFound(payment=await self._provider.look_up(request))
+        provider, _ = await self._whose(request.payment_id)
+        return PaymentFound(payment=await provider.look_up(request))
 
     @steps.capture.performed_by
     async def capture(self, request: CapturePayment) -> PaymentCapture:

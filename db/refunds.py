@@ -167,9 +167,12 @@ async def request_for_cancelled_order(session: AsyncSession, order_id: UUID, *, 
     left = payment.captured - payment.refunded - payment.refunding
     if left == 0:
         made = select(Refund).where(Refund.order_id == order.id, Refund.reason == ORDER_CANCELLED)
-        return (await session.scalars(made)).one_or_none()
-    wish = RefundWish(refund_id=new_id(), order_id=order.id, reason=ORDER_CANCELLED, actor=actor)
-    return await _set_aside(session, order, payment, wish, left)
+        refund = (await session.scalars(made)).one_or_none()
+    else:
+        wish = RefundWish(refund_id=new_id(), order_id=order.id, reason=ORDER_CANCELLED, actor=actor)
+        refund = await _set_aside(session, order, payment, wish, left)
+    await _say_what_is_owed(session, order)  # a cancelled order has no concerns any more but this
+    return refund
 
 
 ORDER_CANCELLED = "order_cancelled"

@@ -39,7 +39,7 @@ MACHINES = [
         "payments.status",
         payments.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
-            "pending": "the provider is asked until it says; after 15 minutes a person can decide, too; a bank transfer "
+            "pending": "the provider is asked until it says; after 15 minutes a person can decide, too; a transfer "
             "that has not come in 7 days undoes the order, or calls a person if its goods may leave without it",
             "requires_action": "the customer has 30 minutes",
             "authorized": "parcels capture it, or a cancel voids it",

@@ -154,13 +154,13 @@ def test_every_update_that_the_api_asks_for_by_name_exists() -> None:
     names = {name for name in asked if name is not None}
 
     of_parcels = {"plan_shipment", "ship", "deliver", "cancel_shipment", "give_up_parcel"}
-    assert names == {*of_parcels, "cancel", "resolve", "cancel_units"}
+    assert names == {*of_parcels, "cancel", "resolve", "cancel_units", "payment_received"}
     assert names <= updates_of(Fulfillment)
 
 
-def test_both_chapters_of_an_order_can_be_asked_to_place_and_to_cancel() -> None:
+def test_both_chapters_of_an_order_can_be_asked_to_place_to_cancel_and_to_note_a_payment() -> None:
     for story in (Checkout, Fulfillment):
-        assert {"place", "cancel"} <= updates_of(story)
+        assert {"place", "cancel", "payment_received"} <= updates_of(story)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

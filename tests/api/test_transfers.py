@@ -440,6 +440,20 @@ async def test_a_cancelled_paid_order_waits_for_a_person_to_send_the_money_back(
     assert await paid.now() == order
 
 
+async def test_a_refund_that_waits_goes_on_waiting_when_its_order_is_cancelled(paid: Waiting, desk: Desk) -> None:
+    refund = (await desk.post(f"/orders/{paid.order['id']}/refunds", {"reason": "all of it"})).json()
+    assert (refund["status"], refund["amount"]["amount"]) == ("requested", "34.99")
+
+    assert (await paid.cancel()).status_code == 200
+
+    order = await paid.now()
+    assert [known["id"] for known in order["refunds"]] == [refund["id"]]
+    assert [concern["concern"] for concern in order["concerns"]] == ["refund_due"]
+    assert (await paid_back(desk, refund)).status_code == 200
+    order = await paid.now()
+    assert (money(order), order["needs_attention"]) == (("refunded", "34.99", "34.99"), False)
+
+
 async def test_units_that_were_paid_ahead_and_cancelled_are_sent_back_by_hand(
     resources: Resources, product: AProduct, paid: Waiting, desk: Desk
 ) -> None:
