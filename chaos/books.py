@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -127,6 +128,7 @@ class Books:
     """By the order's id."""
     running: frozenset[str]
     """The ids of all live workflows."""
+    read_at: datetime
 
 
 async def read(database_url: str, engine: Client, sandbox_url: str, http: aiohttp.ClientSession) -> Books:
@@ -139,6 +141,7 @@ async def read(database_url: str, engine: Client, sandbox_url: str, http: aiohtt
         tables=tables,
         money=await _ledger(sandbox_url, http),
         running=frozenset(running),
+        read_at=datetime.now(UTC),
     )
 
 

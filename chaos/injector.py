@@ -17,8 +17,8 @@ from deploy.processes import kill_session
 from deploy.supervisor import Supervisor
 from workers.breakpoints import REACHED, breakpoint_name
 
-ARMED_AT_ONCE = 6
-PATIENCE = 20.0
+ARMED_AT_ONCE = 12
+PATIENCE = 60.0
 """Seconds within which some order has to come to a breakpoint."""
 PAUSE = 0.01
 
@@ -59,6 +59,7 @@ class Injector:
         self._sandbox_url = sandbox_url
         self._http = http
         self._armed = asyncio.Semaphore(ARMED_AT_ONCE)
+        self._is_over = asyncio.Event()
 
     async def run(self, faults: Iterator[tuple[float, Fault]], seconds: float) -> None:
         """Inflict one fault after the other until the time is over; several may be under way at once."""
@@ -67,6 +68,7 @@ class Injector:
             for pause, fault in faults:
                 await asyncio.sleep(pause)
                 if asyncio.get_running_loop().time() >= deadline:
+                    self._is_over.set()
                     break
                 group.create_task(self._inflict(fault))
         await self._behave()
@@ -78,7 +80,8 @@ class Injector:
                     self.damage.at_random[fault.kind] += 1
             case KillAt():
                 async with self._armed:
-                    await self._kill_at(fault)
+                    if not self._is_over.is_set():
+                        await self._kill_at(fault)
             case Misbehave(kind=kind, faults=faults, seconds=seconds):
                 if await self._tell_the_sandbox(faults):
                     self.damage.outside[kind] += 1
@@ -91,7 +94,9 @@ class Injector:
         wanted.touch()
         try:
             async with asyncio.timeout(PATIENCE):
-                while not reached.exists():  # noqa: ASYNC110 (it happens in another process)
+                while not reached.exists():
+                    if self._is_over.is_set():
+                        raise TimeoutError
                     await asyncio.sleep(PAUSE)
         except TimeoutError:
             self.damage.not_reached += 1

@@ -2,21 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from chaos.books import Books, Money, Row
 from chaos.tally import HAS_LEFT, Account, Units, accounts
 from chaos.wishes import Diary
+from workflows.payment import PAYMENT_WINDOW
 
 NOTHING = Money()
 LOOKED_UP = ("refused", "cancelled")
 """A refusal that the customer did not hear but saw on the order; why it was refused, another answer may say."""
+A_DECISION = timedelta(minutes=1)
+"""What it may take, once a customer's time is over, until the order is cancelled."""
 SPOILT_CAPTURE = "capture_refused"
 """Until the order is sent completely, a parcel whose capture was refused may leave its share to others."""
 
 
 def violations(books: Books, diary: Diary) -> list[str]:
     """Every breach of every law, each in one sentence that names its rows; empty when nothing was lost."""
-    return [*diary.bugs, *breaches(books), *_every_wish_has_one_answer(books, diary), *_promises_are_kept(books, diary)]
+    told = (_every_wish_has_one_answer, _promises_are_kept, _whoever_came_back_was_served)
+    return [*diary.bugs, *breaches(books), *(breach for law in told for breach in law(books, diary))]
 
 
 def breaches(books: Books) -> list[str]:
@@ -54,7 +59,8 @@ def longest_undecided(books: Books, diary: Diary) -> float:
             continue
         legs = [(order["asked_at"], order["challenged_at"] or order["decided_at"])]
         if order["challenged_at"]:
-            legs.append((diary.acted_at.get(order["id"], order["challenged_at"]), order["decided_at"]))
+            until = order["challenged_at"] + (PAYMENT_WINDOW if order["id"] in diary.left_at_the_bank else timedelta(0))
+            legs.append((diary.acted_at.get(order["id"], until), order["decided_at"]))
         longest = max(longest, *((until - since).total_seconds() for since, until in legs))
     return longest
 
@@ -148,7 +154,7 @@ def _people_are_called_while_they_are_needed(account: Account) -> Iterator[str]:
 
 def _everything_is_decided(books: Books) -> Iterator[str]:
     for order in books.tables["orders"]:
-        if order["status"] == "pending":
+        if order["status"] == "pending" and not _waits_for_its_customer(order, books.read_at):
             yield f"order {order['id']} is still pending"
     for checkout in books.tables["checkouts"]:
         if not checkout["is_refused"] and not checkout["has_order"]:
@@ -156,6 +162,12 @@ def _everything_is_decided(books: Books) -> Iterator[str]:
     for refund in books.tables["refunds"]:
         if refund["status"] == "requested":
             yield f"refund {refund['id']} of order {refund['order_id']} is still requested"
+
+
+def _waits_for_its_customer(order: Row, now: datetime) -> bool:
+    if order["payment"] != "requires_action" or order["challenged_at"] is None:
+        return False
+    return bool(now < order["challenged_at"] + PAYMENT_WINDOW + A_DECISION)
 
 
 def _money_follows_payments(books: Books) -> Iterator[str]:
@@ -285,6 +297,12 @@ def _every_wish_has_one_answer(books: Books, diary: Diary) -> Iterator[str]:
     for wish in diary.wishes:
         for order_id in wish.order_ids - orders.keys():
             yield f"key {wish.key} was told of order {order_id}, which does not exist"
+
+
+def _whoever_came_back_was_served(books: Books, diary: Diary) -> Iterator[str]:
+    for order in books.tables["orders"]:
+        if order["status"] == "pending" and order["id"] not in diary.left_at_the_bank:
+            yield f"order {order['id']} is still pending, and its customer does not let it wait"
 
 
 def _promises_are_kept(books: Books, diary: Diary) -> Iterator[str]:

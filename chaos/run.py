@@ -150,7 +150,8 @@ class Run:
         task = progress.add_task("waiting for quiet", total=None)
         while time.monotonic() < begun + PATIENCE_FOR_QUIET:
             with suppress(SQLAlchemyError, RPCError, OSError):
-                open_ends = await books.undecided(self._shop.environment["APP_DATABASE__URL"], await self._engine())
+                found = await books.undecided(self._shop.environment["APP_DATABASE__URL"], await self._engine())
+                open_ends = found - {f"order:{order}" for order in self._diary.left_at_the_bank}
                 progress.update(task, description=f"waiting for quiet, {len(open_ends)} undecided")
                 if not open_ends and self._shop.supervisor.pids().keys() >= set(PARTS):
                     return time.monotonic() - begun

@@ -70,7 +70,7 @@ class Shopper:
         customer = self._dice.choice(self._visitors)
         cart = await self._a_full_cart(customer)
         order = await self._buy(customer, cart, self._a_card())
-        if order is None and self._dice.random() < 0.5:
+        if order is None and self._dice.random() < 0.5 and not self._diary.is_waited_for(cart["id"]):
             order = await self._buy(customer, cart, self._dice.choice(GOOD_CARDS))  # another card, the same cart
         if order is not None and order["status"] == "confirmed":
             await self._fates.decide(Purchase(customer, order, cart["id"], self._dice))
@@ -121,7 +121,7 @@ class Shopper:
             decided = [order async for order in self._decided(customer, wish, heard)]
             if decided:
                 return decided[0]
-            if walks_away:
+            if walks_away or wish.is_left_alone:
                 wish.is_left_alone = True
                 return None
             twins = 1
@@ -139,7 +139,7 @@ class Shopper:
             wish.order_ids.add(reply.body["id"])
             order = reply.body
             if reply.status == 202:
-                order = await self._see_it_through(customer, reply.body, wish.cart_id)
+                order = await self._see_it_through(customer, reply.body, wish)
             if order is None:
                 continue
             if order["status"] == "cancelled":
@@ -154,12 +154,12 @@ class Shopper:
             self._diary.told[what if kind == "refused" else "confirmed"] += 1
         wish.answers.add((kind, what))
 
-    async def _see_it_through(self, customer: Client, order: Json, cart_id: str) -> Json:
+    async def _see_it_through(self, customer: Client, order: Json, wish: Wish) -> Json:
         """Do what the bank wants, or do not, and look until the order is decided."""
-        path = f"/v1/orders/{order['id']}?cart={cart_id}"
+        path = f"/v1/orders/{order['id']}?cart={wish.cart_id}"
         deadline = time.monotonic() + LONGEST_WAIT
         has_acted = False
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not wish.is_left_alone:
             seen = await customer.insist("GET", path)
             if not seen.is_done:
                 self._diary.bugs.append(f"the order that a checkout named is gone: {seen.status} from {path}")
@@ -169,18 +169,22 @@ class Shopper:
                 return order
             action = (order["payment"] or {}).get("next_action")
             if action and not has_acted:
-                await self._face_the_bank(customer, order, cart_id, action["redirect_url"])
+                await self._face_the_bank(customer, order, wish, action["redirect_url"])
                 has_acted = True
             await asyncio.sleep(0.3)
         return None
 
-    async def _face_the_bank(self, customer: Client, order: Json, cart_id: str, page: str) -> None:
+    async def _face_the_bank(self, customer: Client, order: Json, wish: Wish, page: str) -> None:
+        luck = self._dice.random()
+        if luck < 0.1:
+            wish.is_left_alone = True
+            self._diary.left_at_the_bank.add(order["id"])
+            return
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
-        match self._dice.random():
-            case luck if luck < 0.25:
-                await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={cart_id}", {"reason": "no"})
-            case luck:
-                await self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")
+        if luck < 0.3:
+            await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={wish.cart_id}", {"reason": "no"})
+        else:
+            await self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
 
     async def _press(self, button: str) -> None:

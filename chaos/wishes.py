@@ -38,6 +38,8 @@ class Diary:
     wishes: list[Wish] = field(default_factory=list)
     acted_at: dict[str, datetime] = field(default_factory=dict)
     """When the customer last did what an order waited for, by the order's id."""
+    left_at_the_bank: set[str] = field(default_factory=set)
+    """Orders whose customers went away from the bank's page and never came back."""
     statuses: Counter[int] = field(default_factory=Counter)
     silences: int = 0
     """Requests that got no answer at all."""
@@ -46,6 +48,10 @@ class Diary:
     promises: set[Promise] = field(default_factory=set)
     told: Counter[str] = field(default_factory=Counter)
     """Decided answers of checkouts, by their kind."""
+
+    def is_waited_for(self, cart_id: str) -> bool:
+        """Somebody went away from this cart while its checkout was under way."""
+        return any(wish.is_left_alone for wish in self.wishes if wish.cart_id == cart_id)
 
     def note(self, asked: str, status: int, body: Json) -> None:
         self.statuses[status] += 1

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -167,7 +168,8 @@ def healthy() -> tuple[Books, Diary]:
         Promise("refunds", "r", "succeeded"),
         Promise("returns", "b", "approved"),
     }
-    return Books(tables=tables, money=money, running=frozenset({"order:c"})), Diary(wishes=wishes, promises=promises)
+    books = Books(tables=tables, money=money, running=frozenset({"order:c"}), read_at=BEGIN + timedelta(minutes=5))
+    return books, Diary(wishes=wishes, promises=promises)
 
 
 def test_a_healthy_shop_breaks_no_law() -> None:
@@ -297,7 +299,7 @@ def test_a_planted_fault_is_found(breach: str) -> None:
 
 def test_a_workflow_that_is_gone_or_left_behind_is_found() -> None:
     books, diary = healthy()
-    swapped = Books(tables=books.tables, money=books.money, running=frozenset({"order:d", "refund:r", "return:b"}))
+    swapped = replace(books, running=frozenset({"order:d", "refund:r", "return:b"}))
 
     assert violations(swapped, diary) == [
         "order c is confirmed, its workflow is gone",
@@ -324,6 +326,26 @@ def test_a_refused_capture_may_leave_its_share_to_the_next_parcels_until_all_hav
     ]
 
 
+def an_order_at_the_bank(books: Books) -> None:
+    """The one that waits has been confirmed by nobody: its customer is at the bank since a minute after the begin."""
+    changed("orders", 0, status="pending", payment="requires_action", payment_status="requires_action")(books, None)
+    changed("orders", 0, challenged_at=BEGIN + timedelta(minutes=1), decided_at=None, was_confirmed=False)(books, None)
+    changed("holds", 0, expires=True)(books, None)
+    books.money["c"] = Money()  # type: ignore[index]
+
+
+def test_an_order_may_wait_for_a_customer_who_never_came_back_as_long_as_that_may_take() -> None:
+    books, diary = healthy()
+    diary.wishes[0] = Wish(key="1", cart_id="1", order_ids={"c"}, is_left_alone=True)
+    an_order_at_the_bank(books)
+    assert violations(books, diary) == ["order c is still pending, and its customer does not let it wait"]
+
+    diary.left_at_the_bank.add("c")
+    assert violations(books, diary) == []
+    later = replace(books, read_at=BEGIN + timedelta(minutes=33))
+    assert violations(later, diary) == ["order c is still pending"]
+
+
 def test_the_time_that_a_customer_takes_is_not_counted() -> None:
     books, diary = healthy()
     changed("orders", 0, challenged_at=BEGIN + timedelta(seconds=1), decided_at=BEGIN + timedelta(seconds=60))(
@@ -332,3 +354,14 @@ def test_the_time_that_a_customer_takes_is_not_counted() -> None:
     diary.acted_at["c"] = BEGIN + timedelta(seconds=55)
 
     assert longest_undecided(books, diary) == 5.0
+
+
+def test_the_time_that_a_customer_had_and_let_pass_is_not_counted() -> None:
+    books, diary = healthy()
+    challenged = BEGIN + timedelta(seconds=1)
+    changed("orders", 0, challenged_at=challenged, decided_at=challenged + timedelta(minutes=30, seconds=4))(
+        books, diary
+    )
+    diary.left_at_the_bank.add("c")
+
+    assert longest_undecided(books, diary) == 4.0
