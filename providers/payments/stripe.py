@@ -26,6 +26,8 @@ from domain.refunds import PaymentRefund, RefundMoney
 from providers.payments.base import OutcomeUnknown, WebhookForged
 
 WEBHOOK_TOLERANCE_SECONDS = 300
+LAST_CAPTURE = "last_capture"
+"""Metadata of an intent: the key of the capture that took money last. One parcel is captured at a time."""
 
 
 class StripePayments:
@@ -75,13 +77,23 @@ class StripePayments:
         return _authorization(intent) if intent else None
 
     async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
+        """Stripe repeats an error of its own for a key for ever, also when it did the work: then the intent tells."""
         try:
             with unanswered_is_unknown():
-                await self._intents.capture_async(
-                    reference,
-                    {"amount_to_capture": request.amount.minor, "final_capture": request.is_final},
-                    {"idempotency_key": request.key},
-                )
+                try:
+                    await self._intents.capture_async(
+                        reference,
+                        {
+                            "amount_to_capture": request.amount.minor,
+                            "final_capture": request.is_final,
+                            "metadata": {LAST_CAPTURE: request.key},
+                        },
+                        {"idempotency_key": request.key},
+                    )
+                except stripe.APIError:
+                    intent = await self._intents.retrieve_async(reference)
+                    if intent.to_dict().get("metadata", {}).get(LAST_CAPTURE) != request.key:
+                        raise
         except (stripe.CardError, stripe.InvalidRequestError) as refused:
             return PaymentCapture(is_captured=False, refusal=_why(refused))
         return PaymentCapture(is_captured=True)
@@ -109,9 +121,7 @@ class StripePayments:
                 # Only a payment of which nothing more is captured can be refunded.
                 intent = await self._close(intent, f"{request.authorize_key}/close")
             if intent.status == "succeeded":
-                await self._refunds.create_async(
-                    {"payment_intent": intent.id}, {"idempotency_key": f"{request.authorize_key}/refund"}
-                )
+                await self._refund_the_rest(intent, f"{request.authorize_key}/refund")
                 return PaymentGivenBack(how=MoneyBack.REFUNDED)
             was_held = intent.status == "requires_capture"
             if intent.status != "canceled":
@@ -119,6 +129,15 @@ class StripePayments:
                     intent.id, {}, {"idempotency_key": f"{request.authorize_key}/void"}
                 )
             return PaymentGivenBack(how=MoneyBack.VOIDED if was_held else MoneyBack.NOTHING_TAKEN)
+
+    async def _refund_the_rest(self, intent: PaymentIntent, key: str) -> None:
+        """As with a capture, what an error hides is looked up."""
+        try:
+            await self._refunds.create_async({"payment_intent": intent.id}, {"idempotency_key": key})
+        except stripe.APIError:
+            made = await self._refunds.list_async({"payment_intent": intent.id, "limit": 100})
+            if sum(refund.amount for refund in made.data if _refund(refund).is_refunded) < intent.amount_received:
+                raise
 
     async def refund(self, request: RefundMoney, reference: str) -> PaymentRefund:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -350,6 +351,31 @@ async def test_a_capture_whose_answer_is_lost_is_repeated_without_harm(partner: 
     assert await partner.movements(wish) == [("authorize", 4497), ("capture", 4497)]
 
 
+async def test_a_capture_that_is_answered_with_an_error_for_ever_is_seen_to_have_worked(partner: Partner) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    first, second = a_capture(wish, 1000, is_final=False, parcel=1), a_capture(wish, 1000, is_final=False, parcel=2)
+    assert (await partner.provider.capture(first, reference)).is_captured
+    await partner.misbehaves_next("capture", "error_after")
+
+    answers = [await partner.provider.capture(second, reference) for _ in range(2)]
+
+    assert answers == [PaymentCapture(is_captured=True)] * 2
+    assert await partner.movements(wish) == [("authorize", 4497), ("capture", 1000), ("capture", 1000)]
+
+
+async def test_a_capture_that_is_answered_with_an_error_and_has_not_worked_is_unknown(partner: Partner) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    assert (await partner.provider.capture(a_capture(wish, 1000, is_final=False), reference)).is_captured
+    await partner.misbehaves_next("capture", "error")
+
+    with pytest.raises(OutcomeUnknown):
+        await partner.provider.capture(a_capture(wish, 1000, is_final=False, parcel=2), reference)
+
+    assert await partner.movements(wish) == [("authorize", 4497), ("capture", 1000)]
+
+
 async def test_more_than_is_held_is_refused_with_a_reason(partner: Partner) -> None:
     wish = a_wish(partner.good)
     reference = await partner.authorized(wish)
@@ -428,6 +454,25 @@ async def test_giving_back_twice_gives_back_once(partner: Partner, *, is_capture
 
     assert await moved_by(partner.sandbox, reference) == before
     assert (held(before), kept(before)) == (0, 0)
+
+
+@pytest.mark.parametrize("operation", ["cancel", "refund"])
+async def test_giving_back_that_is_answered_with_an_error_for_ever_is_seen_to_have_worked(
+    partner: Partner, operation: str
+) -> None:
+    wish = a_wish(partner.good)
+    reference = await partner.authorized(wish)
+    if operation == "refund":
+        await partner.provider.capture(a_capture(wish, 4497), reference)
+    await partner.misbehaves_next(operation, "error_after")
+
+    with suppress(OutcomeUnknown):
+        await partner.provider.give_back(the_way_back(wish, reference))
+    await partner.provider.give_back(the_way_back(wish, reference))
+
+    movements = await moved_by(partner.sandbox, reference)
+    assert len(movements) == 2 + (operation == "refund")
+    assert (held(movements), kept(movements)) == (0, 0)
 
 
 @pytest.mark.parametrize("operation", ["cancel", "refund"])
