@@ -12,8 +12,6 @@ from chaos.client import Client, Reply
 from chaos.wishes import Diary, Json, Promise
 
 SANDBOX_KEY = "sk_test_sutler"
-OVER = "return_transition_not_allowed"
-"""What a return says that was decided before, or that has nothing to decide any more."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,12 @@ class Desk:
     async def pack(
         self, purchase: Purchase, items: list[Json] | None = None, *, may_be: Sequence[str] = ()
     ) -> str | None:
-        """The parcel's id. An answer may be lost, and what is repeated then finds its units packed."""
+        """The parcel's id."""
         path = f"/v1/admin/orders/{purchase.id}/fulfillments"
-        body = {"items": items} if items else {}
-        [reply] = await self._ask(purchase, path, body, twins=1, may_be=("units_not_available", *may_be))
-        if reply.is_done:
-            return str(reply.body["id"])
-        waiting = [parcel["id"] for parcel in (await self.look(purchase))["fulfillments"] if _is_packed(parcel)]
-        return waiting[0] if waiting else None
+        replies = await self._ask(purchase, path, {"items": items} if items else {}, may_be=may_be)
+        done = [reply.body for reply in replies if reply.is_done]
+        self._note_made("parcels", done)
+        return str(done[0]["id"]) if done else None
 
     async def ship(self, purchase: Purchase, parcel: str, *, may_be: Sequence[str] = ()) -> bool:
         label = {"carrier": "UPS", "tracking_number": f"1Z{purchase.dice.randrange(10**12):012}"}
@@ -137,7 +133,7 @@ class Desk:
     async def resolve(self, purchase: Purchase, decision: str, *, may_be: Sequence[str] = ()) -> bool:
         body = {"decision": decision, "note": "the customer was called"}
         path = f"/v1/admin/orders/{purchase.id}/resolve"
-        replies = await self._ask(purchase, path, body, may_be=("nothing_to_resolve", *may_be))
+        replies = await self._ask(purchase, path, body, may_be=may_be)
         return any(reply.is_done for reply in replies)
 
     async def have_the_bank_let_go(self, purchase: Purchase) -> None:
@@ -189,16 +185,9 @@ class Desk:
         return await self._move_return(purchase, goods, "receive", "received", {"items": items} if items else {})
 
     async def _move_return(self, purchase: Purchase, goods: str, verb: str, done: str, body: Json) -> bool:
-        """A repetition whose first answer was lost may find the return over."""
-        replies = await self._ask(purchase, f"/v1/admin/returns/{goods}/{verb}", body, may_be=(OVER,))
-        if any(reply.is_done for reply in replies):
+        replies = await self._ask(purchase, f"/v1/admin/returns/{goods}/{verb}", body)
+        if is_done := any(reply.is_done for reply in replies):
             self._diary.promises.add(Promise("returns", goods, done))
-            return True
-        returns = (await self.look(purchase))["returns"]
-        status = next(known["status"] for known in returns if known["id"] == goods)
-        is_done = status == done or (done == "received" and status == "refunded")
-        if not is_done:
-            self._diary.bugs.append(f"return {goods} is {status}, and cannot become {done}: {replies[0].body}")
         return is_done
 
     # --- asking -----------------------------------------------------------------------------------------------------
@@ -210,12 +199,11 @@ class Desk:
         body: Json,
         *,
         who: Client | None = None,
-        twins: int | None = None,
-        may_be: Sequence[str],
+        may_be: Sequence[str] = (),
     ) -> list[Reply]:
         """All answers to a wish that is sent once, or twice at the same time, always under the same key."""
         key, client = purchase.key(), who or self._operator
-        times = twins or purchase.dice.choice((1, 1, 1, 2))
+        times = purchase.dice.choice((1, 1, 1, 2))
         replies = await asyncio.gather(*(client.insist("POST", path, body, key=key) for _ in range(times)))
         for reply in replies:
             if not reply.is_done and reply.code not in may_be:
@@ -227,7 +215,3 @@ class Desk:
         self._diary.promises |= {Promise(table, row, "made") for row in made}
         if len(made) > 1:
             self._diary.bugs.append(f"one key made {sorted(made)} in {table}")
-
-
-def _is_packed(parcel: Json) -> bool:
-    return bool(parcel["status"] == "pending" and parcel["replaces_id"] is None)

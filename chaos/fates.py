@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from chaos.desk import Desk, Purchase, units
 from chaos.wishes import Json
 
 TOO_LATE = ("order_not_cancellable", "order_transition_not_allowed", "units_not_cancellable")
 """Of two deeds that exclude each other, one is told that the other was first."""
+ALL_PACKED = ("units_not_available", "order_transition_not_allowed")
+"""What a second parcel is told when the first one took everything."""
 
 
 class Fates:
@@ -56,7 +58,7 @@ class Fates:
 
     async def _send_it_in_two(self, purchase: Purchase) -> None:
         for items in (purchase.some_units(), None):
-            parcel = await self._sent(purchase, items)
+            parcel = await self._sent(purchase, items, may_be=ALL_PACKED)
             if parcel and purchase.dice.random() < 0.8:
                 await self._desk.deliver(purchase, parcel)
 
@@ -186,7 +188,7 @@ class Fates:
 
     async def _lose_one_of_two(self, purchase: Purchase) -> None:
         first = await self._sent(purchase, purchase.some_units())
-        second = await self._sent(purchase)
+        second = await self._sent(purchase, may_be=ALL_PACKED)
         if first and second:
             await asyncio.gather(
                 self._desk.lose(purchase, first, "refund", may_be=("refund_not_possible_yet",)),
@@ -205,14 +207,16 @@ class Fates:
             otherwise=f"parcel {parcel} left without its money",
         )
         await self._desk.resolve(purchase, "retry", may_be=refused)
-        await self._desk.resolve(purchase, "cancel", may_be=TOO_LATE)
+        await self._desk.resolve(purchase, "cancel")
         order = await self._desk.look(purchase)
         self._desk.expect(that=order["status"] == "cancelled", otherwise=f"order {purchase.id} was not cancelled")
 
     # --- on the way there -------------------------------------------------------------------------------------------
 
-    async def _sent(self, purchase: Purchase, items: list[Json] | None = None) -> str | None:
-        parcel = await self._desk.pack(purchase, items)
+    async def _sent(
+        self, purchase: Purchase, items: list[Json] | None = None, *, may_be: Sequence[str] = ()
+    ) -> str | None:
+        parcel = await self._desk.pack(purchase, items, may_be=may_be)
         return parcel if parcel and await self._desk.ship(purchase, parcel) else None
 
     async def _delivered(self, purchase: Purchase) -> str | None:
