@@ -12,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from deploy.ports import free_ports
+from deploy.processes import kill_session
 
 
 def free_port() -> int:
@@ -36,7 +37,7 @@ def answers(url: str) -> Callable[[], bool]:
 
 @contextmanager
 def process(
-    *argv: str, environment: Mapping[str, str], ready: Callable[[], bool], log: Path, within: float = 30.0
+    *argv: str, environment: Mapping[str, str], ready: Callable[[], bool], log: Path, within: float = 90.0
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """``python -m …`` with the given settings, ready when yielded; the log is shown when it does not get ready."""
     with log.open("ab") as output:
@@ -62,3 +63,4 @@ def process(
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait(10)
+        kill_session(child.pid)
