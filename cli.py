@@ -176,12 +176,13 @@ def catalog_import(
 @catalog.command("demo")
 def catalog_demo(
     products: Annotated[int, typer.Option(min=1, max=60_000, help="How many of the best-selling.")] = 6000,
+    everything: Annotated[bool, typer.Option("--all", help="All 91,515, also what nobody bought.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing when there are products already.")] = False,
 ) -> None:
     """Import real groceries with categories, brands, sizes, prices and stock, to try the shop with."""
     from runtime.catalog import run_demo
 
-    raise typer.Exit(run_demo(products, if_empty=if_empty))
+    raise typer.Exit(run_demo(None if everything else products, if_empty=if_empty))
 
 
 def main() -> None:

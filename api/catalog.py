@@ -34,6 +34,7 @@ from api.catalog_schemas import (
     ProductPageOut,
     StockAdjustment,
     StockOut,
+    SuggestionList,
     category_json,
     product_json,
 )
@@ -44,6 +45,7 @@ from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit
 from db import catalog_changes, catalog_views, inventory
 from db.catalog_news import EVERYTHING, News
+from domain.catalog import search_words
 from domain.errors import Refusal
 from runtime.resources import Resources
 
@@ -55,6 +57,8 @@ CHANGES = ("unauthenticated", "forbidden", "not_found", "precondition_failed")
 IfMatch = Annotated[
     str | None, Parameter(header="If-Match", default=None, description="The `ETag` that the change is based on")
 ]
+Typed = Annotated[str, Parameter(query="q", max_length=200, description="What was typed so far")]
+MostSuggestions = Annotated[int, Parameter(query="limit", ge=4, le=20, default=10)]
 IfNoneMatch = Annotated[
     str | None, Parameter(header="If-None-Match", default=None, description="The `ETag` of what you have")
 ]
@@ -85,10 +89,13 @@ class ProductController(Controller):
     ) -> Response[ProductPageOut]:
         """Active products, a page at a time.
 
-        `q` finds products with all of its words, or words that begin so, in name, brand or description. `category`
-        is an id or slug and includes the categories below. A price range matches a product when one of its variants
-        is in it. `sort=price` goes by the cheapest variant and leaves out what is not sold in the currency.
-        `facets=category,brand` adds how many products there would be with each value chosen.
+        `q` finds products with all of its words, or words that begin so, in name, brand, SKU, options, description or
+        category; accents do not matter. Names and brands with the words themselves come first, then those with words
+        that begin so, then the others; short names before long ones, new products before old ones. A word that the
+        shop does not have is read as the most similar ones, which `corrected` tells. `category` is an id or slug and
+        includes the categories below. A price range matches a product when one of its variants is in it. `sort=price`
+        goes by the cheapest variant and leaves out what is not sold in the currency. `facets=category,brand,price`
+        adds how many products there would be with each value chosen.
         """
         query = product_query(
             currency=checked_currency(currency, resources),
@@ -224,6 +231,23 @@ def changed(product_id: UUID) -> News:
 
 def no_such_product() -> Refusal:
     return Refusal("not_found", "There is no such product.")
+
+
+@get("/v1/search/suggestions", summary="Complete what is being typed", tags=["Catalogue"], responses=READS)
+async def suggest(
+    request: Request[Any, Any, Any],
+    catalog: CatalogCache,
+    q: Typed,
+    limit: MostSuggestions,
+    if_none_match: IfNoneMatch,
+) -> Response[SuggestionList]:
+    """Words, brands and products of the shop that begin with what was typed, the most usual first.
+
+    A word is completed together with those before it, so that each suggestion finds something. What nothing begins
+    with is taken for a typing error.
+    """
+    kept = await catalog.suggestions(tuple(search_words(q)), limit)
+    return kept_answer(request, kept.body, [kept], if_none_match=if_none_match)
 
 
 class CategoryController(Controller):

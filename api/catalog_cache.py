@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from uuid import UUID
 from weakref import WeakSet
@@ -14,10 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.catalog_queries import position_after
-from api.catalog_schemas import product_json, tree_json
-from db import catalog_views
+from api.catalog_schemas import page_rest_json, product_json, suggestions_json, tree_json
+from db import catalog_lists, catalog_suggestions, catalog_views
 from db.catalog_news import News
-from db.catalog_views import ProductQuery, ProductView
+from db.catalog_query import ProductQuery
+from db.catalog_views import ProductView
 from db.engine import Sessions
 from domain.catalog import UUID_FORM
 from runtime.cache.memory import Flights, Memory
@@ -97,7 +99,8 @@ class CatalogCache:
         self._shared = shared
         self._seconds = seconds
         self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6)
-        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 6)
+        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 8)
+        self._suggestions: Memory[tuple[tuple[str, ...], int], Kept] = Memory(most_bytes // 24)
         self._tree: Kept | None = None
         self._ids: dict[str, UUID] = {}
         self._unknown: dict[str, float] = {}
@@ -152,8 +155,8 @@ class CatalogCache:
 
     def _spoil_listings(self) -> None:
         self._unknown.clear()
-        for listing in self._listings.values():
-            listing.spoil()
+        for kept in chain(self._listings.values(), self._suggestions.values()):
+            kept.spoil()
 
     def _do(self, chore: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(chore)
@@ -230,18 +233,15 @@ class CatalogCache:
         try:
             with self._watching() as watch:
                 async with self.sessions() as session:
-                    page = await catalog_views.products(session, query)
+                    page = await catalog_lists.products(session, query)
         except OUTAGES:
             if (last := self._listings.get(query)) is not None:
                 return last
             raise
         for view in page.items:
             self._keep(view, query.currency, watch)
-        rest: dict[str, Any] = {"next_cursor": position_after(page, query)}
-        if page.facets:
-            rest["facets"] = {facet: [dict(row) for row in rows] for facet, rows in page.facets.items()}
         listing = Listing(
-            body=b"]," + encode_json(rest)[1:],
+            body=b"]," + encode_json(page_rest_json(page, query.currency, position_after(page, query)))[1:],
             expires_at=time.monotonic() + self._seconds,
             is_fresh=self.is_told and not watch.listing,
             products=tuple(view.product["id"] for view in page.items),
@@ -261,6 +261,32 @@ class CatalogCache:
         if missing := tuple(product_id for product_id in product_ids if product_id not in found):
             found |= await self._flights.join((missing, currency), lambda: self._by_ids(missing, currency))
         return [found[product_id] for product_id in product_ids if product_id in found]
+
+    async def suggestions(self, words: tuple[str, ...], limit: int) -> Kept:
+        """What somebody who has typed these words may mean, as JSON."""
+        known = self._suggestions.get((words, limit))
+        if known is not None and known.is_good(time.monotonic()):
+            return known
+        kept: Kept = await self._flights.join((words, limit), lambda: self._suggested(words, limit))
+        return kept
+
+    async def _suggested(self, words: tuple[str, ...], limit: int) -> Kept:
+        try:
+            with self._watching() as watch:
+                async with self.sessions() as session:
+                    found = await catalog_suggestions.suggestions(session, words, limit=limit)
+        except OUTAGES:
+            if (last := self._suggestions.get((words, limit))) is not None:
+                return last
+            raise
+        kept = Kept(
+            encode_json(suggestions_json(found)),
+            time.monotonic() + self._seconds,
+            is_fresh=self.is_told and not watch.listing,
+        )
+        if kept.is_fresh:
+            self._suggestions.put((words, limit), kept)
+        return kept
 
     async def tree(self) -> Kept:
         """The tree of categories as JSON."""

@@ -7,7 +7,8 @@ from litestar.params import Parameter
 from api.paging import decode_cursor, encode_cursor
 from api.schemas import CurrencyCode
 from db.catalog_changes import unacceptable
-from db.catalog_views import Facet, ProductPage, ProductQuery, Sort, position_from
+from db.catalog_lists import ProductPage
+from db.catalog_query import Facet, ProductQuery, Sort, position_from
 from domain.catalog import parse_price, search_words
 from domain.catalog_files import why_not_storable
 from domain.errors import Refusal
@@ -24,7 +25,9 @@ InStock = Annotated[
 SortOrder = Annotated[
     Sort | None, Parameter(default=None, description="By default `relevance` with `q` and `newest` without")
 ]
-Facets = Annotated[str | None, Parameter(max_length=100, default=None, description="`category`, `brand` or both")]
+Facets = Annotated[
+    str | None, Parameter(max_length=100, default=None, description="Some of `category`, `brand` and `price`")
+]
 Currency = Annotated[
     CurrencyCode | None, Parameter(query="currency", default=None, description="ISO 4217; the shop's own by default")
 ]

@@ -1,13 +1,16 @@
 """What clients send and get of the catalogue."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from api.schemas import Amount, Input, Output, amount
-from db.catalog_views import ProductPage, ProductView
+from db.catalog_lists import ProductPage
+from db.catalog_query import Facet
+from db.catalog_suggestions import Suggestions
+from db.catalog_views import ProductView
 from domain.catalog import (
     LARGEST_STOCK,
     LONGEST_BRAND,
@@ -16,6 +19,7 @@ from domain.catalog import (
     LONGEST_SKU,
     LONGEST_SLUG,
     MOST_VARIANTS,
+    PRICE_STEPS,
     is_slug,
 )
 from domain.catalog_files import why_not_storable
@@ -203,15 +207,49 @@ class BrandCount(Output):
     count: int
 
 
+class PriceCount(Output):
+    min_price: Amount
+    max_price: Amount | None = Field(description="`null` for the uppermost range")
+    count: int
+
+
 class Facets(Output):
     category: list[CategoryCount] | None = None
     brand: list[BrandCount] | None = None
+    price: list[PriceCount] | None = None
 
 
 class ProductPageOut(Output):
     items: list[ProductOut]
     next_cursor: str | None
     facets: Facets | None = Field(default=None, description="Only when asked for")
+    corrected: dict[str, list[str]] | None = Field(
+        default=None,
+        description="Words of `q` that the shop does not have, and as which of its words they were read; "
+        "absent when there are none",
+        examples=[{"cofee": ["coffee"]}],
+    )
+
+
+class SuggestedWord(Output):
+    kind: Literal["word"]
+    text: str = Field(examples=["ground coffee"])
+
+
+class SuggestedBrand(Output):
+    kind: Literal["brand"]
+    text: str = Field(examples=["Acme"])
+
+
+class SuggestedProduct(Output):
+    kind: Literal["product"]
+    text: str = Field(examples=["Coffee mug"])
+    id: UUID
+    slug: str
+
+
+class SuggestionList(Output):
+    items: list[SuggestedWord | SuggestedBrand | SuggestedProduct]
 
 
 class CategoryOut(CategoryRef):
@@ -263,11 +301,46 @@ def _category_of(row: Any) -> dict[str, Any] | None:
     return {"id": row["category_id"], "slug": row["category_slug"], "name": row["category_name"]}
 
 
-def page_json(page: ProductPage, currency: str, next_cursor: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {"items": [product_json(view, currency) for view in page.items], "next_cursor": next_cursor}
+def page_rest_json(page: ProductPage, currency: str, next_cursor: str | None) -> dict[str, Any]:
+    """What a page holds besides its products."""
+    rest: dict[str, Any] = {"next_cursor": next_cursor}
     if page.facets:
-        body["facets"] = {facet: [dict(row) for row in rows] for facet, rows in page.facets.items()}
-    return body
+        rest["facets"] = {
+            facet: [_count_json(facet, row, currency) for row in rows] for facet, rows in page.facets.items()
+        }
+    if page.corrected:
+        rest["corrected"] = page.corrected
+    return rest
+
+
+def _count_json(facet: Facet, row: dict[str, Any], currency: str) -> dict[str, Any]:
+    match facet:
+        case Facet.CATEGORY:
+            return {"id": row["id"], "slug": row["slug"], "name": row["value"], "count": row["count"]}
+        case Facet.PRICE:
+            return {**_price_range(int(row["value"]), currency), "count": row["count"]}
+        case _:
+            return {"value": row["value"], "count": row["count"]}
+
+
+def _price_range(step: int, currency: str) -> dict[str, Any]:
+    """Both ends of the range belong to it, as with the parameters of the same names."""
+    edges = [0, *PRICE_STEPS]
+    highest = edges[step + 1] - 1 if step + 1 < len(edges) else None
+    return {
+        "min_price": amount(edges[step], currency),
+        "max_price": None if highest is None else amount(highest, currency),
+    }
+
+
+def suggestions_json(found: Suggestions) -> dict[str, Any]:
+    return {
+        "items": [
+            *({"kind": "word", "text": word} for word in found.words),
+            *({"kind": "brand", "text": brand} for brand in found.brands),
+            *({"kind": "product", "text": row["name"], "id": row["id"], "slug": row["slug"]} for row in found.products),
+        ]
+    }
 
 
 def category_json(row: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.carts import CartController
-from api.catalog import CategoryController, ProductController, adjust_stock
+from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.checkouts import check_out
 from api.documentation import openapi_document
 from api.health import health, ready
@@ -27,6 +27,7 @@ HANDLERS: list[Any] = [
     verification_page,
     ProductController,
     CategoryController,
+    suggest,
     adjust_stock,
     CartController,
     check_out,

@@ -59,12 +59,24 @@ def tell(rows: list[Row], console: Console) -> None:
 
 def keep(rows: list[Row], name: str) -> Path:
     """Write the table and all rounds to ``benchmarks/results``."""
+    keep_text(rows, name)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    return path
+
+
+def keep_text(told: list[Row] | Table, name: str) -> Path:
+    """Write the table to ``benchmarks/results``, with when and where it was measured."""
     RESULTS.mkdir(exist_ok=True)
     console = Console(record=True, width=150, file=Path("/dev/null").open("w"))  # noqa: SIM115 (lives as long as we)
-    tell(rows, console)
-    machine = f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}"
-    text = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {machine}\n\n{console.export_text()}"
-    (RESULTS / f"{name}.txt").write_text(text)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    if isinstance(told, Table):
+        console.print(told)
+    else:
+        tell(told, console)
+    path = RESULTS / f"{name}.txt"
+    path.write_text(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {machine()}\n\n{console.export_text()}")
     return path
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}"

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now
@@ -41,16 +41,7 @@ class Product(Base):
     updated_at: Mapped[Now]
     archived_at: Mapped[datetime | None]
 
-    __table_args__ = (
-        Index("ix_products_category_id_id", "category_id", "id"),
-        Index("ix_products_name_id", "name", "id"),
-        Index(
-            "ix_products_search",
-            text("to_tsvector('simple', name || ' ' || coalesce(brand, '') || ' ' || description)"),
-            postgresql_using="gin",
-        ),
-        CheckConstraint("name <> ''", name="name_not_empty"),
-    )
+    __table_args__ = (CheckConstraint("name <> ''", name="name_not_empty"),)
 
 
 class Variant(Base):
@@ -82,6 +73,63 @@ class Price(Base):
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
         Index("ix_prices_currency_amount", "currency", "amount", "variant_id"),
     )
+
+
+class ListedProduct(Base):
+    """What lists and searches look at: one narrow row for each product that is in the shop and has a price.
+
+    Triggers keep it true, whoever changes products, variants or categories; nobody else writes here.
+    """
+
+    __tablename__ = "listed_products"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str]
+    brand: Mapped[str | None]
+    category_id: Mapped[UUID | None]
+    name_words: Mapped[int] = mapped_column(SmallInteger)
+    price_steps: Mapped[list[str]] = mapped_column(ARRAY(String))
+    """The ranges of the price facet that its variants are in, such as ``USD:3``."""
+    title: Mapped[Any] = mapped_column(TSVECTOR)
+    """The words of its name and brand."""
+    document: Mapped[Any] = mapped_column(TSVECTOR)
+    """All of its words: also those of its variants, its description, its category and the categories above."""
+
+    __table_args__ = (
+        Index("ix_listed_products_title", "title", postgresql_using="gin"),
+        Index("ix_listed_products_document", "document", postgresql_using="gin"),
+        Index("ix_listed_products_name_words_product_id", "name_words", text("product_id DESC")),
+        Index("ix_listed_products_name_product_id", "name", "product_id"),
+        Index("ix_listed_products_brand_product_id", "brand", "product_id"),
+        Index("ix_listed_products_category_id_product_id", "category_id", "product_id"),
+    )
+
+
+class SearchWord(Base):
+    """A word of listed products, and in how many titles and documents it occurs; triggers count."""
+
+    __tablename__ = "search_words"
+
+    word: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    titles: Mapped[int]
+    documents: Mapped[int]
+
+    __table_args__ = (
+        CheckConstraint("titles >= 0 AND documents >= titles", name="counted"),
+        Index("ix_search_words_trigrams", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
+    )
+
+
+class SearchBrand(Base):
+    """A brand of listed products, as it is written and as it is looked for; triggers count."""
+
+    __tablename__ = "search_brands"
+
+    brand: Mapped[str] = mapped_column(primary_key=True)
+    plain: Mapped[str] = mapped_column(String(collation="C"), index=True)
+    products: Mapped[int]
+
+    __table_args__ = (CheckConstraint("products >= 0", name="counted"),)
 
 
 SOLD_NAME = """CASE WHEN variants.name IN ('', products.name) THEN products.name

@@ -18,6 +18,10 @@ MOST_VARIANTS = 250
 LARGEST_STOCK = 2_000_000_000
 """Fits the column with room to spare."""
 
+PRICE_STEPS = [factor * 10**power for power in range(2, 8) for factor in (1, 2, 5)]
+"""Where one price range of the facet ends and the next begins, in minor units: 1.00, 2.00, 5.00, 10.00 … dollars,
+100, 200, 500, 1000 … yen. Those of the listed products are counted by Postgres, which knows the same steps."""
+
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SLUG_FORM = re.compile(r"[\w.~!$'()*+,;=:@&-]+")
 

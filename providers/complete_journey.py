@@ -5,10 +5,12 @@ How a product, its price and its stock are made of it is told in ``docs/decision
 
 import random
 import re
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from domain.catalog import ProductRecord, VariantRecord, slug_of
@@ -44,19 +46,60 @@ def best_sellers(count: int, currency: str) -> list[ProductRecord]:
 
     goods, purchases = _goods(), _purchases()
     sold = (
-        purchases.group_by("product_id")
-        .aggregate([("quantity", "sum"), ("quantity", "count")])
+        _sales(purchases)
         .join(goods, "product_id", join_type="inner")
-        .sort_by([("quantity_count", "descending"), ("product_id", "ascending")])
+        .sort_by(BEST_SELLING_FIRST)
         .slice(0, count + count // 20 + 50)  # a few more, because some cost nearly nothing
     )
     prices = _middle_prices(purchases.filter(pc.is_in(purchases["product_id"], sold["product_id"])))
-    rows = (row for row in sold.to_pylist() if prices[row["product_id"]] >= LEAST_PRICE_CENTS)
+    return _products(islice(_priced(sold.to_pylist(), prices), count), currency)
+
+
+def all_goods(currency: str) -> list[ProductRecord]:
+    """The best-selling first, as above, and then what nobody bought, at the middle price of its kind."""
+    goods, purchases = _goods(), _purchases()
+    rows = goods.join(_sales(purchases), "product_id", join_type="left outer").sort_by(BEST_SELLING_FIRST).to_pylist()
+    prices = _middle_prices(purchases)
+    return _products(_priced(rows, _with_prices_of_their_kind(rows, prices)), currency)
+
+
+BEST_SELLING_FIRST = [("quantity_count", "descending"), ("product_id", "ascending")]
+
+
+def _sales(purchases: Table) -> Table:
+    return purchases.group_by("product_id").aggregate([("quantity", "sum"), ("quantity", "count")])
+
+
+def _priced(rows: Iterable[dict[str, Any]], prices: Mapping[int, int]) -> Iterator[tuple[dict[str, Any], int]]:
+    for row in rows:
+        price = prices.get(row["product_id"], 0)
+        if price >= LEAST_PRICE_CENTS:
+            yield row, price
+
+
+def _products(priced: Iterable[tuple[dict[str, Any], int]], currency: str) -> list[ProductRecord]:
     names: set[str] = set()
-    return [
-        _product(line, row, Money(prices[row["product_id"]], currency), names)
-        for line, row in zip(range(1, count + 1), rows, strict=False)
-    ]
+    return [_product(line, row, Money(price, currency), names) for line, (row, price) in enumerate(priced, start=1)]
+
+
+def _with_prices_of_their_kind(rows: Iterable[dict[str, Any]], prices: Mapping[int, int]) -> dict[int, int]:
+    """The prices, and for what was never bought the lower median of its type, or else of a wider kind."""
+    rows = list(rows)
+    kinds: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in rows:
+        if row["product_id"] in prices:
+            for kind in KINDS:
+                kinds[kind, row[kind]].append(prices[row["product_id"]])
+    middles = {kind: median_low(known) for kind, known in kinds.items()}
+    found = dict(prices)
+    for row in rows:
+        known = [middles[kind, row[kind]] for kind in KINDS if (kind, row[kind]) in middles]
+        if row["product_id"] not in prices and known:
+            found[row["product_id"]] = known[0]
+    return found
+
+
+KINDS = ("product_type", "product_category", "department")
 
 
 def baskets(skus: Collection[str], count: int, seed: int) -> list[dict[str, int]]:
@@ -131,7 +174,7 @@ def _middle_prices(purchases: Table) -> dict[int, int]:
     ordered = purchases.select(["product_id", "unit_cents"]).sort_by(
         [("product_id", "ascending"), ("unit_cents", "ascending")]
     )
-    groups = ordered.group_by("product_id", use_threads=False).aggregate([("unit_cents", "count")])
+    groups = ordered.group_by("product_id").aggregate([("unit_cents", "count")]).sort_by("product_id")
     ids, counts = groups["product_id"].to_pylist(), groups["unit_cents_count"].to_pylist()
     starts = accumulate(counts[:-1], initial=0)
     middles = pa.array([start + (count - 1) // 2 for start, count in zip(starts, counts, strict=True)])
@@ -151,14 +194,14 @@ def _product(line: int, row: dict[str, Any], price: Money, names: set[str]) -> P
         price=price,
         options={"size": size} if size else {},
         name=size,
-        stock=min(max(row["quantity_sum"] // 4, STOCK_RANGE[0]), STOCK_RANGE[1]),
+        stock=min(max((row["quantity_sum"] or 0) // 4, STOCK_RANGE[0]), STOCK_RANGE[1]),
     )
     return ProductRecord(
         line=line,
         slug=f"{slug_of(plain)}-{row['product_id']}",
         name=name,
         variants=[variant],
-        description=f"{plain} by {brand}. Bought {row['quantity_count']} times in a year. {path[0]}: {path[1]}.",
+        description=f"{plain} by {brand}. Bought {row['quantity_count'] or 0} times in a year. {path[0]}: {path[1]}.",
         brand=brand,
         category=path,
         is_active=True,

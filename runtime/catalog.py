@@ -22,7 +22,7 @@ from domain import catalog_jsonl, shopify_csv
 from domain.catalog import ProductRecord, RowError
 from domain.catalog_files import Reading
 from domain.money import minor_digits
-from providers.complete_journey import best_sellers
+from providers.complete_journey import all_goods, best_sellers
 from runtime.settings import Settings
 
 LONGEST_LINE = 4 * 1024 * 1024
@@ -57,7 +57,7 @@ def run_import(file: Path, *, currency: str | None, errors: Path | None) -> int:
     return _told(asyncio.run(import_file(settings, file, currency=currency, errors=errors, console=console)), console)
 
 
-def run_demo(count: int, *, if_empty: bool) -> int:
+def run_demo(count: int | None, *, if_empty: bool) -> int:
     """The exit code of ``sutler catalog demo``."""
     console = Console()
     report = asyncio.run(import_demo(Settings(), count, if_empty=if_empty, console=console))
@@ -92,14 +92,15 @@ def _errors_file(path: Path | None) -> AbstractContextManager[TextIO | None]:
     return path.open("w", newline="", encoding="utf-8") if path else nullcontext()
 
 
-async def import_demo(settings: Settings, count: int, *, if_empty: bool, console: Console) -> Report | None:
-    """Import real groceries; ``None`` when there are products already and only an empty shop was to be filled."""
+async def import_demo(settings: Settings, count: int | None, *, if_empty: bool, console: Console) -> Report | None:
+    """Import so many real groceries, or all of them; ``None`` when only an empty shop was to be filled."""
     report = Report()
     async with connected(settings) as engine:
         if if_empty and not await is_empty(engine):
             return None
         started = time.perf_counter()
-        products = best_sellers(count, settings.shop.currency)
+        currency = settings.shop.currency
+        products = all_goods(currency) if count is None else best_sellers(count, currency)
         with progress_of(console, len(products), report) as tell:
             await _import(engine, _counted(products, report.reading), report, tell, None)
     report.seconds = time.perf_counter() - started

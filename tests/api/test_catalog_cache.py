@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.catalog_cache import CatalogCache
 from db.catalog_news import CatalogNews
-from db.catalog_views import ProductQuery, Sort
+from db.catalog_query import ProductQuery, Sort
 from db.engine import Sessions
 from runtime.cache.shared import SharedCache
 from runtime.resources import Resources

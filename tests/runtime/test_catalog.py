@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from domain import catalog_jsonl, shopify_csv
-from providers.complete_journey import best_sellers
+from providers.complete_journey import all_goods, best_sellers
 from runtime.catalog import import_demo, import_file, parser_of
 from runtime.settings import Settings
 
@@ -125,6 +125,16 @@ class TestTheDemo:
 
     def test_is_the_same_every_time_and_for_every_length(self) -> None:
         assert best_sellers(100, "USD") == best_sellers(150, "USD")[:100]
+
+    def test_can_be_everything_the_best_sellers_first_and_then_what_nobody_bought(self) -> None:
+        everything = all_goods("USD")
+
+        assert len(everything) == 91_515
+        assert everything[:6000] == best_sellers(6000, "USD")
+        assert len({product.slug for product in everything}) == 91_515
+        never_bought = [product for product in everything if "Bought 0 times" in (product.description or "")]
+        assert never_bought == everything[-23_840:]
+        assert min(product.variants[0].price.minor for product in everything) >= 5
 
     async def test_fills_a_shop_only_once(self, settings: Settings) -> None:
         quiet = Console(quiet=True)

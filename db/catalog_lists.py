@@ -1,0 +1,162 @@
+"""Lists of products and searches, a page at a time. However long a page is, it takes the same few statements.
+
+How hits are ranked is told in ``docs/search.md``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, and_, func, literal_column, not_, or_, select, tuple_, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from db.catalog import Category, ListedProduct, Price, Product, Variant
+from db.catalog_facets import counts
+from db.catalog_query import Facet, ProductQuery, Sort, Statement, conditions
+from db.catalog_views import PRODUCT, ProductView, with_variants
+from db.catalog_words import Understood, understood
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProductPage:
+    items: list[ProductView]
+    next_position: list[Any] | None
+    facets: dict[Facet, list[dict[str, Any]]] = field(default_factory=dict)
+    corrected: dict[str, list[str]] = field(default_factory=dict)
+    """Words of the search that the shop does not have, and as which of its words they were read."""
+
+
+async def products(session: AsyncSession, query: ProductQuery) -> ProductPage:
+    """A page of what the public may see, under the query's filters and in its order."""
+    read = await understood(session, query.words)
+    asked = await conditions(session, query)
+    rows = (await session.execute(_page(query, read, asked.values()))).mappings().all()
+    page = rows[: query.limit]
+    return ProductPage(
+        items=await with_variants(session, page, query.currency),
+        next_position=_position(page[-1]) if len(rows) > query.limit else None,
+        facets=await counts(session, query, read, asked) if query.facets else {},
+        corrected=read.corrected,
+    )
+
+
+def _page(query: ProductQuery, read: Understood, asked: Iterable[ColumnElement[bool]]) -> Statement:
+    """The products at the page's places: found first, and only then joined with what is shown of them."""
+    if query.sort is Sort.RELEVANCE and read:
+        places = _by_relevance(query, read, list(asked)).subquery("places")
+        order: list[ColumnElement[Any]] = [places.c.tier.desc(), places.c.length, places.c.sort_id.desc()]
+    else:
+        statement, is_descending = _in_order(query, read, asked)
+        places = statement.subquery("places")
+        order = [column.desc() if is_descending else column.asc() for column in (places.c.sort_key, places.c.sort_id)]
+    return (
+        select(*PRODUCT, *(column for column in places.c if column.name != "product_id"))
+        .select_from(places)
+        .join(Product, Product.id == places.c.product_id)
+        .outerjoin(Category, Category.id == Product.category_id)
+        .order_by(*order)
+    )
+
+
+def _in_order(query: ProductQuery, read: Understood, asked: Iterable[ColumnElement[bool]]) -> tuple[Statement, bool]:
+    """The places of the page by a column of the products, and whether it descends."""
+    key, row_id, is_descending = _order(query.sort)
+    statement = select(ListedProduct.product_id, key.label("sort_key"), row_id.label("sort_id")).where(*asked)
+    if read:
+        statement = statement.where(read.is_found)
+    if query.sort in (Sort.PRICE, Sort.PRICE_DESCENDING):
+        statement = _by_lowest_price(statement, query.currency)
+    parts = [row_id] if key is row_id else [key, row_id]
+    if query.after is not None:
+        here, edge = tuple_(*parts), tuple_(*query.after[-len(parts) :])
+        statement = statement.where(here < edge if is_descending else here > edge)
+    order = (part.desc() if is_descending else part.asc() for part in parts)
+    return statement.order_by(*order).limit(query.limit + 1), is_descending
+
+
+def _order(sort: Sort) -> tuple[ColumnElement[Any], ColumnElement[Any], bool]:
+    """The sort key, the id that decides between equal keys, and whether both descend."""
+    product_id = ListedProduct.product_id.expression
+    match sort:
+        case Sort.NAME:
+            return ListedProduct.name.expression, product_id, False
+        case Sort.PRICE | Sort.PRICE_DESCENDING:
+            return Price.amount.expression, Price.variant_id.expression, sort is Sort.PRICE_DESCENDING
+        case _:  # ids are made in the order of time
+            return product_id, product_id, True
+
+
+def _by_lowest_price(statement: Statement, currency: str) -> Statement:
+    """One row a product, that of its cheapest variant: the index on prices gives them in order."""
+    cheaper_variant, cheaper_price = aliased(Variant), aliased(Price)
+    has_cheaper = (
+        select(1)
+        .select_from(cheaper_variant)
+        .join(cheaper_price, cheaper_price.variant_id == cheaper_variant.id)
+        .where(
+            cheaper_variant.product_id == ListedProduct.product_id,
+            cheaper_price.currency == currency,
+            tuple_(cheaper_price.amount, cheaper_price.variant_id) < tuple_(Price.amount, Price.variant_id),
+        )
+        .exists()
+    )
+    return (
+        statement.join(Variant, Variant.product_id == ListedProduct.product_id)
+        .join(Price, Price.variant_id == Variant.id)
+        .where(Price.currency == currency, ~has_cheaper)
+    )
+
+
+IN_THE_TITLE, BEGUN_IN_THE_TITLE, ANYWHERE = 3, 2, 1
+"""The tiers of a search, the best first."""
+
+
+def _by_relevance(query: ProductQuery, read: Understood, asked: Sequence[ColumnElement[bool]]) -> Statement:
+    """The best places after those of the page before. A tier is only looked for when those above do not fill the page.
+
+    For one word Postgres may go through the products in the order of the result and stop when the page is full: it
+    knows how common a word is. How often several occur together it can only guess, and a wrong guess would go through
+    all of the shop; so then it is to collect the hits first, and ``+ 0`` hides the index that has them in order.
+    """
+    title = ListedProduct.title.expression
+    whole, begun = read.whole(title), read.begun(title)
+    length: ColumnElement[int] = ListedProduct.name_words.expression
+    key = length if read.is_one_word else length + literal_column("0")
+    tiers: list[Any] = []
+    for tier, is_hit in (
+        (IN_THE_TITLE, whole),
+        (BEGUN_IN_THE_TITLE, and_(begun, not_(whole))),
+        (ANYWHERE, and_(read.is_found, not_(begun))),
+    ):
+        if query.after is not None and tier > query.after[0][0]:
+            continue
+        hits: Statement = select(
+            ListedProduct.product_id,
+            literal_column(str(tier)).label("tier"),
+            length.label("length"),
+            ListedProduct.product_id.label("sort_id"),
+        ).where(is_hit, *asked)
+        if query.after is not None and tier == query.after[0][0]:
+            hits = hits.where(*_after(query.after))
+        for above in tiers:
+            hits = hits.where(select(func.count() <= query.limit).select_from(above).scalar_subquery())
+        tiers.append(hits.order_by(key, ListedProduct.product_id.desc()).limit(query.limit + 1).cte(f"tier_{tier}"))
+    found = union_all(*(select(tier) for tier in tiers)).subquery("found")
+    return select(found).order_by(found.c.tier.desc(), found.c.length, found.c.sort_id.desc()).limit(query.limit + 1)
+
+
+def _after(place: tuple[Any, UUID]) -> list[ColumnElement[bool]]:
+    """Behind this place of its tier: longer, or as long and older. The first condition is one that an index knows."""
+    (_, last_length), last_id = place
+    length = ListedProduct.name_words.expression
+    return [length >= last_length, or_(length > last_length, ListedProduct.product_id < last_id)]
+
+
+def _position(row: RowMapping) -> list[Any]:
+    """What the cursor of the next page is made of."""
+    if "tier" in row:
+        return [[row["tier"], row["length"]], str(row["sort_id"])]
+    key = row["sort_key"]
+    return [str(key) if isinstance(key, UUID) else key, str(row["sort_id"])]

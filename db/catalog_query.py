@@ -1,0 +1,114 @@
+"""What a list of products can be asked for, and the conditions that this puts on a listed product."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from db.catalog import Category, ListedProduct, Price, Variant
+from db.inventory import Stock
+from domain.catalog import UUID_FORM
+from domain.catalog_files import why_not_storable
+
+Statement = Any
+"""A SELECT; SQLAlchemy 2.0 and 2.1 write its type differently."""
+
+
+class Sort(StrEnum):
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+    NAME = "name"
+    PRICE = "price"
+    PRICE_DESCENDING = "-price"
+
+
+class Facet(StrEnum):
+    CATEGORY = "category"
+    BRAND = "brand"
+    PRICE = "price"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProductQuery:
+    currency: str
+    limit: int
+    sort: Sort = Sort.NEWEST
+    """``RELEVANCE`` only together with words."""
+    after: tuple[Any, UUID] | None = None
+    """The sort key and the id of the last row of the page before; by relevance the key is a tier and a length."""
+    words: tuple[str, ...] = ()
+    category: str | None = None
+    brand: str | None = None
+    min_price: int | None = None
+    max_price: int | None = None
+    in_stock: bool | None = None
+    facets: tuple[Facet, ...] = ()
+
+
+Conditions = Mapping[str, ColumnElement[bool]]
+"""By what asked for them: the name of a facet, or another parameter."""
+
+
+async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
+    """What the query asks of a product, besides its words."""
+    asked: dict[str, ColumnElement[bool]] = {}
+    if query.category is not None:
+        # Asked for beforehand, because how many products a few known categories hold is something Postgres can guess.
+        inside = list(await session.scalars(_subtree(query.category)))
+        asked[Facet.CATEGORY] = ListedProduct.category_id.in_(inside)
+    if query.brand is not None:
+        asked[Facet.BRAND] = ListedProduct.brand == query.brand
+    if query.min_price is not None or query.max_price is not None:
+        asked[Facet.PRICE] = _is_priced_between(query.min_price, query.max_price, query.currency)
+    if query.in_stock is not None:
+        asked["stock"] = _can_be_sold() if query.in_stock else ~_can_be_sold()
+    return asked
+
+
+def _subtree(id_or_slug: str) -> Statement:
+    is_called = Category.id == UUID(id_or_slug) if UUID_FORM.fullmatch(id_or_slug) else Category.slug == id_or_slug
+    top = select(Category.id).where(is_called).cte("subtree", recursive=True)
+    child = aliased(Category)
+    subtree = top.union(select(child.id).join(top, child.parent_id == top.c.id))
+    return select(subtree.c.id)
+
+
+def _is_priced_between(lowest: int | None, highest: int | None, currency: str) -> ColumnElement[bool]:
+    """Is one of the product's variants in the range?"""
+    variant, price = aliased(Variant), aliased(Price)
+    priced = select(variant.product_id).join(price, price.variant_id == variant.id).where(price.currency == currency)
+    if lowest is not None:
+        priced = priced.where(price.amount >= lowest)
+    if highest is not None:
+        priced = priced.where(price.amount <= highest)
+    return priced.where(variant.product_id == ListedProduct.product_id).exists()
+
+
+def _can_be_sold() -> ColumnElement[bool]:
+    """Is there a unit that nobody has reserved?"""
+    variant = aliased(Variant)
+    stocked = select(variant.product_id).join(Stock, Stock.variant_id == variant.id)
+    return stocked.where(variant.product_id == ListedProduct.product_id, Stock.on_hand > Stock.reserved).exists()
+
+
+def position_from(sort: Sort, given: Sequence[Any]) -> tuple[Any, UUID]:
+    """A position that came back from a client; ``ValueError`` when this order cannot have made it."""
+    key, row_id = given
+    match sort, key:
+        case Sort.PRICE | Sort.PRICE_DESCENDING, int():
+            is_possible = 0 <= key < 2**62
+        case Sort.RELEVANCE, [int() as tier, int() as length]:
+            is_possible = 1 <= tier <= 3 and 0 <= length <= 1000
+            key = (tier, length)
+        case Sort.NAME | Sort.NEWEST, str():
+            is_possible = why_not_storable(key) is None
+        case _:
+            is_possible = False
+    if not is_possible or not isinstance(row_id, str) or not UUID_FORM.fullmatch(row_id):
+        raise ValueError("not a position of this order")
+    return key, UUID(row_id)
