@@ -19,9 +19,11 @@ QUERIES = {
         SELECT orders.id::text, orders.status, orders.payment_status, orders.fulfillment_status, orders.cancel_reason,
                orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
                orders.attention IS NOT NULL AS needs_a_person,
-               payments.status AS payment, payments.authorized, payments.captured, payments.refunded,
-               payments.refunding, checkouts.created_at AS asked_at,
-               min(order_events.at) FILTER (WHERE order_events.type = 'order.payment_requires_action') AS challenged_at,
+               payments.status AS payment, payments.provider, payments.due_at, payments.authorized,
+               payments.captured, payments.refunded, payments.refunding, checkouts.created_at AS asked_at,
+               min(order_events.at) FILTER (
+                   WHERE order_events.type IN ('order.payment_requires_action', 'order.transfer_awaited')
+               ) AS challenged_at,
                min(order_events.at) FILTER (WHERE order_events.type IN ('order.confirmed', 'order.cancelled'))
                    AS decided_at,
                coalesce(bool_or(order_events.type = 'order.confirmed'), false) AS was_confirmed
@@ -95,7 +97,8 @@ QUERIES = {
 
 UNDECIDED = """
     SELECT 'order:' || id AS story FROM orders WHERE status = 'pending'
-    UNION ALL SELECT 'refund:' || id FROM refunds WHERE status = 'requested'
+    UNION ALL SELECT 'refund:' || refunds.id FROM refunds JOIN payments USING (order_id)
+    WHERE refunds.status = 'requested' AND payments.provider <> 'manual'
 """
 RUNNING = "ExecutionStatus = 'Running'"
 NEVER_AT_REST = ("Mailbox",)
@@ -160,12 +163,12 @@ async def undecided(database_url: str, engine: Client) -> set[str]:
 
 
 async def _is_at_rest(engine: Client, story: str) -> bool:
-    """It has no step and no decision under way, and no customer who is at the bank."""
+    """It has no step and no decision under way."""
     inside = await engine.get_workflow_handle(story).describe()
     if inside.status is not WorkflowExecutionStatus.RUNNING:
         return True
     told = inside.raw_description
-    return not told.pending_activities and not told.pending_children and not told.HasField("pending_workflow_task")
+    return not told.pending_activities and not told.HasField("pending_workflow_task")
 
 
 async def _rows(connection: AsyncConnection, query: str) -> list[Row]:

@@ -31,6 +31,10 @@ class Purchase:
     def lines(self) -> list[Json]:
         return list(self.order["items"])
 
+    @property
+    def is_paid_by_transfer(self) -> bool:
+        return bool(self.order["payment"]["provider"] == "manual")
+
     def some_units(self) -> list[Json]:
         """A few units of one or two lines, never nothing."""
         lines = self.dice.sample(self.lines, min(len(self.lines), self.dice.choice((1, 1, 2))))
@@ -150,6 +154,23 @@ class Desk:
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(0.2)
+
+    # --- bank transfers ---------------------------------------------------------------------------------------------
+
+    async def note_transfer(self, purchase: Purchase) -> bool:
+        """The customer's money has come."""
+        path = f"/v1/admin/orders/{purchase.id}/payment-received"
+        replies = await self._ask(purchase, path, {"reference": f"transfer {purchase.id}"})
+        return any(reply.is_done for reply in replies)
+
+    async def send_what_is_owed(self, purchase: Purchase) -> None:
+        """Refunds of orders that were paid by bank transfer are sent by people."""
+        for refund in (await self.look(purchase))["refunds"]:
+            if refund["status"] == "requested":
+                path = f"/v1/admin/refunds/{refund['id']}/paid"
+                replies = await self._ask(purchase, path, {"reference": f"refund {refund['id']}"})
+                if any(reply.is_done for reply in replies):
+                    self._diary.promises.add(Promise("refunds", refund["id"], "succeeded"))
 
     # --- money and goods back ---------------------------------------------------------------------------------------
 

@@ -42,9 +42,13 @@ class Fates:
             self._lose_one_of_two: 2,
             self._have_its_capture_refused: 2,
         }
+        if purchase.is_paid_by_transfer:
+            del fates[self._have_its_capture_refused]  # its parcels capture nothing
         [fate] = purchase.dice.choices(list(fates), weights=list(fates.values()))
         self.done[fate.__name__.strip("_").replace("_", " ")] += 1
         await fate(purchase)
+        if purchase.is_paid_by_transfer and purchase.dice.random() < 0.8:
+            await self._desk.send_what_is_owed(purchase)
 
     # --- sent, or called off ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ LOOKED_UP = ("refused", "cancelled")
 """A refusal that the customer did not hear but saw on the order; why it was refused, another answer may say."""
 A_DECISION = timedelta(minutes=1)
 """What it may take, once a customer's time is over, until the order is cancelled."""
+A_TASK = "refund_due"
 SPOILT_CAPTURE = "capture_refused"
 """Until the order is sent completely, a parcel whose capture was refused may leave its share to others."""
 
@@ -86,6 +87,9 @@ def _orders_follow_parcels(account: Account) -> Iterator[str]:
 
 
 def _payments_follow_parcels(account: Account) -> Iterator[str]:
+    if account.is_paid_ahead:
+        yield from _transfers_pay_ahead(account)
+        return
     order = account.order
     captured = sum(parcel["charge"] or 0 for parcel in account.parcels if parcel["has_left"])
     if order["captured"] is None:
@@ -99,9 +103,21 @@ def _payments_follow_parcels(account: Account) -> Iterator[str]:
         yield f"{account.name}, {account.owed} are to pay for what was sent, but {captured} were taken"
 
 
+def _transfers_pay_ahead(account: Account) -> Iterator[str]:
+    order = account.order
+    if any(parcel["charge"] for parcel in account.parcels):
+        yield f"{account.name} and was paid ahead, but a parcel took money"
+    if order["status"] != "cancelled" and order["captured"] != (0 if order["status"] == "pending" else order["total"]):
+        yield f"{account.name}, but of {order['total']} the transfer brought {order['captured']}"
+    if order["status"] == "cancelled" and order["captured"] != order["refunded"] + order["refunding"]:
+        yield f"{account.name}, but of {order['captured']} only {order['refunded'] + order['refunding']} go back"
+    if bool(account.refunded("requested")) is not (A_TASK in account.open_concerns):
+        yield f"{account.name}, {account.refunded('requested')} are to be sent back, but its people are told otherwise"
+
+
 def _payments_follow_refunds(account: Account) -> Iterator[str]:
     order = account.order
-    if order["status"] == "cancelled" and account.was_never_sent:
+    if order["status"] == "cancelled" and account.was_never_sent and not account.is_paid_ahead:
         return
     refunded, refunding = account.refunded("succeeded"), account.refunded("requested")
     if (order["refunded"], order["refunding"]) != (refunded, refunding):
@@ -159,12 +175,15 @@ def _everything_is_decided(books: Books) -> Iterator[str]:
     for checkout in books.tables["checkouts"]:
         if not checkout["is_refused"] and not checkout["has_order"]:
             yield f"checkout {checkout['order_id']} was taken in and never placed"
+    by_hand = {order["id"] for order in books.tables["orders"] if order["provider"] == "manual"}
     for refund in books.tables["refunds"]:
-        if refund["status"] == "requested":
+        if refund["status"] == "requested" and refund["order_id"] not in by_hand:
             yield f"refund {refund['id']} of order {refund['order_id']} is still requested"
 
 
 def _waits_for_its_customer(order: Row, now: datetime) -> bool:
+    if order["due_at"] is not None:
+        return bool(now < order["due_at"] + A_DECISION)
     if order["payment"] != "requires_action" or order["challenged_at"] is None:
         return False
     return bool(now < order["challenged_at"] + PAYMENT_WINDOW + A_DECISION)
@@ -174,6 +193,10 @@ def _money_follows_payments(books: Books) -> Iterator[str]:
     for account in accounts(books).values():
         order = account.order
         money = books.money.get(order["id"], NOTHING)
+        if account.is_paid_ahead:
+            if money.times:
+                yield f"{account.name} and was paid by transfer, but the ledger knows it"
+            continue
         if money.times.get("authorize", 0) > 1 or money.authorize > order["total"]:
             yield f"{account.name}, the ledger has {money.times['authorize']} authorisations of {money.authorize}"
         kept = order["captured"] - order["refunded"]
@@ -240,6 +263,7 @@ NO_MOVEMENT: Row = {"reserved": 0, "shipped": 0, "returned": 0}
 
 def _returns_follow_refunds(books: Books) -> Iterator[str]:
     refunds = {refund["id"]: refund for refund in books.tables["refunds"]}
+    by_hand = {order["id"] for order in books.tables["orders"] if order["provider"] == "manual"}
     received: dict[str, int] = defaultdict(int)
     for item in books.tables["return_items"]:
         received[item["return_id"]] += item["received"]
@@ -252,7 +276,7 @@ def _returns_follow_refunds(books: Books) -> Iterator[str]:
             yield f"{said}, but {received[row['id']]} units came back"
         if row["status"] == "refunded" and refund not in (None, "succeeded"):
             yield f"{said}, but its refund is {refund}"
-        if row["status"] == "received" and refund != "failed":
+        if row["status"] == "received" and refund != ("requested" if row["order_id"] in by_hand else "failed"):
             yield f"{said}, and its refund is {refund}"
 
 

@@ -79,7 +79,8 @@ class Run:
         self._console = console
         self._diary = Diary()
         self._operator = self._client((OPERATOR, PASSWORD))
-        self._fates = Fates(Desk(self._operator, self._diary, http, shop.settings.sandbox_url))
+        self._desk = Desk(self._operator, self._diary, http, shop.settings.sandbox_url)
+        self._fates = Fates(self._desk)
         self._injector = Injector(shop.supervisor, breakpoints, shop.settings.sandbox_url, http)
 
     def _client(self, credentials: tuple[str, str] | None = None) -> Client:
@@ -125,6 +126,7 @@ class Run:
         crowd = [
             Shopper(
                 visitors=visitors,
+                desk=self._desk,
                 fates=self._fates,
                 bank=self._http,
                 shelf=shelf,

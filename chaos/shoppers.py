@@ -12,12 +12,13 @@ from uuid import UUID
 import aiohttp
 
 from chaos.client import Client, Reply
-from chaos.desk import Purchase
+from chaos.desk import Desk, Purchase
 from chaos.fates import Fates
 from chaos.wishes import Diary, Json, Wish
 
 GOOD_CARDS = ("pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit")
 BAD_CARDS = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedExpiredCard")
+BY_TRANSFER: Json = {"provider": "manual"}
 CHALLENGED_CARDS = ("pm_card_authenticationRequired", "pm_card_threeDSecure2Required")
 ADDRESS = {
     "name": "Grace Guest",
@@ -48,6 +49,7 @@ class Shopper:
         self,
         *,
         visitors: Sequence[Client],
+        desk: Desk,
         fates: Fates,
         bank: aiohttp.ClientSession,
         shelf: Shelf,
@@ -55,6 +57,7 @@ class Shopper:
         seed: str,
     ) -> None:
         self._visitors = visitors
+        self._desk = desk
         self._fates = fates
         self._bank = bank
         self._shelf = shelf
@@ -69,15 +72,16 @@ class Shopper:
     async def one_visit(self) -> None:
         customer = self._dice.choice(self._visitors)
         cart = await self._a_full_cart(customer)
-        order = await self._buy(customer, cart, self._a_card())
+        order = await self._buy(customer, cart, self._a_way_to_pay())
         if order is None and self._dice.random() < 0.5 and not self._diary.is_waited_for(cart["id"]):
             order = await self._buy(customer, cart, self._dice.choice(GOOD_CARDS))  # another card, the same cart
         if order is not None and order["status"] == "confirmed":
             await self._fates.decide(Purchase(customer, order, cart["id"], self._dice))
 
-    def _a_card(self) -> str:
-        cards = self._dice.choices([GOOD_CARDS, BAD_CARDS, CHALLENGED_CARDS], weights=[7, 2, 2])[0]
-        return self._dice.choice(cards)
+    def _a_way_to_pay(self) -> Json:
+        """A card, or a bank transfer."""
+        ways = self._dice.choices([GOOD_CARDS, BAD_CARDS, CHALLENGED_CARDS, (BY_TRANSFER,)], weights=[7, 2, 2, 2])[0]
+        return self._dice.choice(ways)
 
     async def _a_full_cart(self, customer: Client) -> Json:
         cart = (await customer.insist("POST", "/v1/carts", {"currency": "USD"})).body
@@ -97,13 +101,13 @@ class Shopper:
             basket[self._dice.choice(self._shelf.scarce)] = 1
         return basket
 
-    async def _buy(self, customer: Client, cart: Json, card: str) -> Json:
+    async def _buy(self, customer: Client, cart: Json, paid_by: Json) -> Json:
         """The order as it was decided; ``None`` when it was refused or nobody waited for the answer."""
         wish = Wish(key=str(UUID(int=self._dice.getrandbits(128), version=4)), cart_id=cart["id"])
         self._diary.wishes.append(wish)
-        body = {"cart_id": cart["id"], "payment_method": card, "expected_total": cart["totals"]["total"]}
+        body = {"cart_id": cart["id"], "payment_method": paid_by, "expected_total": cart["totals"]["total"]}
         twins = self._dice.choice((1, 1, 1, 1, 2, 3, 5))
-        walks_away = card in GOOD_CARDS and self._dice.random() < 0.08
+        walks_away = paid_by in GOOD_CARDS and self._dice.random() < 0.08
         order = await self._insist_on_an_answer(customer, wish, body, twins, walks_away=walks_away)
         if self._dice.random() < 0.15:
             await self._insist_on_an_answer(customer, wish, body, 1, walks_away=False)
@@ -171,14 +175,16 @@ class Shopper:
             if action and not has_acted:
                 await self._face_the_bank(customer, order, wish, action["redirect_url"])
                 has_acted = True
+            if order["pending_step"] == "transfer_awaited" and not has_acted:
+                await self._send_the_money(customer, order, wish)
+                has_acted = True
             await asyncio.sleep(0.3)
         return None
 
     async def _face_the_bank(self, customer: Client, order: Json, wish: Wish, page: str) -> None:
         luck = self._dice.random()
         if luck < 0.1:
-            wish.is_left_alone = True
-            self._diary.left_at_the_bank.add(order["id"])
+            self._leave(order, wish)
             return
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
         if luck < 0.3:
@@ -186,6 +192,24 @@ class Shopper:
         else:
             await self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
+
+    async def _send_the_money(self, customer: Client, order: Json, wish: Wish) -> None:
+        """By bank transfer: an operator notes that it has come, unless it never does."""
+        luck = self._dice.random()
+        if luck < 0.1:
+            self._leave(order, wish)
+            return
+        self._diary.acted_at[order["id"]] = datetime.now(UTC)
+        purchase = Purchase(customer, order, wish.cart_id, self._dice)
+        if luck < 0.25:
+            await self._desk.cancel(purchase)
+        else:
+            await self._desk.note_transfer(purchase)
+        self._diary.acted_at[order["id"]] = datetime.now(UTC)
+
+    def _leave(self, order: Json, wish: Wish) -> None:
+        wish.is_left_alone = True
+        self._diary.left_at_the_bank.add(order["id"])
 
     async def _press(self, button: str) -> None:
         while True:

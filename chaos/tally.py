@@ -73,6 +73,11 @@ class Account:
         return f"order {self.order['id']} is {self.order['status']}/{self.order['payment_status']}"
 
     @property
+    def is_paid_ahead(self) -> bool:
+        """By bank transfer: parcels take nothing, and refunds wait for people."""
+        return bool(self.order["provider"] == "manual")
+
+    @property
     def was_never_sent(self) -> bool:
         return not any(parcel["has_left"] for parcel in self.parcels)
 

@@ -70,6 +70,8 @@ def an_order(order_id: str, status: str, payment: str, **otherwise: Any) -> dict
         "tax": 0,
         "total": 100,
         "needs_a_person": False,
+        "provider": "stripe",
+        "due_at": None,
         "authorized": 100,
         "captured": 0,
         "refunded": 0,
@@ -324,6 +326,46 @@ def test_a_refused_capture_may_leave_its_share_to_the_next_parcels_until_all_hav
     assert violations(books, diary) == [
         "order c is confirmed/authorized, 40 are to pay for what was sent, but 30 were taken"
     ]
+
+
+def paid_by_transfer() -> tuple[Books, Diary]:
+    """Of the orders that wait and were cancelled, the money came by bank transfer; that of the latter is owed."""
+    books, diary = healthy()
+    facts = {"provider": "manual", "payment": "captured", "payment_status": "captured", "captured": 100}
+    changed("orders", 0, **facts)(books, diary)
+    changed("orders", 2, **facts, refunding=100, needs_a_person=True)(books, diary)
+    also("refunds", id="t", order_id="x", status="requested", amount=100)(books, diary)
+    also("concerns", order_id="x", concern="refund_due", is_open=True)(books, diary)
+    with_money("c", Money())(books, diary)
+    with_money("x", Money())(books, diary)
+    return replace(books, running=books.running | {"refund:t"}), diary
+
+
+def test_money_of_bank_transfers_is_ours_at_once_and_goes_back_by_hand() -> None:
+    assert violations(*paid_by_transfer()) == []
+
+
+PLANTED_IN_TRANSFERS = {
+    "order c is confirmed/captured, but of 100 the transfer brought 99": changed("orders", 0, captured=99),
+    "order c is confirmed/captured and was paid ahead, but a parcel took": also(
+        "parcels", **a_parcel("q", "c", "pending", 1)
+    ),
+    "order c is confirmed/captured and was paid by transfer, but the ledger": with_money(
+        "c", Money(authorize=100, times={"authorize": 1})
+    ),
+    "order x is cancelled/captured, but of 100 only 0 go back": changed("orders", 2, refunding=0),
+    "order x is cancelled/captured, 100 are to be sent back, but its people": lambda books, diary: books.tables[
+        "concerns"
+    ].clear(),
+}
+
+
+@pytest.mark.parametrize("breach", PLANTED_IN_TRANSFERS)
+def test_a_fault_planted_in_bank_transfers_is_found(breach: str) -> None:
+    books, diary = paid_by_transfer()
+    PLANTED_IN_TRANSFERS[breach](books, diary)
+
+    assert any(found.startswith(breach) for found in violations(books, diary)), violations(books, diary)
 
 
 def an_order_at_the_bank(books: Books) -> None:
