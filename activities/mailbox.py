@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from db import mailbox, order_views
+from db import late_money, mailbox, order_views
 from db.engine import Sessions
 from db.mailbox import WaitingLetter
 from domain.money import Money
@@ -33,6 +33,7 @@ REASONS = {
     Occasion.TRANSFER_AWAITED: {OrderStatus.PENDING},
     Occasion.TRANSFER_REMINDER: {OrderStatus.PENDING},
     Occasion.TRANSFER_EXPIRED: {OrderStatus.CANCELLED},
+    Occasion.LATE_MONEY: set(OrderStatus),
 }
 """In which state of its order each letter has still something to say."""
 
@@ -88,8 +89,11 @@ class MailboxActivities:
         """The letters that still have a reason and a reader."""
         about = {letter.about for letter in letters if letter.occasion in REASONS}
         orders = {order["id"]: order for order in await order_views.orders_by_ids(session, list(about))}
+        returned = await late_money.returned(session, list(about))
         return {
-            letter.key: self._letters.about_order(letter.occasion, letter.key, order["email"], letter_about(order))
+            letter.key: self._letters.about_order(
+                letter.occasion, letter.key, order["email"], letter_about(order), returned=returned.get(letter.key)
+            )
             for letter in letters
             if (order := orders.get(letter.about)) is not None and order["status"] in REASONS[letter.occasion]
         }

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from db import cancellations, orders, placement, refunds
+from db import cancellations, late_money, orders, placement, refunds
 from db.engine import Sessions
 from domain.orders import (
     AwaitCustomer,
@@ -14,7 +14,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
 )
-from domain.payments import AwaitTransfer, MoneyBack, RemindOfTransfer, TransferReceived
+from domain.payments import AwaitTransfer, LateMoneyNoted, MoneyBack, NoteLateMoney, RemindOfTransfer, TransferReceived
 from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.steps import orders as steps
 
@@ -76,3 +76,8 @@ class OrderActivities:
     async def attend(self, request: OrderAttention) -> OrderState:
         async with self._sessions.begin() as session:
             return await orders.attend(session, request)
+
+    @steps.note_late_money.performed_by
+    async def note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:
+        async with self._sessions.begin() as session:
+            return LateMoneyNoted(is_news=await late_money.note(session, request))

@@ -13,6 +13,7 @@ from domain.payments import (
     AuthorizePayment,
     CapturePayment,
     GiveMoneyBack,
+    LookIntoStray,
     LookUpPayment,
     PaymentAuthorization,
     PaymentCapture,
@@ -20,6 +21,7 @@ from domain.payments import (
     PaymentGivenBack,
     PaymentReleased,
     ReleasePayment,
+    StrayFound,
 )
 from providers.payments import PaymentProvider, Providers
 from workflows.steps import payments as steps
@@ -69,6 +71,22 @@ class PaymentActivities:
             await provider.release(request, reference)
         async with self._sessions.begin() as session:
             return PaymentReleased(payment_status=await payments.released(session, request.order_id))
+
+    @steps.inspect.performed_by
+    async def inspect(self, request: LookIntoStray) -> StrayFound:
+        there = await self._providers[self._cards].inspect(request.reference)
+        if there is None:
+            return StrayFound(is_wanted=False)
+        async with self._sessions() as session:
+            owner = await payments.owner_of(session, there.payment_id, request.reference)
+        if owner is None and there.order_id is None:  # neither our books nor its maker say that it is ours
+            return StrayFound(is_wanted=True)
+        return StrayFound(
+            is_wanted=owner is not None and owner.wants(request.reference),
+            amount=there.amount if there.amount.minor else None,
+            order_id=owner.order_id if owner else None,
+            payment_id=owner.payment_id if owner else there.payment_id,
+        )
 
     @steps.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:

@@ -17,6 +17,7 @@ from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.hot_answers import HotAnswers
 from api.idempotency import provide_once
+from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
 from api.metrics import counting
 from api.routes import HANDLERS
@@ -72,13 +73,16 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
-            seeing_to = asyncio.create_task(see_to_the_unstarted(resources, app.state.stories))
+            seeing_to = [
+                asyncio.create_task(see_to(resources, app.state.stories))
+                for see_to in (see_to_the_unstarted, see_to_the_unheard)
+            ]
             try:
                 yield
             finally:
-                for task in (listening, seeing_to):
+                for task in (listening, *seeing_to):
                     task.cancel()
-                await asyncio.gather(listening, seeing_to, return_exceptions=True)
+                await asyncio.gather(listening, *seeing_to, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,

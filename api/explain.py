@@ -27,6 +27,7 @@ IN_WORDS = {
     "payments.look_up": "asks the provider how the payment stands",
     "payments.find": "asks the provider what became of the payment",
     "orders.cancel_units": "gives up units that are not wanted any more",
+    "payments.inspect": "asks the provider what a payment without an order is",
     "payments.release": "frees the money that is not wanted any more",
     "payments.capture": "takes the money for a parcel",
     "payments.give_back": "gives the money back",

@@ -31,14 +31,15 @@ from db import order_views, returns
 from db.engine import Sessions
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
+from domain.payments import Listener, LookIntoStray, Notice
 from domain.refunds import PaidByHand, RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
 from domain.shipping import CancelUnits
 from workflows import names
 from workflows.checkout import Checkout
 from workflows.goods_return import Return
-from workflows.payment import Payment
 from workflows.refund import Refund
+from workflows.stray_payment import StrayPayment
 
 Result = TypeVar("Result")
 
@@ -54,6 +55,9 @@ HAND_OVER = timedelta(seconds=10)
 
 PATIENCE_WITH_THE_ENGINE = timedelta(seconds=2)
 """A checkout that is not answered by then makes us ask whether the engine is there at all."""
+
+PROVIDER_EVENT = "provider_event"
+"""The signal by which every story hears of a provider's event."""
 
 AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
@@ -309,14 +313,37 @@ class Stories:
             allowed=[],
         )
 
-    async def tell_payment(self, payment_id: UUID, event_id: str) -> None:
-        """Pass a webhook on to the payment's workflow, if one waits for it."""
-        payment = self._client.get_workflow_handle_for(Payment.run, names.payment_id(payment_id))
+    async def tell(self, notice: Notice) -> None:
+        """Pass a provider's event on to the story that has to hear of it; content when that one is over.
+
+        Raises ``EngineAwayError`` when it cannot be told now.
+        """
         try:
-            await payment.signal(Payment.provider_event, event_id)
+            match notice:
+                case Notice(listener=Listener.PAYMENT, payment_id=UUID() as payment_id):
+                    payment = self._client.get_workflow_handle(names.payment_id(payment_id))
+                    await payment.signal(PROVIDER_EVENT, notice.event_id)
+                case Notice(listener=Listener.ORDER, order_id=UUID() as order_id):
+                    order = self._client.get_workflow_handle(names.order_id(order_id))
+                    await order.signal(PROVIDER_EVENT, notice.event_id)
+                case Notice(listener=Listener.STRAY, reference=str(reference)):
+                    await self._client.start_workflow(
+                        StrayPayment.run,
+                        LookIntoStray(reference=reference),
+                        id=names.stray_id(reference),
+                        task_queue=names.Queue.PAYMENTS,
+                        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                        start_signal=PROVIDER_EVENT,
+                        start_signal_args=[notice.event_id],
+                        static_summary=f"Money without an order: {reference}",
+                    )
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # nobody waits: the call itself was the answer
+            if error.status in AWAY:
+                raise EngineAwayError from error
+            if error.status is not RPCStatusCode.NOT_FOUND:  # nobody waits any more: what it waited for was decided
                 raise
+        except RuntimeError as error:  # what the SDK raises when it has never reached the engine
+            raise EngineAwayError from error
 
     async def _asked(self, answer: Awaitable[Result]) -> Result:
         told = await self._within_the_wait(answer)

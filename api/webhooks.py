@@ -1,11 +1,13 @@
 """What payment providers tell us."""
 
+from contextlib import suppress
 from typing import Any
 
 from litestar import Request, Response, post
 
 from api.errors import refuses
-from api.stories import Stories
+from api.inbox import told
+from api.stories import EngineAwayError, Stories
 from db import payments
 from domain.errors import Refusal
 from providers.payments import WebhookForged
@@ -22,7 +24,7 @@ from runtime.resources import Resources
 async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, stories: Stories) -> Response[None]:
     """Stores the event before it is answered; the same event twice, or late, changes nothing.
 
-    An event whose workflow cannot be told at the moment stays unhandled in the inbox.
+    An event whose story cannot be told at the moment waits in the inbox.
     """
     try:
         event = resources.payments.read_webhook(await request.body(), request.headers)
@@ -30,9 +32,8 @@ async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, 
         raise Refusal("webhook_forged", "This webhook is not signed by Stripe, or is too old.") from forged
     provider = resources.payments.name
     async with resources.autocommit() as session:
-        somebody_waits = await payments.receive(session, provider, event)
-    if somebody_waits and event.payment_id is not None:
-        await stories.tell_payment(event.payment_id, event.event_id)
-        async with resources.autocommit() as session:
-            await payments.handled(session, provider, event.event_id)
+        notice = await payments.receive(session, provider, event)
+    if notice is not None:
+        with suppress(EngineAwayError):
+            await told(notice, resources, stories)
     return Response(None, status_code=200)

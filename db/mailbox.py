@@ -48,9 +48,15 @@ class WaitingLetter:
     about: UUID
 
 
-async def ask_for(session: AsyncSession, occasion: Occasion, about: UUID) -> None:
-    """Have a letter written as soon as this transaction has come true; content when it was asked for before."""
-    await session.execute(ASK_FOR, {"key": mail_key(occasion, about), "occasion": occasion, "about": about})
+async def ask_for(
+    session: AsyncSession, occasion: Occasion, about: UUID, *, occasion_of: UUID | str | None = None
+) -> None:
+    """Have a letter written as soon as this transaction has come true; content when it was asked for before.
+
+    An occasion that an order or a user can have several times is told apart by ``occasion_of``.
+    """
+    key = mail_key(occasion, occasion_of or about)
+    await session.execute(ASK_FOR, {"key": key, "occasion": occasion, "about": about})
 
 
 ASK_FOR = text("INSERT INTO letters (key, occasion, about) VALUES (:key, :occasion, :about) ON CONFLICT DO NOTHING")

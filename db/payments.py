@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, text, update
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
-from domain.payments import MANUAL, MoneyBack, PaymentAuthorization, PaymentStatus, ProviderEvent
+from domain.orders import OrderStatus
+from domain.payments import MANUAL, Listener, MoneyBack, Notice, PaymentAuthorization, PaymentStatus, ProviderEvent
 
 
 class Payment(Base):
@@ -63,10 +64,16 @@ class WebhookEvent(Base):
     type: Mapped[str]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """Ids and amounts only; whoever needs more asks the provider."""
+    listener: Mapped[str | None]
+    """Which story has to hear of it; ``None`` when it is handled by being noted."""
     received_at: Mapped[Now]
     handled_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
+        CheckConstraint(one_of("listener", Listener), name="listener"),
+        CheckConstraint("listener IS NOT NULL OR handled_at IS NOT NULL", name="unheard_has_listener"),
+    )
 
 
 async def requires_action(
@@ -187,13 +194,56 @@ async def _of(session: AsyncSession, order_id: UUID) -> Payment:
     return found.one()
 
 
-async def receive(session: AsyncSession, provider: str, event: ProviderEvent) -> bool:
-    """Put a webhook's event into the inbox; true when a workflow waits for it and was not told yet.
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The order that a payment belongs to, as our books have it."""
 
-    Only a payment whose customer has to act has a workflow of its own. For all others the provider's answer to our
-    call decides, and the event is handled by being noted.
+    order_id: UUID
+    payment_id: UUID
+    order_status: OrderStatus
+    payment_status: PaymentStatus
+    reference: str | None
+
+    def wants(self, reference: str) -> bool:
+        """Is the order paid with what the provider has under this id, or will its story still see to that?"""
+        if self.order_status is OrderStatus.PENDING:
+            return True
+        is_given_up = self.payment_status in (PaymentStatus.VOIDED, PaymentStatus.FAILED)
+        return self.reference == reference and not is_given_up
+
+
+async def owner_of(session: AsyncSession, payment_id: UUID | None, reference: str) -> Owner | None:
+    """Whose payment the provider has under its own id, or under ours."""
+    found = await session.execute(OWNER, {"payment_id": payment_id, "reference": reference})
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return Owner(
+        order_id=row.order_id,
+        payment_id=row.id,
+        order_status=OrderStatus(row.order_status),
+        payment_status=PaymentStatus(row.status),
+        reference=row.provider_reference,
+    )
+
+
+_OWNER = """
+    SELECT payments.id, payments.order_id, payments.status, payments.provider_reference,
+           orders.status AS order_status, orders.pending_step
+    FROM payments JOIN orders ON orders.id = payments.order_id
+    WHERE payments.provider_reference = CAST(:reference AS text) OR payments.id = CAST(:payment_id AS uuid)
+    ORDER BY payments.provider_reference IS NOT DISTINCT FROM CAST(:reference AS text) DESC LIMIT 1
+"""
+
+OWNER = text(_OWNER)
+
+
+async def receive(session: AsyncSession, provider: str, event: ProviderEvent) -> Notice | None:
+    """Put a webhook's event into the inbox; the notice, when a story has to hear of it and was not told yet.
+
+    For most events the provider's answer to our call has decided, and they are handled by being noted.
     """
-    waits = await session.scalar(
+    found = await session.execute(
         RECEIVE,
         {
             "provider": provider,
@@ -201,29 +251,73 @@ async def receive(session: AsyncSession, provider: str, event: ProviderEvent) ->
             "type": event.type,
             "payment_id": event.payment_id,
             "reference": event.reference,
+            "brings_money": event.brings_money,
+            "is_ours": event.is_ours,
         },
     )
-    return bool(waits)
+    row = found.one_or_none()
+    return None if row is None else _notice(event.event_id, row)
 
 
 RECEIVE = text(
-    """
-    WITH payment AS (
-        SELECT EXISTS (SELECT FROM payments WHERE id = :payment_id AND status = 'requires_action') AS waits
+    f"""
+    WITH owner AS ({_OWNER}), heard AS (
+        SELECT owner.id, owner.order_id, CASE
+            WHEN owner.status = 'requires_action' THEN 'payment'
+            WHEN owner.pending_step = 'payment_unknown' THEN 'order'
+            WHEN NOT :brings_money OR owner.order_status = 'pending' THEN NULL
+            WHEN owner.id IS NULL THEN CASE WHEN :is_ours THEN 'stray' END
+            WHEN owner.provider_reference IS DISTINCT FROM CAST(:reference AS text) THEN 'stray'
+            WHEN owner.status IN ('voided', 'failed') THEN 'stray'
+        END AS listener
+        FROM (SELECT) AS always LEFT JOIN owner ON true
     ), stored AS (
-        INSERT INTO webhook_events (provider, event_id, type, payload, handled_at)
+        INSERT INTO webhook_events (provider, event_id, type, payload, listener, handled_at)
         SELECT :provider, :event_id, :type,
-               jsonb_build_object('payment_id', CAST(:payment_id AS uuid), 'reference', CAST(:reference AS text)),
-               CASE WHEN waits THEN NULL ELSE now() END
-        FROM payment
+               jsonb_build_object(
+                   'payment_id', coalesce(heard.id, CAST(:payment_id AS uuid)), 'order_id', heard.order_id,
+                   'reference', CAST(:reference AS text)
+               ),
+               heard.listener, CASE WHEN heard.listener IS NULL THEN now() END
+        FROM heard
         ON CONFLICT DO NOTHING
     )
-    SELECT waits AND NOT EXISTS (
+    SELECT heard.listener, coalesce(heard.id, CAST(:payment_id AS uuid)) AS payment_id, heard.order_id,
+           CAST(:reference AS text) AS reference
+    FROM heard
+    WHERE heard.listener IS NOT NULL AND NOT EXISTS (
         SELECT FROM webhook_events
         WHERE provider = :provider AND event_id = :event_id AND handled_at IS NOT NULL
-    ) FROM payment
+    )
+    """  # noqa: S608 (constant text)
+)
+
+
+async def unheard(session: AsyncSession, provider: str, *, older_than: float) -> list[Notice]:
+    """Events whose story could not be told for so many seconds, the oldest first."""
+    rows = await session.execute(UNHEARD, {"provider": provider, "age": older_than})
+    return [_notice(row.event_id, row) for row in rows]
+
+
+UNHEARD = text(
+    """
+    SELECT event_id, listener, CAST(payload ->> 'payment_id' AS uuid) AS payment_id,
+           CAST(payload ->> 'order_id' AS uuid) AS order_id, payload ->> 'reference' AS reference
+    FROM webhook_events
+    WHERE provider = :provider AND handled_at IS NULL AND received_at < now() - make_interval(secs => :age)
+    ORDER BY received_at LIMIT 200
     """
 )
+
+
+def _notice(event_id: str, row: Row[Any]) -> Notice:
+    return Notice(
+        event_id=event_id,
+        listener=Listener(row.listener),
+        payment_id=row.payment_id,
+        order_id=row.order_id,
+        reference=row.reference,
+    )
 
 
 async def handled(session: AsyncSession, provider: str, event_id: str) -> None:

@@ -14,9 +14,11 @@ class Occasion(StrEnum):
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"
     TRANSFER_EXPIRED = "transfer_expired"
+    LATE_MONEY = "late_money"
+    """A payment came for an order that was cancelled before, and went back."""
 
 
-def mail_key(occasion: Occasion, subject: UUID) -> str:
+def mail_key(occasion: Occasion, subject: UUID | str) -> str:
     """Names one mail for ever: it is sent under this key, or it was sent already."""
     return f"{occasion}:{subject}"
 

@@ -125,6 +125,16 @@ class FollowPayment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProviderPayment:
+    """A payment as the provider knows it, whatever our books say."""
+
+    payment_id: UUID | None
+    order_id: UUID | None
+    amount: Money
+    """What it still holds or keeps for the shop."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CapturePayment:
     payment_id: UUID
     amount: Money
@@ -179,6 +189,17 @@ class PaymentGivenBack:
     how: MoneyBack
 
 
+class Listener(StrEnum):
+    """Which story has to hear of a provider's event."""
+
+    PAYMENT = "payment"
+    """The one that waits for the customer at the bank."""
+    ORDER = "order"
+    """The order's own."""
+    STRAY = "stray"
+    """The one that gives back money which no order wants."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderEvent:
     """What a provider's webhook says, as far as the shop acts on it."""
@@ -188,3 +209,53 @@ class ProviderEvent:
     payment_id: UUID | None
     """Our id, which the provider carries in its metadata; ``None`` when the event is not about a payment of ours."""
     reference: str | None
+    brings_money: bool = False
+    """It says that money is held or taken."""
+    is_ours: bool = False
+    """The payment was asked for by this very shop, whatever its books say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """An event of the inbox that a story has to hear of."""
+
+    event_id: str
+    listener: Listener
+    payment_id: UUID | None
+    order_id: UUID | None
+    reference: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookIntoStray:
+    """Money may have arrived that no order wants."""
+
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrayFound:
+    """What the provider holds or took under a reference, and whose it is."""
+
+    is_wanted: bool
+    """An order is paid with it, or its story still sees to it."""
+    amount: Money | None = None
+    """What could be given back; ``None`` for nothing."""
+    order_id: UUID | None = None
+    """``None`` when our books know no such order."""
+    payment_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteLateMoney:
+    """Money that arrived for nothing has been given back."""
+
+    reference: str
+    amount: Money
+    how: MoneyBack
+    order_id: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateMoneyNoted:
+    is_news: bool

@@ -25,6 +25,7 @@ from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
 from workflows.steps.step import Step
+from workflows.stray_payment import StrayPayment
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,7 +86,7 @@ async def test_a_step_is_performed_where_it_is_asked_for(resources: Resources, n
 STORIES: dict[Queue, list[type]] = {
     Queue.REGISTRATION: [Registration],
     Queue.CHECKOUT: [Checkout],
-    Queue.PAYMENTS: [Payment, Refund],
+    Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return],
     Queue.NOTIFICATIONS: [Mailbox],
 }

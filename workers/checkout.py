@@ -21,5 +21,6 @@ def build(resources: Resources) -> Duty:
             orders.cancel,
             orders.cancel_units,
             orders.attend,
+            orders.note_late_money,
         ],
     )

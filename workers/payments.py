@@ -7,6 +7,7 @@ from runtime.resources import Resources
 from workers.duty import Duty
 from workflows.payment import Payment
 from workflows.refund import Refund
+from workflows.stray_payment import StrayPayment
 
 
 def build(resources: Resources) -> Duty:
@@ -14,13 +15,14 @@ def build(resources: Resources) -> Duty:
     payments = PaymentActivities(providers, resources.sessions, cards=resources.payments.name)
     refunds = RefundActivities(providers, resources.sessions)
     return Duty(
-        workflows=[Payment, Refund],
+        workflows=[Payment, Refund, StrayPayment],
         activities=[
             payments.authorize,
             payments.look_up,
             payments.find,
             payments.capture,
             payments.release,
+            payments.inspect,
             payments.give_back,
             refunds.pay_back,
             refunds.call,

@@ -35,6 +35,11 @@ def payment_id(payment: UUID) -> str:
     return f"payment:{payment}"
 
 
+def stray_id(reference: str) -> str:
+    """By the provider's own id: what it is about, nobody knows before it is looked into."""
+    return f"stray:{reference}"
+
+
 def refund_id(refund: UUID) -> str:
     return f"refund:{refund}"
 

@@ -47,6 +47,7 @@ SUBJECTS = {
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
     Occasion.TRANSFER_EXPIRED: "your order {number} was cancelled",
+    Occasion.LATE_MONEY: "your payment for order {number} goes back",
 }
 
 
@@ -75,7 +76,9 @@ class Letters:
             until=in_words(until),
         )
 
-    def about_order(self, occasion: Occasion, key: str, to: str, order: OrderLetter) -> Mail:
+    def about_order(
+        self, occasion: Occasion, key: str, to: str, order: OrderLetter, *, returned: Money | None = None
+    ) -> Mail:
         subject = SUBJECTS[occasion].format(number=order.number)
         return self._mail(
             occasion,
@@ -83,6 +86,7 @@ class Letters:
             to,
             f"{self._shop_name}: {subject}",
             order=order,
+            returned=returned,
             transfer_to=self._transfer_to,
             until=in_words(order.due_at) if order.due_at else None,
         )

@@ -12,6 +12,7 @@ from domain.payments import (
     PaymentCapture,
     PaymentGivenBack,
     ProviderEvent,
+    ProviderPayment,
     ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
@@ -38,6 +39,9 @@ class PaymentProvider(Protocol):
 
     async def look_up(self, request: LookUpPayment) -> PaymentAuthorization | None:
         """How the payment stands; ``None`` when the provider has never heard of it."""
+
+    async def inspect(self, reference: str) -> ProviderPayment | None:
+        """What the provider has under its own id; ``None`` when there is nothing, or not by this shop."""
 
     async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
         """Take reserved money."""

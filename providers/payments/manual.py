@@ -15,6 +15,7 @@ from domain.payments import (
     PaymentCapture,
     PaymentGivenBack,
     ProviderEvent,
+    ProviderPayment,
     ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
@@ -31,6 +32,9 @@ class ManualPayments:
 
     async def look_up(self, request: LookUpPayment) -> PaymentAuthorization | None:
         """There is nobody to ask; whether the money has come stands in the shop's own books."""
+        return None
+
+    async def inspect(self, reference: str) -> ProviderPayment | None:
         return None
 
     async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:

@@ -9,6 +9,7 @@ from uuid import UUID
 import stripe
 from stripe import PaymentIntent, Refund
 
+from domain.money import Money
 from domain.payments import (
     Answer,
     AuthorizePayment,
@@ -20,6 +21,7 @@ from domain.payments import (
     PaymentCapture,
     PaymentGivenBack,
     ProviderEvent,
+    ProviderPayment,
     ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
@@ -28,6 +30,8 @@ from providers.payments.base import OutcomeUnknown, WebhookForged
 WEBHOOK_TOLERANCE_SECONDS = 300
 LAST_CAPTURE = "last_capture"
 """Metadata of an intent: the key of the capture that took money last. One parcel is captured at a time."""
+
+BRING_MONEY = {"payment_intent.amount_capturable_updated", "payment_intent.succeeded"}
 
 
 class StripePayments:
@@ -58,6 +62,7 @@ class StripePayments:
                             "payment_id": str(request.payment_id),
                             "order_id": str(request.order_id),
                             "order_number": request.order_number,
+                            "shop": self._return_url,
                         },
                     },
                     {"idempotency_key": request.key},
@@ -75,6 +80,25 @@ class StripePayments:
     async def look_up(self, request: LookUpPayment) -> PaymentAuthorization | None:
         intent = await self._find(request.payment_id)
         return _authorization(intent) if intent else None
+
+    async def inspect(self, reference: str) -> ProviderPayment | None:
+        """Several shops may share an account at Stripe; what another one asked for is none of our business."""
+        try:
+            with unanswered_is_unknown():
+                intent = await self._intents.retrieve_async(reference, {"expand": ["latest_charge"]})
+        except stripe.InvalidRequestError:
+            return None
+        facts = intent.to_dict()
+        metadata = facts.get("metadata") or {}
+        charge = facts.get("latest_charge") or {}
+        return ProviderPayment(
+            payment_id=_id_in(metadata, "payment_id"),
+            order_id=_id_in(metadata, "order_id") if metadata.get("shop") == self._return_url else None,
+            amount=Money(
+                intent.amount_capturable + intent.amount_received - int(charge.get("amount_refunded") or 0),
+                intent.currency.upper(),
+            ),
+        )
 
     async def capture(self, request: CapturePayment, reference: str) -> PaymentCapture:
         """Stripe repeats an error of its own for a key for ever, also when it did the work: then the intent tells."""
@@ -138,6 +162,9 @@ class StripePayments:
             made = await self._refunds.list_async({"payment_intent": intent.id, "limit": 100})
             if sum(refund.amount for refund in made.data if _refund(refund).is_refunded) < intent.amount_received:
                 raise
+        except stripe.InvalidRequestError as refused:
+            if refused.code != "charge_already_refunded":  # Stripe forgets our keys after a day, but not the refund
+                raise
 
     async def refund(self, request: RefundMoney, reference: str) -> PaymentRefund:
         try:
@@ -172,8 +199,10 @@ class StripePayments:
             return ProviderEvent(
                 event_id=str(event["id"]),
                 type=str(event["type"]),
-                payment_id=_payment_id(subject),
+                payment_id=_id_in(subject.get("metadata"), "payment_id"),
                 reference=subject.get("payment_intent") or subject.get("id"),
+                brings_money=event["type"] in BRING_MONEY,
+                is_ours=(subject.get("metadata") or {}).get("shop") == self._return_url,
             )
         except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
             raise WebhookForged("not signed by Stripe, too old, or not an event") from error
@@ -262,9 +291,9 @@ def _why(error: stripe.StripeError) -> str:
     return str(error.code or "refused_by_provider")
 
 
-def _payment_id(subject: Mapping[str, Any]) -> UUID | None:
+def _id_in(metadata: Any, name: str) -> UUID | None:
     try:
-        return UUID(subject["metadata"]["payment_id"])
+        return UUID(metadata[name])
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -8,13 +8,23 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import orders, payments
+from db import late_money, orders, payments
 from db.payments import KnownPayment
-from domain.orders import AwaitCustomer
-from domain.payments import Answer, PaymentAuthorization, PaymentStatus, ProviderEvent
+from domain.money import Money
+from domain.orders import AwaitCustomer, AwaitProvider
+from domain.payments import (
+    Answer,
+    Listener,
+    MoneyBack,
+    NoteLateMoney,
+    Notice,
+    PaymentAuthorization,
+    PaymentStatus,
+    ProviderEvent,
+)
 from runtime.resources import Resources
 from tests.support.catalog import a_product
-from tests.support.orders import AnOrder, a_confirmed_order, a_placed_order
+from tests.support.orders import AnOrder, a_confirmed_order, a_placed_order, timeline_of, to_cancel
 
 
 def an_event(payment_id: UUID | None, **otherwise: Any) -> ProviderEvent:
@@ -27,7 +37,7 @@ def an_event(payment_id: UUID | None, **otherwise: Any) -> ProviderEvent:
     return ProviderEvent(**{**facts, **otherwise})
 
 
-async def receive(resources: Resources, event: ProviderEvent) -> bool:
+async def receive(resources: Resources, event: ProviderEvent) -> Notice | None:
     async with resources.sessions.begin() as session:
         return await payments.receive(session, "stripe", event)
 
@@ -113,7 +123,11 @@ async def test_the_inbox_keeps_ids_only(resources: Resources) -> None:
         stored = await session.scalar(
             text("SELECT payload FROM webhook_events WHERE event_id = :id"), {"id": event.event_id}
         )
-    assert stored == {"payment_id": str(order.payment_id), "reference": order.reference}
+    assert stored == {
+        "payment_id": str(order.payment_id),
+        "order_id": str(order.order_id),
+        "reference": order.reference,
+    }
 
 
 async def test_the_providers_own_id_is_known_as_soon_as_it_was_noted(resources: Resources) -> None:
@@ -170,3 +184,109 @@ async def test_one_of_the_providers_payments_pays_one_order(resources: Resources
     with pytest.raises(IntegrityError, match="provider_reference"):
         async with resources.sessions.begin() as session:
             await payments.requires_action(session, other.payment_id, order.reference, redirect_url=None)
+
+
+async def a_cancelled_order(resources: Resources, **otherwise: Any) -> AnOrder:
+    product = await a_product(resources.sessions)
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    async with resources.sessions.begin() as session:
+        await orders.cancel(session, to_cancel(order, **otherwise))
+    return order
+
+
+def money_came(order: AnOrder, reference: str | None = None, **otherwise: Any) -> ProviderEvent:
+    return an_event(order.payment_id, reference=reference or order.reference, brings_money=True, **otherwise)
+
+
+async def listener_of(resources: Resources, event: ProviderEvent) -> Listener | None:
+    notice = await receive(resources, event)
+    return notice.listener if notice else None
+
+
+async def test_whoever_has_to_hear_of_an_event_is_decided_by_where_its_order_stands(resources: Resources) -> None:
+    product = await a_product(resources.sessions)
+    at_the_bank = await an_order_at_the_bank(resources)
+    pending = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    unknown = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    async with resources.sessions.begin() as session:
+        await orders.await_provider(session, AwaitProvider(order_id=unknown.order_id, hold_seconds=60))
+    confirmed = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    cancelled = await a_cancelled_order(resources)
+    refunded = await a_cancelled_order(resources, money=MoneyBack.REFUNDED)
+
+    assert await listener_of(resources, money_came(at_the_bank)) is Listener.PAYMENT
+    assert await listener_of(resources, money_came(pending)) is None
+    assert await listener_of(resources, money_came(unknown)) is Listener.ORDER
+    assert await listener_of(resources, money_came(confirmed)) is None
+    assert await listener_of(resources, money_came(confirmed, f"pi_{uuid4().hex}")) is Listener.STRAY
+    assert await listener_of(resources, money_came(cancelled)) is Listener.STRAY
+    assert await listener_of(resources, an_event(cancelled.payment_id, reference=cancelled.reference)) is None
+    assert await listener_of(resources, money_came(refunded)) is None
+    assert await listener_of(resources, money_came(refunded, f"pi_{uuid4().hex}")) is Listener.STRAY
+
+
+@pytest.mark.parametrize(("is_ours", "listener"), [(True, Listener.STRAY), (False, None)])
+async def test_money_for_an_order_that_is_in_no_book_is_looked_into_when_this_shop_asked_for_it(
+    resources: Resources, *, is_ours: bool, listener: Listener | None
+) -> None:
+    event = an_event(uuid4(), reference=f"pi_{uuid4().hex}", brings_money=True, is_ours=is_ours)
+
+    assert await listener_of(resources, event) is listener
+
+
+async def test_events_that_nobody_could_be_told_of_wait_in_the_inbox(resources: Resources) -> None:
+    order = await an_order_at_the_bank(resources)
+    event = money_came(order)
+    notice = await receive(resources, event)
+
+    async def waits() -> bool:
+        async with resources.sessions() as session:
+            return notice in await payments.unheard(session, "stripe", older_than=0)
+
+    assert await waits()
+    async with resources.sessions.begin() as session:
+        await payments.handled(session, "stripe", event.event_id)
+    assert not await waits()
+
+
+async def test_late_money_is_told_once(resources: Resources) -> None:
+    order = await a_cancelled_order(resources)
+    request = NoteLateMoney(
+        reference=order.reference, amount=Money(1499, "USD"), how=MoneyBack.REFUNDED, order_id=order.order_id
+    )
+
+    async def note() -> bool:
+        async with resources.sessions.begin() as session:
+            return await late_money.note(session, request)
+
+    assert sorted(await asyncio.gather(*(note() for _ in range(5)))) == [False] * 4 + [True]
+    assert await timeline_of(resources.sessions, order.order_id) == [
+        "order.placed",
+        "order.confirmed",
+        "order.cancelled",
+        "payment.late_money_returned",
+    ]
+    async with resources.sessions() as session:
+        key = f"late_money:{order.reference}"
+        assert await session.scalar(text("SELECT about FROM letters WHERE key = :key"), {"key": key}) == order.order_id
+        payload = await session.scalar(
+            text("SELECT payload FROM outbox WHERE type = 'payment.late_money_returned' AND key = :key"),
+            {"key": str(order.order_id)},
+        )
+        assert {name: payload[name] for name in ("reference", "amount", "currency", "how")} == {
+            "reference": order.reference,
+            "amount": 1499,
+            "currency": "USD",
+            "how": "refunded",
+        }
+
+
+async def test_late_money_without_an_order_is_told_to_other_systems(resources: Resources) -> None:
+    request = NoteLateMoney(
+        reference=f"pi_{uuid4().hex}", amount=Money(1499, "USD"), how=MoneyBack.VOIDED, order_id=None
+    )
+    async with resources.sessions.begin() as session:
+        assert await late_money.note(session, request)
+    async with resources.sessions() as session:
+        told = text("SELECT count(*) FROM outbox WHERE key = :key")
+        assert await session.scalar(told, {"key": request.reference}) == 1

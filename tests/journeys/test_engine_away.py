@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -13,6 +14,8 @@ from sqlalchemy import text
 
 from domain.inventory import StockLevel
 from runtime.resources import Resources
+from tests.api.test_late_money import about
+from tests.api.test_webhooks import deliver
 from tests.support.catalog import a_product, ledger_of, stock_of
 from tests.support.gate import Gate
 from tests.support.ledger import moved
@@ -158,3 +161,29 @@ async def test_without_an_engine_other_wishes_are_refused_clearly_and_change_not
     assert await shopper.order(order["id"], cart) == before
     told = (await remote.http.get(f"/v1/admin/orders/{order['id']}/explain", headers=operator)).json()
     assert (told["engine"], told["waits_for"]) == ("unavailable", "an operator, who has to pack 1 of 1 units")
+
+
+async def test_what_a_provider_says_while_the_engine_is_away_is_told_when_it_is_back(
+    remote: Remote, resources: Resources, sandbox: httpx.AsyncClient
+) -> None:
+    product, shopper = await a_product(resources.sessions, price="10.00", stock=3), Shopper(remote.http)
+    await remote.gate.open()
+    cart = await shopper.a_cart((product.variant_id, 1))
+    order = (await shopper.check_out(cart, card="pm_card_threeDSecure2Required")).json()
+    await remote.gate.close()
+    async with resources.sessions() as session:
+        payment = await session.scalar(text("SELECT id FROM payments WHERE order_id = :id"), {"id": order["id"]})
+    event = about(order["payment"]["provider_reference"], payment, "payment_intent.amount_capturable_updated")
+
+    answer = await deliver(remote.http, event)
+
+    assert answer.status_code == 200
+    await remote.gate.open()
+    await eventually(lambda: heard(resources, event))
+    assert (await shopper.order(order["id"], cart))["status"] == "pending"  # a hint is no payment
+
+
+async def heard(resources: Resources, event: dict[str, Any]) -> bool:
+    async with resources.sessions() as session:
+        query = text("SELECT handled_at IS NOT NULL FROM webhook_events WHERE event_id = :id")
+        return bool(await session.scalar(query, {"id": event["id"]}))

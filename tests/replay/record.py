@@ -33,14 +33,14 @@ from domain.orders import OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
-from tests.support.ledger import moved
+from tests.support.ledger import late_money, moved, moved_by
 from tests.support.orders import a_cart, to_place
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
-from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id
+from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id, stray_id
 from workflows.registration import Registration
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -390,6 +390,21 @@ async def test_a_provider_that_is_silent_for_longer_than_anybody_waits(recorder:
     await eventually(lambda: is_confirmed(shopper, order))
     await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
     await recorder.both_chapters(order["id"], "Checkout-payment_unknown", "Fulfillment-cancelled")
+
+
+async def test_money_that_came_for_a_cancelled_order(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    async with recorder.resources.sessions() as session:
+        payment_id = await session.scalar(text("SELECT id FROM payments WHERE order_id = :id"), {"id": order["id"]})
+    reference = await late_money(recorder.sandbox, payment_id)
+
+    async def is_returned() -> bool:
+        return await moved_by(recorder.sandbox, reference) == [("authorize", 1499), ("void", 1499)]
+
+    await eventually(is_returned)
+    await recorder.one_chapter(stray_id(reference), "StrayPayment-voided")
 
 
 async def test_a_payer_who_approves_at_the_bank(recorder: Recorder, person: Person) -> None:

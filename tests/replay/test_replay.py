@@ -24,8 +24,9 @@ from workflows.mailbox import Mailbox
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
+from workflows.stray_payment import StrayPayment
 
-STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund, Return]
+STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund, Return, StrayPayment]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 

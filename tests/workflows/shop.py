@@ -34,8 +34,11 @@ from domain.payments import (
     AwaitTransfer,
     CapturePayment,
     GiveMoneyBack,
+    LateMoneyNoted,
+    LookIntoStray,
     LookUpPayment,
     MoneyBack,
+    NoteLateMoney,
     PaymentAuthorization,
     PaymentCapture,
     PaymentFound,
@@ -44,6 +47,7 @@ from domain.payments import (
     PaymentStatus,
     ReleasePayment,
     RemindOfTransfer,
+    StrayFound,
     TransferReceived,
 )
 from domain.refunds import PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
@@ -70,6 +74,7 @@ from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.steps import orders, payments, refunds, shipping
 from workflows.steps.step import Step
+from workflows.stray_payment import StrayPayment
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -78,6 +83,7 @@ Fulfilling = WorkflowHandle[Fulfillment, OrderStatus]
 
 TOTAL = Money(4497, "USD")
 UNITS = 3
+A_CANCELLED_ORDER = uuid4()
 AUTHORIZED = PaymentAuthorization(answer=Answer.AUTHORIZED, reference="pi_1", amount_minor=TOTAL.minor)
 DECLINED = PaymentAuthorization(answer=Answer.DECLINED, reference="pi_1", decline_code="insufficient_funds")
 REQUIRES_ACTION = PaymentAuthorization(
@@ -276,6 +282,22 @@ class Shop:
         self.held = 0
         return PaymentReleased(payment_status=PaymentStatus.CAPTURED)
 
+    @payments.inspect.performed_by
+    async def inspect(self, request: LookIntoStray) -> StrayFound:
+        return await self._perform(payments.inspect, request, self.usually_inspect)
+
+    async def usually_inspect(self, request: LookIntoStray) -> StrayFound:
+        is_wanted = self.order in (OrderStatus.PENDING, OrderStatus.CONFIRMED)
+        amount = Money(self.held, TOTAL.currency) if self.held else None
+        return StrayFound(is_wanted=is_wanted, amount=amount, order_id=A_CANCELLED_ORDER, payment_id=A_CANCELLED_ORDER)
+
+    @orders.note_late_money.performed_by
+    async def note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:
+        return await self._perform(orders.note_late_money, request, self.usually_note_late_money)
+
+    async def usually_note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:
+        return LateMoneyNoted(is_news=True)
+
     @payments.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         return await self._perform(payments.give_back, request, self.usually_give_back)
@@ -457,16 +479,18 @@ class Shop:
                     self.cancel,
                     self.cancel_units,
                     self.attend,
+                    self.note_late_money,
                 ],
             ),
             Queue.PAYMENTS: (
-                [Payment, Refund],
+                [Payment, Refund, StrayPayment],
                 [
                     self.authorize,
                     self.look_up,
                     self.find,
                     self.capture,
                     self.release,
+                    self.inspect,
                     self.give_back,
                     self.pay_back,
                     self.call_for_a_refund,

@@ -10,7 +10,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
 )
-from domain.payments import AwaitTransfer, RemindOfTransfer, TransferReceived
+from domain.payments import AwaitTransfer, LateMoneyNoted, NoteLateMoney, RemindOfTransfer, TransferReceived
 from domain.shipping import CancelUnits, UnitsCancelled
 from workflows.names import Queue
 from workflows.steps.patience import ONE_TRANSACTION, ONE_TRANSACTION_UNTIL_DONE, UNTIL_DONE
@@ -45,3 +45,6 @@ cancel_units = Step("orders.cancel_units", CancelUnits, UnitsCancelled, UNTIL_DO
 
 attend = Step("orders.attend", OrderAttention, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Put the order on the list of those that a person must look at, or take it off."""
+
+note_late_money = Step("orders.note_late_money", NoteLateMoney, LateMoneyNoted, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""Money that came for nothing went back: say so on the order's timeline, to other systems, and to the customer."""

@@ -4,6 +4,7 @@ from domain.payments import (
     AuthorizePayment,
     CapturePayment,
     GiveMoneyBack,
+    LookIntoStray,
     LookUpPayment,
     PaymentAuthorization,
     PaymentCapture,
@@ -11,6 +12,7 @@ from domain.payments import (
     PaymentGivenBack,
     PaymentReleased,
     ReleasePayment,
+    StrayFound,
 )
 from workflows.names import Queue
 from workflows.steps.patience import ONE_PROVIDER_CALL, UNTIL_DONE
@@ -23,4 +25,6 @@ find = Step("payments.find", LookUpPayment, PaymentFound, UNTIL_DONE, queue=Queu
 capture = Step("payments.capture", CapturePayment, PaymentCapture, UNTIL_DONE, queue=Queue.PAYMENTS)
 release = Step("payments.release", ReleasePayment, PaymentReleased, UNTIL_DONE, queue=Queue.PAYMENTS)
 """Free what the card still holds, because nothing more will be captured."""
+inspect = Step("payments.inspect", LookIntoStray, StrayFound, UNTIL_DONE, queue=Queue.PAYMENTS)
+"""What the provider has under its own id, and whether an order of ours wants it."""
 give_back = Step("payments.give_back", GiveMoneyBack, PaymentGivenBack, UNTIL_DONE, queue=Queue.PAYMENTS)
