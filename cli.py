@@ -56,7 +56,7 @@ def api() -> None:
 
 @app.command()
 def worker(queues: list[str]) -> None:
-    """Serve task queues in one process: registration, checkout, payments, fulfillment, notifications, or all."""
+    """Serve task queues in one process: one or several of their names, or all."""
     from runtime.settings import Settings
     from workers.main import run
     from workflows.names import Queue
@@ -83,6 +83,19 @@ def demo(
         raise typer.BadParameter("choose one of --declined, --three-d-secure and --bank-transfer")
     card = Card.DECLINED if declined else Card.THREE_D_SECURE if three_d_secure else Card.GOOD
     raise typer.Exit(tell(card=None if bank_transfer else card, as_guest=guest))
+
+
+@app.command()
+def audit(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Heal what can be healed, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    days: Annotated[int, typer.Option(min=1, help="How far back the provider's payments are compared.")] = 2,
+) -> None:
+    """Check that goods, money and workflows add up; the exit code is 1 when they do not."""
+    from deploy.audit import audit as look
+
+    raise typer.Exit(look(days=days, as_json=as_json, repair=repair, yes=yes))
 
 
 order = typer.Typer(no_args_is_help=True, help="Orders of the running shop, as its operators see them.")

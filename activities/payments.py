@@ -39,7 +39,7 @@ class PaymentActivities:
     async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
         """A first try may have worked without our hearing of it, so every further one asks before it repeats."""
         provider = self._providers[MANUAL if request.method == MANUAL else self._cards]
-        if activity.info().attempt > 1:
+        if activity.info().attempt > 1 or request.is_resumed:
             known = await provider.look_up(LookUpPayment(payment_id=request.payment_id))
             if known is not None:
                 return known

@@ -22,7 +22,7 @@ class RefundActivities:
         if payment is None or payment.reference is None:
             raise LookupError(f"payment {request.payment_id} has no reference at its provider")
         provider = self._providers[payment.provider]
-        if activity.info().attempt > 1:
+        if activity.info().attempt > 1 or request.is_resumed:
             known = await provider.find_refund(request, payment.reference)
             if known is not None:
                 return known

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.audit import list_breaches, resume_order
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.checkouts import check_out
@@ -33,6 +34,8 @@ HANDLERS: list[Any] = [
     check_out,
     OrderController,
     OperatorController,
+    list_breaches,
+    resume_order,
     refund_order,
     payment_received,
     refund_paid,

@@ -28,7 +28,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import PROBLEMS
 from db import order_views, returns
+from db.base import new_id
 from db.engine import Sessions
+from domain.audit import Breach, Law, Repair, RepairBreach
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
 from domain.payments import Listener, LookIntoStray, Notice
@@ -36,6 +38,7 @@ from domain.refunds import PaidByHand, RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
 from domain.shipping import CancelUnits
 from workflows import names
+from workflows.audit import Repair as RepairStory
 from workflows.checkout import Checkout
 from workflows.goods_return import Return
 from workflows.refund import Refund
@@ -279,6 +282,26 @@ class Stories:
                     await self._hand_over(handle)
                     is_told_to_hand_over = True
             await asyncio.sleep(0.02)
+
+    async def resume(self, order_id: UUID, *, actor: str) -> None:
+        """Begin the order's workflow again where the order stands; content when it runs."""
+        breach = Breach(
+            law=Law.ORDERS_HAVE_A_STORY,
+            subject=str(order_id),
+            words="somebody asked for the order's workflow to begin again",
+            order_id=order_id,
+            repair=Repair.RESUME_ORDER,
+        )
+        resuming = self._client.execute_workflow(
+            RepairStory.run,
+            RepairBreach(breach=breach, actor=actor, note_id=new_id()),
+            id=names.repair_id(breach.law, breach.subject),
+            task_queue=names.Queue.OPERATIONS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        outcome = await self._asked(resuming)
+        if not outcome.is_healed:
+            raise Refusal("unavailable", outcome.problem or "The order's workflow does not begin; look at the engine.")
 
     async def _hand_over(self, handle: WorkflowHandle[Any, Any]) -> None:
         try:

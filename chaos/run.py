@@ -27,9 +27,12 @@ from chaos.wishes import Diary, Json
 from deploy.private import PrivateShop, private_shop
 from deploy.supervisor import Patience
 from deploy.visitor import OPERATOR
+from domain.audit import AuditReport, LookAtBooks
 from providers.complete_journey import baskets
 from runtime import temporal
 from runtime.settings import Temporal
+from workflows.audit import Audit
+from workflows.names import Queue
 
 ALWAYS_AT_ONCE = Patience(quick_deaths=10**9)
 PASSWORD = "sutler-demo-1"  # noqa: S105 (of the demo accounts)
@@ -183,8 +186,16 @@ class Run:
             statuses=dict(diary.statuses),
             silences=diary.silences,
             longest_undecided=laws.longest_undecided(found, diary),
-            violations=laws.violations(found, diary),
+            violations=[*laws.violations(found, diary), *await self._audit()],
         )
+
+    async def _audit(self) -> list[str]:
+        """What the shop itself finds wrong; its laws and ours were written apart, and each watches the other."""
+        engine, look = await self._engine(), LookAtBooks(patience_seconds=0, pause_seconds=5)
+        report: AuditReport = await engine.execute_workflow(
+            Audit.run, look, id="audit-after-the-fire", task_queue=Queue.OPERATIONS
+        )
+        return [f"the audit says of {breach.law}: {breach.words}" for breach in report.breaches]
 
     def _progress(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

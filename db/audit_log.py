@@ -43,6 +43,15 @@ async def note(
     return entry_id
 
 
+async def note_once(
+    session: AsyncSession, entry_id: UUID, actor: str, action: str, *, order_id: UUID | None, words: str
+) -> bool:
+    """Write the entry of this id; false when it was written before."""
+    entry = {"id": entry_id, "actor": actor, "action": action, "order_id": order_id, "note": words}
+    written = await session.execute(insert(AuditEntry).values(entry).on_conflict_do_nothing().returning(AuditEntry.id))
+    return written.first() is not None
+
+
 async def entries(
     session: AsyncSession, *, limit: int, before: UUID | None, order_id: UUID | None, actor: str | None
 ) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ TAKE_STOCK = text(
 
 
 async def hold_again(session: AsyncSession, order_id: UUID, demands: Sequence[Demand], *, actor: str) -> None:
-    """Reserve units once more for an order whose parcel was lost; refuses ``out_of_stock`` when any of it is short."""
+    """Reserve units for a paid order that lacks them; refuses ``out_of_stock`` when any of it is short."""
     held = await session.execute(
         HOLD_AGAIN,
         {
@@ -191,10 +191,10 @@ HOLD_AGAIN = text(
           AND stock.on_hand - stock.reserved >= locked.quantity
         RETURNING stock.variant_id, locked.quantity
     ), held AS (
-        UPDATE stock_holds SET quantity = stock_holds.quantity + taken.quantity
-        FROM taken
-        WHERE stock_holds.order_id = :order_id AND stock_holds.location = 'main'
-          AND stock_holds.variant_id = taken.variant_id
+        INSERT INTO stock_holds (order_id, variant_id, location, quantity)
+        SELECT :order_id, variant_id, 'main', quantity FROM taken
+        ON CONFLICT (order_id, variant_id, location)
+        DO UPDATE SET quantity = stock_holds.quantity + excluded.quantity
     ), moved AS (
         INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
         SELECT variant_id, 'main', 0, quantity, 'reserved', :order_id, :actor FROM taken

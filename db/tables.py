@@ -2,6 +2,7 @@
 
 from db import (
     audit_log,
+    breaches,
     cancellations,
     carts,
     catalog,
@@ -25,6 +26,7 @@ metadata = Base.metadata
 
 __all__ = [
     "audit_log",
+    "breaches",
     "cancellations",
     "carts",
     "catalog",

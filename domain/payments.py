@@ -64,6 +64,13 @@ class AuthorizePayment:
     total: Money
     key: str
     """The provider's idempotency key: the same for every repetition of this wish."""
+    is_resumed: bool = False
+    """Asked for before by a workflow that is gone, maybe so long ago that the provider has forgotten the key."""
+
+
+def authorize_key(order: UUID) -> str:
+    """An order's payment is asked for once, under this key."""
+    return f"order/{order}/authorize/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +205,25 @@ class Listener(StrEnum):
     """The order's own."""
     STRAY = "stray"
     """The one that gives back money which no order wants."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookedPayment:
+    """A payment as the provider's own books have it, in minor units."""
+
+    reference: str
+    payment_id: UUID | None
+    """Our id; ``None`` when the payment is not one that the shop asked for."""
+    currency: str
+    held: int
+    """What the card still holds for the shop."""
+    captured: int
+    refunded: int
+    created_at: datetime
+
+    @property
+    def kept(self) -> int:
+        return self.captured - self.refunded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,8 @@ class RefundMoney:
     amount: Money
     is_by_hand: bool = False
     """A person sends it back, as its money has come by bank transfer."""
+    is_resumed: bool = False
+    """Asked for before by a workflow that is gone; the provider is asked whether it has made it."""
 
     @property
     def key(self) -> str:

@@ -49,6 +49,8 @@ class FollowReturn:
     return_id: UUID
     order_id: UUID
     order_number: str
+    status: ReturnStatus = ReturnStatus.REQUESTED
+    """Where the return stands when its story begins, or begins again."""
 
 
 @dataclass(frozen=True, kw_only=True)

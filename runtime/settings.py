@@ -135,6 +135,11 @@ class Workers(Section):
     """Where a chaos run names the steps at which workers stop so that something can be killed; only in tests."""
 
 
+class Operations(Section):
+    is_scheduled: bool = True
+    """Audit and reconciliation run by the clock; otherwise their schedules are made paused."""
+
+
 class Sandbox(Section):
     host: str = "127.0.0.1"
     port: Port = 8090
@@ -173,6 +178,7 @@ class Settings(BaseSettings):
     shop: Shop = Shop()
     api: Api = Api()
     workers: Workers = Workers()
+    operations: Operations = Operations()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
 

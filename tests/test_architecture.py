@@ -16,6 +16,7 @@ import workflows.steps
 from api.errors import PROBLEMS
 from runtime.resources import Resources
 from workers.run import DUTIES
+from workflows.audit import Audit, Reconciliation, Repair
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -89,6 +90,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return],
     Queue.NOTIFICATIONS: [Mailbox],
+    Queue.OPERATIONS: [Audit, Reconciliation, Repair],
 }
 
 

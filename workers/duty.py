@@ -2,7 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
+
+from temporalio.client import ScheduleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A story that is told by the clock."""
+
+    id: str
+    story: type
+    request: Any
+    when: ScheduleSpec
+    catch_up: timedelta
+    """How late it may still begin when nobody was there in time."""
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,3 +27,4 @@ class Duty:
     activities: list[Callable[..., Any]] = field(default_factory=list)
     always: dict[str, type] = field(default_factory=dict)
     """Workflows that run for ever, by their ids; whoever serves the queue makes sure that they do."""
+    scheduled: list[Scheduled] = field(default_factory=list)

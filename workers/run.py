@@ -12,7 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.failures import FailureTranslation
 from runtime.resources import Resources
 from runtime.temporal import connect_now
-from workers import checkout, fulfillment, notifications, payments, registration
+from workers import checkout, fulfillment, notifications, operations, payments, registration, schedules
 from workers.breakpoints import breakpoints
 from workers.duty import Duty
 from workflows.names import Queue
@@ -23,6 +23,7 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
     Queue.PAYMENTS: payments.build,
     Queue.FULFILLMENT: fulfillment.build,
     Queue.NOTIFICATIONS: notifications.build,
+    Queue.OPERATIONS: operations.build,
 }
 
 PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions")
@@ -69,4 +70,7 @@ async def serving(resources: Resources, queues: Iterable[Queue] = DUTIES.keys())
                     task_queue=queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 )
+            for scheduled in duty.scheduled:
+                is_paused = not resources.settings.operations.is_scheduled
+                await schedules.see_to(client, queue, scheduled, is_paused=is_paused)
         yield

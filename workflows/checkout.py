@@ -39,6 +39,7 @@ from domain.payments import (
     PaymentStatus,
     RemindOfTransfer,
     TransferReceived,
+    authorize_key,
 )
 from domain.shipping import FulfillOrder
 from workflows import names
@@ -335,6 +336,7 @@ class Checkout:
             method=request.payment_method,
             total=order.total,
             key=self._authorize_key,
+            is_resumed=request.is_resumed,
         )
 
     def _the_order_to_confirm(self) -> ConfirmOrder:
@@ -357,7 +359,7 @@ class Checkout:
 
     @property
     def _authorize_key(self) -> str:
-        return f"order/{self._request.order_id}/authorize/1"
+        return authorize_key(self._request.order_id)
 
     def _note_status(self, order: OrderStatus, payment: PaymentStatus) -> None:
         workflow.upsert_search_attributes(

@@ -28,7 +28,7 @@ class Return:
     @workflow.init
     def __init__(self, request: FollowReturn) -> None:
         self._request = request
-        self._status = ReturnStatus.REQUESTED
+        self._status = request.status
         self._is_late = False
         self._refund_by_hand: RefundMoney | None = None
         self._one_at_a_time = asyncio.Lock()

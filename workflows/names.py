@@ -14,10 +14,14 @@ class Queue(StrEnum):
     PAYMENTS = "payments"
     FULFILLMENT = "fulfillment"
     NOTIFICATIONS = "notifications"
+    OPERATIONS = "operations"
 
 
 def registration_id(user_id: UUID) -> str:
     return f"registration:{user_id}"
+
+
+ORDER = "order:"
 
 
 def order_id(order: UUID) -> str:
@@ -25,7 +29,7 @@ def order_id(order: UUID) -> str:
 
     The order's id was given out with the cart's one live checkout, so twins of a checkout meet in one workflow.
     """
-    return f"order:{order}"
+    return f"{ORDER}{order}"
 
 
 MAILBOX_ID = "mailbox"
@@ -46,6 +50,16 @@ def refund_id(refund: UUID) -> str:
 
 def return_id(goods: UUID) -> str:
     return f"return:{goods}"
+
+
+AUDIT_ID = "audit"
+RECONCILIATION_ID = "reconciliation"
+"""Their Schedules' ids, and the beginnings of the workflows' that those start."""
+
+
+def repair_id(law: str, subject: str) -> str:
+    """One repair of a breach at a time, whoever asks for it."""
+    return f"repair:{law}:{subject}"
 
 
 ORDER_ID = SearchAttributeKey.for_keyword("OrderId")

@@ -1,10 +1,12 @@
 """What the shop expects of every payment provider."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from domain.payments import (
     AuthorizePayment,
+    BookedPayment,
     CapturePayment,
     GiveMoneyBack,
     LookUpPayment,
@@ -57,6 +59,15 @@ class PaymentProvider(Protocol):
 
     async def find_refund(self, request: RefundMoney, reference: str) -> PaymentRefund | None:
         """The refund, if the provider has made it; ``None`` when it never heard of it."""
+
+    def payments_between(self, since: datetime, until: datetime) -> AsyncIterator[BookedPayment]:
+        """All payments that were made in that time, whoever made them."""
+
+    def refunded_between(self, since: datetime, until: datetime) -> AsyncIterator[str]:
+        """The payments, however old, of which something was refunded in that time."""
+
+    async def find_payment(self, reference: str) -> BookedPayment | None:
+        """The payment of that id; ``None`` when the provider does not know it."""
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """The event of a webhook; raises ``WebhookForged`` unless the provider signed exactly this body."""

@@ -1,12 +1,14 @@
 """Bank transfers: customers send the money, and a person says when it has come and sends it back."""
 # ruff: noqa: ARG002 (the protocol hands over more than a transfer needs)
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 
 from domain.payments import (
     MANUAL,
     Answer,
     AuthorizePayment,
+    BookedPayment,
     CapturePayment,
     GiveMoneyBack,
     LookUpPayment,
@@ -20,6 +22,8 @@ from domain.payments import (
 )
 from domain.refunds import PaymentRefund, RefundMoney
 from providers.payments.base import WebhookForged
+
+NO_PAYMENTS: tuple[BookedPayment, ...] = ()
 
 
 class ManualPayments:
@@ -50,6 +54,18 @@ class ManualPayments:
         return PaymentRefund(is_refunded=False, refusal="by_hand_only")
 
     async def find_refund(self, request: RefundMoney, reference: str) -> PaymentRefund | None:
+        return None
+
+    async def payments_between(self, since: datetime, until: datetime) -> AsyncIterator[BookedPayment]:
+        """There are no books to compare with but the bank's, which a person reads."""
+        for payment in NO_PAYMENTS:
+            yield payment
+
+    async def refunded_between(self, since: datetime, until: datetime) -> AsyncIterator[str]:
+        for payment in NO_PAYMENTS:
+            yield payment.reference
+
+    async def find_payment(self, reference: str) -> BookedPayment | None:
         return None
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:

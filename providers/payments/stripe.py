@@ -3,16 +3,18 @@
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import stripe
-from stripe import PaymentIntent, Refund
+from stripe import Charge, PaymentIntent, Refund
 
 from domain.money import Money
 from domain.payments import (
     Answer,
     AuthorizePayment,
+    BookedPayment,
     CapturePayment,
     GiveMoneyBack,
     LookUpPayment,
@@ -189,6 +191,36 @@ class StripePayments:
                     return _refund(refund)
         return None
 
+    async def payments_between(self, since: datetime, until: datetime) -> AsyncIterator[BookedPayment]:
+        with unanswered_is_unknown():
+            made = await self._intents.list_async(
+                {
+                    "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
+                    "expand": ["data.latest_charge"],
+                    "limit": 100,
+                }
+            )
+            async for intent in made.auto_paging_iter():
+                yield _in_the_books(intent)
+
+    async def refunded_between(self, since: datetime, until: datetime) -> AsyncIterator[str]:
+        with unanswered_is_unknown():
+            made = await self._refunds.list_async(
+                {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": 100}
+            )
+            async for refund in made.auto_paging_iter():
+                if refund.payment_intent:
+                    yield str(refund.payment_intent)
+
+    async def find_payment(self, reference: str) -> BookedPayment | None:
+        try:
+            with unanswered_is_unknown():
+                return _in_the_books(await self._intents.retrieve_async(reference, {"expand": ["latest_charge"]}))
+        except stripe.InvalidRequestError as unknown:
+            if unknown.code != "resource_missing":
+                raise
+            return None
+
     def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         try:
             stripe.WebhookSignature.verify_header(
@@ -269,6 +301,19 @@ def _authorization(intent: PaymentIntent) -> PaymentAuthorization:
             failure = intent.last_payment_error
             code = (failure.decline_code or failure.code) if failure else None
             return PaymentAuthorization(answer=Answer.DECLINED, reference=intent.id, decline_code=code or status)
+
+
+def _in_the_books(intent: PaymentIntent) -> BookedPayment:
+    charge = intent.latest_charge
+    return BookedPayment(
+        reference=intent.id,
+        payment_id=_id_in(intent.to_dict().get("metadata"), "payment_id"),
+        currency=intent.currency.upper(),
+        held=intent.amount_capturable,
+        captured=intent.amount_received,
+        refunded=charge.amount_refunded if isinstance(charge, Charge) else 0,
+        created_at=datetime.fromtimestamp(intent.created, UTC),
+    )
 
 
 def _refund(refund: Refund) -> PaymentRefund:

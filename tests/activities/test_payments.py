@@ -101,6 +101,18 @@ async def test_a_second_try_of_what_never_arrived_asks_for_the_money(
     assert answer.answer is Answer.AUTHORIZED
 
 
+async def test_a_resumed_order_is_charged_once_although_the_provider_has_forgotten_the_key(
+    resources: Resources, activities: PaymentActivities, sandbox: httpx.AsyncClient
+) -> None:
+    _, wish = await an_order(resources)
+    first = await performed(activities.authorize, wish)
+
+    again = await performed(activities.authorize, replace(wish, key="forgotten", is_resumed=True))
+
+    assert again == first
+    assert await moved_by(sandbox, str(first.reference)) == [("authorize", 1499)]
+
+
 async def test_a_late_try_after_the_money_was_given_back_is_a_decline(
     resources: Resources, activities: PaymentActivities
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from domain.payments import (
     MANUAL,
     Answer,
     AuthorizePayment,
+    BookedPayment,
     CapturePayment,
     GiveMoneyBack,
     LookUpPayment,
@@ -794,3 +796,58 @@ async def test_what_came_by_hand_goes_back_by_hand(by_hand: PaymentProvider) -> 
 def test_nobody_is_believed_who_tells_of_transfers_by_webhook(by_hand: PaymentProvider) -> None:
     with pytest.raises(WebhookForged):
         by_hand.read_webhook(a_webhook(str(uuid4())), {})
+
+
+# --- the provider's own books ----------------------------------------------------------------------------------------
+
+A_MOMENT_AGO, SOON = timedelta(minutes=-5), timedelta(minutes=5)
+
+
+async def in_the_books(partner: Partner, reference: str, *, since: timedelta, until: timedelta) -> BookedPayment | None:
+    now = datetime.now(UTC)
+    found = [payment async for payment in partner.provider.payments_between(now + since, now + until)]
+    return next((payment for payment in found if payment.reference == reference), None)
+
+
+async def test_all_payments_of_a_span_are_in_the_books_over_many_pages(partner: Partner) -> None:
+    before = datetime.now(UTC) + A_MOMENT_AGO
+    made = [await partner.authorized(a_wish(partner.good)) for _ in range(101)]
+
+    found = [payment async for payment in partner.provider.payments_between(before, before + 4 * SOON)]
+
+    assert set(made) <= {payment.reference for payment in found}
+    assert len({payment.reference for payment in found}) == len(found)
+
+
+async def test_the_books_tell_what_is_held_taken_and_given_back(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+    await partner.provider.refund(a_refund(wish, 1000), reference)
+    held = a_wish(partner.good)
+    still_held = await partner.authorized(held)
+
+    taken = await in_the_books(partner, reference, since=A_MOMENT_AGO, until=SOON)
+    waiting = await in_the_books(partner, still_held, since=A_MOMENT_AGO, until=SOON)
+
+    assert taken is not None
+    assert waiting is not None
+    assert (taken.payment_id, taken.currency) == (wish.payment_id, "USD")
+    assert (taken.held, taken.captured, taken.refunded, taken.kept) == (0, 4497, 1000, 3497)
+    assert (waiting.held, waiting.captured, waiting.refunded) == (4497, 0, 0)
+    assert await partner.provider.find_payment(reference) == taken
+    assert await in_the_books(partner, reference, since=4 * A_MOMENT_AGO, until=A_MOMENT_AGO) is None
+
+
+async def test_a_payment_that_the_provider_does_not_know_is_not_found(partner: Partner) -> None:
+    assert await partner.provider.find_payment("pi_nobody_knows") is None
+
+
+async def test_what_was_refunded_in_a_span_is_found_however_old_its_payment(partner: Partner) -> None:
+    wish, reference = await a_captured_payment(partner)
+    now, a_day = datetime.now(UTC), timedelta(days=1)
+    await partner.provider.refund(a_refund(wish, 1000), reference)
+
+    found = [refunded async for refunded in partner.provider.refunded_between(now + A_MOMENT_AGO, now + SOON)]
+    earlier = [refunded async for refunded in partner.provider.refunded_between(now - a_day, now + A_MOMENT_AGO)]
+
+    assert reference in found
+    assert reference not in earlier

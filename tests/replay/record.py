@@ -26,6 +26,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowH
 
 from db.customers import User
 from domain.attention import Concern
+from domain.audit import Law, LookAtBooks
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.money import Money
@@ -38,9 +39,19 @@ from tests.support.orders import a_cart, to_place
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
+from workflows.audit import Audit, Reconciliation
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
-from workflows.names import MAILBOX_ID, Queue, order_id, refund_id, registration_id, return_id, stray_id
+from workflows.names import (
+    MAILBOX_ID,
+    Queue,
+    order_id,
+    refund_id,
+    registration_id,
+    repair_id,
+    return_id,
+    stray_id,
+)
 from workflows.registration import Registration
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -349,6 +360,35 @@ async def test_returns(recorder: Recorder, person: Person) -> None:
             moved_on = await recorder.desk(f"/returns/{made.json()['id']}/{move}")
             assert moved_on.status_code == 200, moved_on.text
         await recorder.one_chapter(return_id(UUID(made.json()["id"])), name)
+
+
+async def test_an_order_whose_workflow_was_ended(recorder: Recorder, person: Person) -> None:
+    shopper, product, engine = await recorder.shopper(person), await recorder.product(), recorder.resources.temporal
+    order = await recorder.check_out(shopper, product, 2)
+    parcel = await recorder.pack(order, (order["items"][0]["id"], 1))
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await engine.get_workflow_handle(order_id(UUID(order["id"]))).terminate()
+    at_once = LookAtBooks(patience_seconds=0, pause_seconds=0.1)
+    for story in (Audit, Reconciliation):
+        await engine.execute_workflow(story.__name__, at_once, id=story.__name__, task_queue=Queue.OPERATIONS)
+        await recorder.one_chapter(story.__name__, f"{story.__name__}-something_wrong")
+
+    resumed = await recorder.desk(f"/orders/{order['id']}/resume")
+    assert resumed.status_code == 200, resumed.text
+    await recorder.one_chapter(repair_id(Law.ORDERS_HAVE_A_STORY, order["id"]), "Repair-resume_order")
+    last = await recorder.pack(order)
+    for move, body in (("ship", LABEL), ("deliver", None)):
+        for each in (last,) if move == "ship" else (parcel, last):
+            assert (await recorder.desk(f"/fulfillments/{each}/{move}", body)).status_code == 200
+    await recorder.one_chapter(order_id(UUID(order["id"])), "Fulfillment-resumed")
+
+    order = await recorder.check_out(shopper, product, 1, card=BANK_WANTS_TO_SEE_THE_PAYER)
+    await engine.get_workflow_handle(order_id(UUID(order["id"]))).terminate()
+    await recorder.sandbox.post(f"{order['payment']['next_action']['redirect_url']}/complete")
+    await recorder.desk(f"/orders/{order['id']}/resume")
+    await eventually(lambda: is_confirmed(shopper, order))
+    await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    await recorder.both_chapters(order["id"], "Checkout-resumed", "Fulfillment-cancelled")
 
 
 async def test_checkouts_that_come_to_nothing(recorder: Recorder, person: Person) -> None:

@@ -17,6 +17,7 @@ from tests.replay.record import HISTORIES, PLANTED
 from tests.replay.reordered import CardBeforeGoods
 from tests.support.shopper import ADDRESS
 from workers.run import DUTIES, workflow_runner
+from workflows.audit import Audit, Reconciliation, Repair
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -26,7 +27,8 @@ from workflows.refund import Refund
 from workflows.registration import Registration
 from workflows.stray_payment import StrayPayment
 
-STORIES: list[type] = [Registration, Checkout, Payment, Fulfillment, Mailbox, Refund, Return, StrayPayment]
+OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, StrayPayment]
+STORIES: list[type] = [Registration, *OF_ORDERS, Mailbox, Audit, Reconciliation, Repair]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 

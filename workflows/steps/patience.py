@@ -105,3 +105,12 @@ A_SHIFT = Patience(
     heartbeat=timedelta(seconds=10),
 )
 """Work that goes on and on, in pieces that a worker can finish; the next worker takes over when one falls silent."""
+
+A_LONG_LOOK = Patience(
+    attempt=timedelta(hours=1),
+    budget=None,
+    first_pause=timedelta(seconds=1),
+    longest_pause=timedelta(minutes=1),
+    heartbeat=timedelta(minutes=1),
+)
+"""Reading through long lists: what is found is told as it goes, and the next worker reads on from there."""

@@ -1,0 +1,241 @@
+"""What heals breaches in the tables. Each reads again under its locks what is wrong, and is content when nothing is."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import inventory, orders, refunds
+from db.base import new_id
+from db.orders import record
+from db.refunds import Refund, RefundWish
+from domain.errors import Refusal
+from domain.orders import CancelOrder, CancelReason
+
+
+async def write_missing_movement(session: AsyncSession, variant_id: UUID, location: str, *, actor: str) -> None:
+    """The ledger catches up with what is on hand."""
+    await session.execute(
+        WRITE_MISSING_MOVEMENT, {"variant_id": variant_id, "location": location, "actor": actor, "reason": "audit"}
+    )
+
+
+WRITE_MISSING_MOVEMENT = text(
+    """
+    WITH locked AS (
+        SELECT variant_id, location, on_hand FROM stock
+        WHERE variant_id = :variant_id AND location = :location FOR UPDATE
+    ), missing AS (
+        SELECT locked.*, locked.on_hand - coalesce((
+            SELECT sum(on_hand_change) FROM stock_movements
+            WHERE stock_movements.variant_id = locked.variant_id AND stock_movements.location = locked.location
+        ), 0)::int AS units
+        FROM locked
+    )
+    INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, actor)
+    SELECT variant_id, location, units, 0, :reason, :actor FROM missing WHERE units <> 0
+    """
+)
+
+
+async def write_missing_shipments(session: AsyncSession, order_id: UUID, *, actor: str) -> str | None:
+    """The ledger catches up with what has left; why not, when holds and parcels differ among themselves."""
+    await orders.locked(session, order_id)
+    goods = (await session.execute(SENT_UNITS, {"order_id": order_id})).all()
+    if any(row.held != row.sent for row in goods):
+        return "holds and parcels differ; look which of them is right"
+    for row in goods:
+        if row.sent != row.moved:
+            await session.execute(
+                WRITE_SHIPMENT,
+                {"variant_id": row.variant_id, "units": row.moved - row.sent, "order_id": order_id, "actor": actor},
+            )
+    return None
+
+
+SENT_UNITS = text(
+    """
+    SELECT variant_id, sum(held)::int AS held, sum(sent)::int AS sent, sum(moved)::int AS moved FROM (
+        SELECT variant_id, shipped AS held, 0 AS sent, 0 AS moved FROM stock_holds WHERE order_id = :order_id
+        UNION ALL
+        SELECT order_lines.variant_id, 0, fulfillment_items.quantity, 0
+        FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+        JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
+        WHERE fulfillments.order_id = :order_id AND fulfillments.shipped_at IS NOT NULL
+        UNION ALL
+        SELECT variant_id, 0, 0, -on_hand_change FROM stock_movements
+        WHERE order_id = :order_id AND reason = 'shipped'
+    ) AS units GROUP BY variant_id ORDER BY variant_id
+    """
+)
+WRITE_SHIPMENT = text(
+    """
+    INSERT INTO stock_movements (variant_id, on_hand_change, reserved_change, reason, order_id, actor)
+    VALUES (:variant_id, :units, :units, 'shipped', :order_id, :actor)
+    """
+)
+
+
+async def settle_reservations(session: AsyncSession, variant_id: UUID, location: str, *, actor: str) -> str | None:
+    """What is reserved is what orders hold; why not, when they hold more than there is."""
+    found = await session.execute(LOCK_STOCK, {"variant_id": variant_id, "location": location})
+    stock = found.one()
+    held = await session.scalar(HELD, {"variant_id": variant_id, "location": location})
+    if held > stock.on_hand:
+        return f"orders hold {held} units of which {stock.on_hand} are there; count the goods"
+    await session.execute(
+        SETTLE_RESERVATIONS, {"variant_id": variant_id, "location": location, "held": held, "actor": actor}
+    )
+    return None
+
+
+LOCK_STOCK = text("SELECT on_hand FROM stock WHERE variant_id = :variant_id AND location = :location FOR UPDATE")
+HELD = text(
+    """
+    SELECT coalesce(sum(quantity - shipped - released), 0)::int FROM stock_holds
+    WHERE variant_id = :variant_id AND location = :location AND shipped + released < quantity
+    """
+)
+SETTLE_RESERVATIONS = text(
+    """
+    WITH settled AS (
+        UPDATE stock SET reserved = :held WHERE variant_id = :variant_id AND location = :location
+    ), missing AS (
+        SELECT CAST(:held AS int) - coalesce(sum(reserved_change), 0)::int AS units FROM stock_movements
+        WHERE variant_id = :variant_id AND location = :location
+    )
+    INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, actor)
+    SELECT :variant_id, :location, 0, units, 'audit', :actor FROM missing WHERE units <> 0
+    """
+)
+
+
+async def hold_what_is_waited_for(session: AsyncSession, order_id: UUID, *, actor: str) -> str | None:
+    """Give back what nobody waits for, and reserve what the order lacks; why not, when that is sold out."""
+    order = await orders.locked(session, order_id)
+    if order is None:
+        await inventory.release(session, order_id, reason="audit")
+        return None
+    goods = (await session.execute(WAITED_AND_HELD, {"order_id": order_id})).all()
+    too_many = {row.variant_id: row.held - row.waited for row in goods if row.held > row.waited}
+    lacking = [
+        inventory.Demand(row.variant_id, row.sku, row.waited - row.held) for row in goods if row.held < row.waited
+    ]
+    if too_many:
+        await inventory.release_units(session, order_id, too_many, actor=actor)
+    try:
+        async with session.begin_nested():
+            if lacking:
+                await inventory.hold_again(session, order_id, lacking, actor=actor)
+    except Refusal as refusal:
+        return refusal.detail
+    return None
+
+
+WAITED_AND_HELD = text(
+    """
+    SELECT units.variant_id, variants.sku, sum(units.waited)::int AS waited, sum(units.held)::int AS held FROM (
+        SELECT order_lines.variant_id,
+               CASE WHEN orders.status IN ('pending', 'confirmed', 'shipped')
+                   THEN order_lines.quantity - order_lines.cancelled - coalesce((
+                       SELECT sum(fulfillment_items.quantity)
+                       FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
+                       WHERE fulfillment_items.order_line_id = order_lines.id
+                         AND (fulfillments.status IN ('shipped', 'delivered') OR fulfillments.remedy = 'refund')
+                   ), 0)
+                   ELSE 0 END AS waited,
+               0 AS held
+        FROM orders JOIN order_lines ON order_lines.order_id = orders.id WHERE orders.id = :order_id
+        UNION ALL
+        SELECT variant_id, 0, quantity - shipped - released FROM stock_holds WHERE order_id = :order_id
+    ) AS units JOIN variants ON variants.id = units.variant_id
+    GROUP BY units.variant_id, variants.sku ORDER BY units.variant_id
+    """
+)
+
+
+async def keep_holds(session: AsyncSession, order_id: UUID) -> None:
+    await orders.locked(session, order_id)
+    await session.execute(
+        text(
+            """
+            UPDATE stock_holds SET expires_at = NULL FROM orders
+            WHERE orders.id = stock_holds.order_id AND orders.status IN ('confirmed', 'shipped')
+              AND stock_holds.order_id = :order_id
+            """
+        ),
+        {"order_id": order_id},
+    )
+
+
+async def recount_refunds(session: AsyncSession, order_id: UUID) -> None:
+    """What is refunded, and what is on its way, is what the order's refunds say."""
+    await orders.locked(session, order_id)
+    await session.execute(RECOUNT_REFUNDS, {"order_id": order_id})
+
+
+RECOUNT_REFUNDS = text(
+    """
+    UPDATE payments SET refunded = coalesce(made.back, 0), refunding = coalesce(made.asked, 0), updated_at = now()
+    FROM (
+        SELECT sum(amount) FILTER (WHERE status = 'succeeded') AS back,
+               sum(amount) FILTER (WHERE status = 'requested') AS asked
+        FROM refunds WHERE order_id = :order_id
+    ) AS made
+    WHERE payments.order_id = :order_id
+    """
+)
+
+
+async def refund_the_rest(session: AsyncSession, order_id: UUID, *, actor: str) -> Refund | None:
+    """Set aside what is kept of a cancelled order's money."""
+    try:
+        async with session.begin_nested():
+            return await refunds.request(
+                session, RefundWish(refund_id=new_id(), order_id=order_id, reason="audit", actor=actor)
+            )
+    except Refusal:  # nothing is left
+        return None
+
+
+async def copy_payment_status(session: AsyncSession, order_id: UUID) -> None:
+    await orders.locked(session, order_id)
+    await session.execute(
+        text(
+            """
+            UPDATE orders SET payment_status = payments.status, updated_at = now() FROM payments
+            WHERE payments.order_id = orders.id AND orders.id = :order_id AND orders.payment_status <> payments.status
+            """
+        ),
+        {"order_id": order_id},
+    )
+
+
+async def mark_the_gap(session: AsyncSession, order_id: UUID, *, actor: str) -> None:
+    """An entry of its own stands where one was lost: nobody takes the timeline for whole."""
+    await orders.locked(session, order_id)
+    await session.execute(MARK_THE_GAP, {"order_id": order_id, "actor": actor})
+
+
+MARK_THE_GAP = text(
+    """
+    INSERT INTO order_events (order_id, sequence, type, actor)
+    SELECT :order_id, sequence, 'order.entry_lost', :actor
+    FROM generate_series(1, (
+        SELECT coalesce(max(sequence), 1) FROM order_events WHERE order_id = :order_id
+    )) AS sequence
+    WHERE NOT EXISTS (
+        SELECT FROM order_events WHERE order_id = :order_id AND order_events.sequence = sequence.sequence
+    )
+    """
+)
+
+
+async def close_checkout(session: AsyncSession, order_id: UUID) -> None:
+    await orders.cancel(session, CancelOrder(order_id=order_id, reason=CancelReason.NOT_STARTED))
+
+
+async def note_repair(session: AsyncSession, order_id: UUID, law: str, repair: str, *, actor: str) -> None:
+    """The order's timeline tells of what was repaired."""
+    if await orders.locked(session, order_id) is not None:
+        await record(session, order_id, "order.repaired", actor=actor, data={"law": law, "repair": repair})

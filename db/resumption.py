@@ -1,0 +1,155 @@
+"""Where an order, a refund or a return stands, for a story that begins again there."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import deadlines, orders, parcels, refunds, returns
+from db.orders import Order
+from db.payments import Payment
+from domain.attention import Concern
+from domain.audit import Prescription
+from domain.money import Money
+from domain.orders import OrderAttention, OrderStatus, StartCheckout, number_of
+from domain.payments import MANUAL, GiveMoneyBack, PaymentStatus, ReleasePayment, authorize_key
+from domain.refunds import RefundStatus
+from domain.returns import FollowReturn, ReturnStatus, SettleReturn
+from domain.shipping import FulfillmentSoFar, FulfillOrder
+
+OF_STORIES = (Concern.PAYMENT_UNKNOWN, Concern.CAPTURE_REFUSED, Concern.UNDO_FAILING, Concern.LATE_PARCEL)
+"""What a story calls a person for, and takes back itself: the next one finds out anew whether anybody is needed."""
+OVER = Prescription(problem="it is over; nothing is left to do")
+
+
+async def of_order(session: AsyncSession, order_id: UUID, *, transfer_window: timedelta) -> Prescription:
+    """Its checkout again, with the same ids, or its Fulfillment from where the tables have it.
+
+    What is left of the time for a bank transfer is left; ``transfer_window`` is all of it.
+    """
+    order = await orders.locked(session, order_id)
+    if order is None or order.status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED):
+        return OVER
+    for concern in OF_STORIES:
+        await orders.attend(session, OrderAttention(order_id=order.id, concern=concern, detail=None))
+    if order.status == OrderStatus.PENDING:
+        return Prescription(checkout=await _checkout(session, order, transfer_window))
+    return Prescription(customer=_customer(order), fulfillment=await _fulfillment(session, order))
+
+
+async def _checkout(session: AsyncSession, order: Order, transfer_window: timedelta) -> StartCheckout:
+    wish = (
+        await session.execute(text("SELECT * FROM checkouts WHERE order_id = :order_id"), {"order_id": order.id})
+    ).one()
+    return StartCheckout(
+        order_id=order.id,
+        order_number=number_of(order.number),
+        cart_id=order.cart_id,
+        payment_id=wish.payment_id,
+        payment_method=wish.payment_method,
+        customer=_customer(order),
+        expected_total_minor=wish.expected_total,
+        transfer_window=await _window(session, order, transfer_window) if wish.payment_method == MANUAL else None,
+        is_resumed=True,
+    )
+
+
+async def _window(session: AsyncSession, order: Order, all_of_it: timedelta) -> timedelta:
+    left = await session.scalar(
+        text("SELECT greatest(due_at - now(), interval '0') FROM payments WHERE order_id = :id"), {"id": order.id}
+    )
+    return all_of_it if left is None else left
+
+
+async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:
+    units = (await session.execute(UNITS, {"order_id": order.id})).one()
+    waiting = await parcels.waiting_units(session, order.id)
+    payment = await _payment(session, order.id)
+    return FulfillOrder(
+        order_id=order.id,
+        order_number=number_of(order.number),
+        payment_id=payment.id,
+        total=Money(order.total, order.currency),
+        units=units.ordered,
+        authorize_key=authorize_key(order.id),
+        transfer_due_at=payment.due_at if payment.status == PaymentStatus.PENDING else None,
+        so_far=FulfillmentSoFar(
+            status=OrderStatus(order.status),
+            waiting_units=sum(waiting.values()),
+            has_shipped=units.has_shipped,
+            waits=await deadlines.waits(session, order.id),
+        ),
+    )
+
+
+UNITS = text(
+    """
+    SELECT (SELECT sum(quantity)::int FROM order_lines WHERE order_id = :order_id) AS ordered,
+           EXISTS (SELECT FROM fulfillments WHERE order_id = :order_id AND shipped_at IS NOT NULL) AS has_shipped
+    """
+)
+
+
+async def of_refund(session: AsyncSession, refund_id: UUID) -> Prescription:
+    refund = await session.get(refunds.Refund, refund_id)
+    if refund is None or refund.status != RefundStatus.REQUESTED:
+        return OVER
+    return await to_refund(session, refund)
+
+
+async def to_refund(session: AsyncSession, refund: refunds.Refund) -> Prescription:
+    return Prescription(
+        customer=_customer(await session.get_one(Order, refund.order_id)),
+        refund=replace(await refunds.to_pay_back(session, refund), is_resumed=True),
+    )
+
+
+async def to_release(session: AsyncSession, order_id: UUID) -> Prescription:
+    """What the order's card still holds."""
+    payment = await _payment(session, order_id)
+    key = f"order/{order_id}/release"
+    return Prescription(release=ReleasePayment(payment_id=payment.id, order_id=order_id, key=key))
+
+
+async def to_give_back(session: AsyncSession, order_id: UUID, reference: str) -> Prescription:
+    """A payment beside the order's own, or late; by a key of its own, as that one may have been given back before."""
+    payment = await _payment(session, order_id)
+    return Prescription(
+        give_back=GiveMoneyBack(
+            payment_id=payment.id,
+            order_id=order_id,
+            total=Money.zero(payment.currency),
+            authorize_key=f"stray:{reference}",
+            reference=reference,
+        )
+    )
+
+
+async def _payment(session: AsyncSession, order_id: UUID) -> Payment:
+    return (await session.scalars(select(Payment).where(Payment.order_id == order_id))).one()
+
+
+async def of_return(session: AsyncSession, return_id: UUID) -> Prescription:
+    """Goods that are here and paid back need no story any more: the return is settled at once."""
+    made = await session.get(returns.Return, return_id)
+    if made is None or made.status in (ReturnStatus.REFUNDED, ReturnStatus.REJECTED):
+        return OVER
+    if made.status == ReturnStatus.RECEIVED:
+        await returns.settle(session, SettleReturn(return_id=made.id, order_id=made.order_id))
+        return Prescription()
+    order = await session.get_one(Order, made.order_id)
+    return Prescription(
+        customer=_customer(order),
+        follow_return=FollowReturn(
+            return_id=made.id,
+            order_id=order.id,
+            order_number=number_of(order.number),
+            status=ReturnStatus(made.status),
+        ),
+    )
+
+
+def _customer(order: Order) -> str:
+    return str(order.user_id) if order.user_id else "guest"

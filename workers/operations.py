@@ -1,0 +1,54 @@
+"""The operations queue: whether everything adds up, looked at by the clock and whenever somebody asks."""
+
+from datetime import timedelta
+
+from temporalio.client import ScheduleCalendarSpec, ScheduleRange, ScheduleSpec
+
+from activities.audit import AuditActivities
+from domain.audit import LookAtBooks
+from runtime.resources import Resources
+from workers.duty import Duty, Scheduled
+from workflows import names
+from workflows.audit import Audit, Reconciliation, Repair
+
+EVERY_HOUR = ScheduleSpec(calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(0, 23)], minute=[ScheduleRange(7)])])
+EVERY_NIGHT = ScheduleSpec(calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(3)], minute=[ScheduleRange(30)])])
+AS_LONG_AS_PAYMENTS_CHANGE = 35
+"""Days: cards are held for a week, and goods may come back for a month."""
+
+
+def build(resources: Resources) -> Duty:
+    audit = AuditActivities(
+        resources.sessions,
+        resources.temporal,
+        resources.payments,
+        transfer_window=resources.settings.payments.transfer_window,
+    )
+    return Duty(
+        workflows=[Audit, Reconciliation, Repair],
+        activities=[
+            audit.look_at_tables,
+            audit.look_at_stories,
+            audit.look_at_money,
+            audit.conclude,
+            audit.repair,
+        ],
+        scheduled=[
+            Scheduled(
+                id=names.AUDIT_ID,
+                story=Audit,
+                request=LookAtBooks(),
+                when=EVERY_HOUR,
+                catch_up=timedelta(minutes=10),
+                why="do goods, money and workflows add up?",
+            ),
+            Scheduled(
+                id=names.RECONCILIATION_ID,
+                story=Reconciliation,
+                request=LookAtBooks(days=AS_LONG_AS_PAYMENTS_CHANGE),
+                when=EVERY_NIGHT,
+                catch_up=timedelta(hours=6),
+                why="the provider's payments beside ours",
+            ),
+        ],
+    )

@@ -1,0 +1,128 @@
+"""Whether goods, money and workflows add up, and what is done when they do not."""
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from domain.audit import (
+    LAWS_OF_MONEY,
+    AuditReport,
+    Breach,
+    Conclude,
+    Law,
+    LookAtBooks,
+    Prescription,
+    RepairBreach,
+    RepairOutcome,
+)
+from domain.orders import OrderStatus
+from workflows import names
+from workflows.checkout import Checkout
+from workflows.fulfillment import Fulfillment
+from workflows.goods_return import Return
+from workflows.mailbox import Mailbox
+from workflows.refund import Refund
+from workflows.steps import audit, payments
+
+Told = list[SearchAttributePair[Any]]
+
+
+@workflow.defn
+class Audit:
+    """All books beside each other: tables, workflows, and the provider's payments of the last days.
+
+    What seems wrong is looked at twice, because a busy shop is always in the middle of something.
+    """
+
+    @workflow.run
+    async def run(self, request: LookAtBooks) -> AuditReport:
+        seen = [
+            *(await audit.look_at_tables(request)).breaches,
+            *(await audit.look_at_stories(request)).breaches,
+            *(await audit.look_at_money(request)).breaches,
+        ]
+        return await concluded(request, list(Law), seen)
+
+
+@workflow.defn
+class Reconciliation:
+    """The provider's payments beside ours, both ways, for as long back as payments still change."""
+
+    @workflow.run
+    async def run(self, request: LookAtBooks) -> AuditReport:
+        seen = (await audit.look_at_money(request)).breaches
+        return await concluded(request, sorted(LAWS_OF_MONEY), seen)
+
+
+async def concluded(look: LookAtBooks, laws: list[Law], seen: list[Breach]) -> AuditReport:
+    if seen:
+        await workflow.sleep(timedelta(seconds=look.pause_seconds), summary="before the second look")
+    report = await audit.conclude(Conclude(laws=laws, suspicions=seen))
+    workflow.set_current_details(f"{len(report.breaches)} breaches, {report.healed} healed.")
+    return report
+
+
+@workflow.defn
+class Repair:
+    """One breach is healed, in the name of whoever asked for it, by what can be repeated."""
+
+    @workflow.run
+    async def run(self, request: RepairBreach) -> RepairOutcome:
+        prescription = await audit.repair(request)
+        await self._ask_the_provider(prescription)
+        await self._begin_stories(prescription)
+        breach = request.breach
+        report = await audit.conclude(Conclude(laws=[breach.law], suspicions=[breach]))
+        is_healed = breach.key not in {left.key for left in report.breaches}
+        return RepairOutcome(is_healed=is_healed, problem=None if is_healed else prescription.problem)
+
+    async def _ask_the_provider(self, prescription: Prescription) -> None:
+        if prescription.give_back is not None:
+            await payments.give_back(prescription.give_back, summary="give stray money back")
+        if prescription.release is not None:
+            await payments.release(prescription.release, summary="free what is still held")
+
+    async def _begin_stories(self, prescription: Prescription) -> None:
+        if (checkout := prescription.checkout) is not None:
+            told = told_of(checkout.order_id, checkout.order_number, checkout.customer, OrderStatus.PENDING)
+            await begun(Checkout.run, checkout, names.order_id(checkout.order_id), names.Queue.CHECKOUT, told)
+        if (order := prescription.fulfillment) is not None:
+            told = told_of(order.order_id, order.order_number, prescription.customer, order.progress.status)
+            await begun(Fulfillment.run, order, names.order_id(order.order_id), names.Queue.FULFILLMENT, told)
+        if (goods := prescription.follow_return) is not None:
+            told = told_of(goods.order_id, goods.order_number, prescription.customer)
+            await begun(Return.run, goods, names.return_id(goods.return_id), names.Queue.FULFILLMENT, told)
+        if (refund := prescription.refund) is not None:
+            told = told_of(refund.order_id, refund.order_number, prescription.customer)
+            await begun(Refund.run, refund, names.refund_id(refund.refund_id), names.Queue.PAYMENTS, told)
+        if prescription.carry_letters:
+            await begun(Mailbox.run, None, names.MAILBOX_ID, names.Queue.NOTIFICATIONS, [])
+
+
+def told_of(order: UUID, number: str, customer: str, status: OrderStatus | None = None) -> Told:
+    """What can be searched for."""
+    told: Told = [
+        SearchAttributePair(names.ORDER_ID, str(order)),
+        SearchAttributePair(names.ORDER_NUMBER, number),
+        SearchAttributePair(names.CUSTOMER_ID, customer),
+        SearchAttributePair(names.NEEDS_ATTENTION, False),
+    ]
+    return [*told, SearchAttributePair(names.ORDER_STATUS, status)] if status else told
+
+
+async def begun(story: Any, request: Any, workflow_id: str, queue: names.Queue, told: Told) -> None:
+    """Begin a story that outlives the repair, under the id that it has always had; content when it runs."""
+    with suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            story,
+            args=[] if request is None else [request],
+            id=workflow_id,
+            task_queue=queue,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            search_attributes=TypedSearchAttributes(told),
+        )
