@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test lint chaos bench lock
+.PHONY: help up reset test lint chaos payments charges outage bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,6 +29,15 @@ lint: $(INSTALLED) ## Check style, types and import directions
 
 chaos: $(INSTALLED) ## Kill everything under load and check that no order is lost; SEED=… MINUTES=60
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+payments: $(INSTALLED) ## Pay 10000 orders while the provider's answers get lost and its news double; COUNT=…
+	@$(BIN)/python -m chaos.payments $(if $(COUNT),--count $(COUNT))
+
+charges: $(INSTALLED) ## The same with payments alone, without orders around them: minutes instead of an hour; COUNT=…
+	@$(BIN)/python -m chaos.charges $(if $(COUNT),--count $(COUNT))
+
+outage: $(INSTALLED) ## Take the workflow engine, or another PART=…, away for a minute under load; SECONDS_AWAY=…
+	@$(BIN)/python -m chaos.outage $(if $(PART),--part $(PART)) $(if $(SECONDS_AWAY),--seconds $(SECONDS_AWAY))
 
 bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks

@@ -57,6 +57,7 @@ class App:
             "GET /mail": self._mail,
             "DELETE /mail": self._clear_mail,
             "GET /faults": lambda _: wire.json(world.faults.plan),
+            "GET /faults/inflicted": lambda _: wire.json(dict(world.faults.inflicted)),
             "PUT /faults": self._merge_faults,
             "DELETE /faults": self._reset_faults,
             "DELETE /state": self._forget,

@@ -1,5 +1,6 @@
 """How the outside world misbehaves on request."""
 
+from collections import Counter
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Annotated, Any, Literal
@@ -73,6 +74,8 @@ class Faults:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.plan = FaultPlan()
+        self.inflicted: Counter[str] = Counter()
+        """How often this process has really dropped an answer or doubled a webhook."""
         self.recall()
 
     def recall(self) -> None:
@@ -89,6 +92,16 @@ class Faults:
 
     def for_payment(self, operation: OperationName) -> Mishap:
         """What shall happen to this request: the first planned fault of its operation, or else what the dice say."""
+        mishap = self._mishap(operation)
+        self.inflicted["drop_response"] += mishap.drops_answer
+        return mishap
+
+    def doubles_webhook(self) -> bool:
+        is_doubled = hits(self.plan.payments.duplicate_webhook_rate)
+        self.inflicted["duplicate_webhook"] += is_doubled
+        return is_doubled
+
+    def _mishap(self, operation: OperationName) -> Mishap:
         planned = self._take_planned(operation)
         rates = self.plan.payments
         if planned is None:

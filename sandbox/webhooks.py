@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from sandbox import clock
-from sandbox.faults import Faults, hits, up_to
+from sandbox.faults import Faults, up_to
 from sandbox.objects import Charge, Event, EventData, EventRequest, PaymentIntent, Refund, new_id
 from sandbox.shelves import Shelf
 from sandbox.store import Store
@@ -65,7 +65,7 @@ class Outbox:
         if kind not in self._listened_to and "*" not in self._listened_to:
             return
         self._owe(event)
-        if hits(self._faults.plan.payments.duplicate_webhook_rate):
+        if self._faults.doubles_webhook():
             self._owe(event)
 
     def _owe(self, event: Event) -> None:
