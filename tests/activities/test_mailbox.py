@@ -111,6 +111,7 @@ async def test_an_order_that_was_cancelled_meanwhile_is_not_confirmed_by_mail(re
     assert (await letter(resources, order_id))["outcome"] == "nobody_to_send_to"
 
 
+@pytest.mark.matrix("checkout: the mail server is away")
 async def test_what_the_server_does_not_take_now_is_tried_later(resources: Resources) -> None:
     postman, order_id = Postman(MailNotAcceptedError("SMTP 451")), await a_letter(resources)
     await carry_all(resources, postman)

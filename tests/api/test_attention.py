@@ -71,6 +71,7 @@ async def test_an_order_that_needs_a_person_says_why_and_what_can_be_decided(
     assert told["concerns"] == [concern]
 
 
+@pytest.mark.matrix("ship: the provider refuses to capture")
 async def test_a_person_cancels_what_cannot_be_captured(
     api: httpx.AsyncClient, operator: dict[str, str], stuck: Stuck, resources: Resources, sandbox: httpx.AsyncClient
 ) -> None:

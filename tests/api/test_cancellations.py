@@ -101,6 +101,7 @@ async def test_what_is_left_of_an_order_is_cancelled_after_a_part_of_it_was_ship
     assert (await desk.order(order))["status"] == "delivered"
 
 
+@pytest.mark.matrix("cancel: of the last units, and the answer about the freed money is lost")
 async def test_a_release_whose_answer_is_lost_frees_the_money_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], desk: Desk, order: dict[str, Any]
 ) -> None:
@@ -176,6 +177,7 @@ async def test_more_who_cancel_than_there_are_units_share_what_there_is(
     assert await stock_of(resources.sessions, variant_of(order)) == StockLevel(on_hand=8, reserved=0)
 
 
+@pytest.mark.matrix("cancel: of units that leave in the same moment")
 async def test_units_are_shipped_or_cancelled_and_the_loser_is_told(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], resources: Resources, desk: Desk
 ) -> None:

@@ -172,6 +172,7 @@ async def test_a_refusal_is_repeated_word_for_word(api: httpx.AsyncClient, resou
 @pytest.mark.parametrize(
     "change", [{"card": "pm_card_mastercard"}, {"expected_total": {"amount": "1.00", "currency": "USD"}}]
 )
+@pytest.mark.matrix("checkout: the same key with another body")
 async def test_the_same_key_with_another_body_is_refused(
     api: httpx.AsyncClient, resources: Resources, change: dict[str, Any]
 ) -> None:
@@ -211,6 +212,7 @@ async def test_a_key_is_its_callers_own(api: httpx.AsyncClient, resources: Resou
 # --- twins --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("checkout: fifty twins")
 async def test_fifty_twins_with_one_key_make_one_order_and_hear_the_same(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -235,6 +237,7 @@ async def questions_that_the_checkout_heard(resources: Resources, order: str) ->
     return len([event for event in events if event.HasField("workflow_execution_update_accepted_event_attributes")])
 
 
+@pytest.mark.matrix("checkout: fifty twins")
 async def test_fifty_twins_with_keys_of_their_own_make_one_order(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -281,6 +284,7 @@ async def test_twenty_twins_with_a_declined_card_hear_the_same_and_are_declined_
         ("pm_card_nobody_has_ever_seen", "resource_missing"),
     ],
 )
+@pytest.mark.matrix("checkout: the card is declined")
 async def test_a_declined_card_says_why_and_leaves_the_cart_to_another_card(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, card: str, decline_code: str
 ) -> None:
@@ -300,6 +304,7 @@ async def test_a_declined_card_says_why_and_leaves_the_cart_to_another_card(
     await is_reserved(resources, product, 2, on_hand=5)
 
 
+@pytest.mark.matrix("checkout: too little stock, or another price")
 async def test_a_cart_with_more_than_there_is_names_what_is_short_and_charges_nothing(
     api: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -445,6 +450,7 @@ def becomes(shopper: Shopper, order: dict[str, Any], cart: str, status: str) -> 
     return look
 
 
+@pytest.mark.matrix("checkout: the bank wants to see its customer, who comes")
 async def test_a_payer_who_approves_at_the_bank_has_the_order_confirmed_by_the_webhook(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -484,6 +490,7 @@ async def test_a_payer_whom_the_bank_does_not_know_gets_the_cart_back(
     assert (await shopper.check_out(cart)).status_code == 201
 
 
+@pytest.mark.matrix("checkout: its customer cancels before it is confirmed")
 async def test_a_payer_at_the_bank_may_cancel_and_is_never_charged(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -509,6 +516,7 @@ async def test_a_payer_at_the_bank_may_cancel_and_is_never_charged(
 
 
 @pytest.mark.parametrize("fault", ["error", "error_after", "drop_response"])
+@pytest.mark.matrix("checkout: the answer is lost after the provider's commit")
 async def test_an_answer_of_the_provider_that_gets_lost_charges_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, fault: str
 ) -> None:
@@ -533,6 +541,7 @@ async def movements_for(sandbox: httpx.AsyncClient, order: dict[str, Any]) -> in
 # --- workers that are away ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix("checkout: nobody works on the queue")
 async def test_a_checkout_that_nobody_works_on_is_answered_202_and_confirmed_when_somebody_does(
     resources: Resources,
     sandbox: httpx.AsyncClient,

@@ -282,6 +282,8 @@ async def world(
 
 
 @of_every_route
+@pytest.mark.matrix("cancel: sent again, or by many at once")
+@pytest.mark.matrix("ship: sent again, or by many at once")
 async def test_fifty_twins_with_one_key_do_it_once_and_hear_the_same(
     world: World, prepared: Callable[[World], Awaitable[Family]]
 ) -> None:
@@ -311,6 +313,7 @@ async def test_a_key_is_for_one_request_of_one_caller(
 
 
 @of_every_route
+@pytest.mark.matrix("checkout: repeated when the engine has forgotten it")
 async def test_the_first_answer_comes_again_when_the_engine_has_forgotten_everything(
     world: World, prepared: Callable[[World], Awaitable[Family]]
 ) -> None:
@@ -346,6 +349,7 @@ async def the_engine_forgets(world: World) -> None:
 
 
 @of_every_route
+@pytest.mark.matrix("cancel: the API dies before its answer")
 async def test_what_was_done_is_not_done_again_when_only_its_answer_was_lost(
     world: World, prepared: Callable[[World], Awaitable[Family]]
 ) -> None:

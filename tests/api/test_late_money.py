@@ -47,6 +47,7 @@ async def a_cancelled_order(shopper: Shopper, product: AProduct, cart: str) -> d
 
 
 @pytest.mark.parametrize(("is_taken", "goes_back"), [(False, ["void"]), (True, ["capture", "refund"])])
+@pytest.mark.matrix("checkout: money comes after its order was cancelled, or a second time")
 async def test_money_that_comes_for_a_cancelled_order_goes_back_and_the_customer_is_told(
     api: httpx.AsyncClient,
     sandbox: httpx.AsyncClient,
@@ -80,6 +81,7 @@ async def test_money_that_comes_for_a_cancelled_order_goes_back_and_the_customer
     assert "USD 14.99" in mail["text"]
 
 
+@pytest.mark.matrix("checkout: money comes after its order was cancelled, or a second time")
 async def test_a_second_payment_for_an_order_that_is_paid_goes_back_and_the_first_stays(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, product: AProduct
 ) -> None:

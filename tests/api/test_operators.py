@@ -116,6 +116,7 @@ async def test_with_its_last_delivery_the_order_is_delivered(
     assert (after["status"], after["fulfillment_status"]) == ("delivered", "delivered")
 
 
+@pytest.mark.matrix("ship: the order is over")
 async def test_nothing_happens_to_an_order_any_more_that_is_over(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
 ) -> None:
@@ -199,6 +200,7 @@ async def test_while_parcels_wait_the_payment_stays_authorised(
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=4, reserved=1)
 
 
+@pytest.mark.matrix("ship: sent again, or by many at once")
 async def test_a_parcel_shipped_twice_is_captured_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
 ) -> None:
@@ -213,6 +215,7 @@ async def test_a_parcel_shipped_twice_is_captured_once(
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=4, reserved=0)
 
 
+@pytest.mark.matrix("ship: the answer is lost after the provider's commit")
 async def test_a_capture_whose_answer_is_lost_is_taken_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
 ) -> None:
@@ -335,6 +338,7 @@ async def test_an_operator_cancels_an_order_and_the_timeline_says_so(
     assert events[-1]["actor"].startswith("operator:")
 
 
+@pytest.mark.matrix("ship: the provider refuses to capture")
 async def test_a_capture_that_is_refused_keeps_the_parcel_here_and_calls_for_a_person(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
 ) -> None:

@@ -324,6 +324,7 @@ async def test_cancelling_again_is_content_and_changes_nothing(
     assert await moved(sandbox, order) == [("authorize", 1499), ("void", 1499)]
 
 
+@pytest.mark.matrix("cancel: sent again, or by many at once")
 async def test_ten_who_cancel_at_once_cancel_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -360,6 +361,7 @@ async def test_a_cancel_says_why(api: httpx.AsyncClient, resources: Resources) -
 
 
 @pytest.mark.parametrize("is_delivered", [False, True], ids=["shipped", "delivered"])
+@pytest.mark.matrix("cancel: something has left")
 async def test_what_has_left_cannot_be_cancelled(
     api: httpx.AsyncClient,
     sandbox: httpx.AsyncClient,
@@ -382,6 +384,7 @@ async def test_what_has_left_cannot_be_cancelled(
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=4, reserved=0)
 
 
+@pytest.mark.matrix("cancel: a parcel leaves in the same moment")
 async def test_a_cancel_and_a_shipment_that_arrive_together_have_one_winner(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, operator: dict[str, str]
 ) -> None:
@@ -420,6 +423,7 @@ async def test_a_cancel_right_behind_the_checkout_finds_the_order(
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=50, reserved=0)
 
 
+@pytest.mark.matrix("checkout: its customer cancels before it is confirmed")
 async def test_a_cancel_in_the_middle_of_a_checkout_stops_it_or_cancels_the_order(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:

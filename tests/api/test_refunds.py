@@ -104,6 +104,7 @@ async def test_units_are_refunded_for_what_was_paid_for_them(
         ({"reason": ""}, 422, "validation_failed"),
     ],
 )
+@pytest.mark.matrix("refund: more than was captured")
 async def test_a_refund_that_cannot_be_changes_nothing(
     api: httpx.AsyncClient,
     sandbox: httpx.AsyncClient,
@@ -139,6 +140,7 @@ async def test_only_staff_refunds(api: httpx.AsyncClient, order: dict[str, Any],
     is_problem(await refund(api, operator, {"id": UNKNOWN}), 404, "not_found")
 
 
+@pytest.mark.matrix("refund: sent again, or by many at once")
 async def test_fifty_twins_with_one_key_are_one_refund(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], order: dict[str, Any]
 ) -> None:
@@ -153,6 +155,7 @@ async def test_fifty_twins_with_one_key_are_one_refund(
     is_problem(await refund(api, operator, order, amount=usd("6.00"), key=key), 422, "idempotency_key_reused")
 
 
+@pytest.mark.matrix("refund: many at once")
 async def test_fifty_refunds_at_once_never_take_more_than_there_is(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], desk: Desk, order: dict[str, Any]
 ) -> None:
@@ -163,6 +166,7 @@ async def test_fifty_refunds_at_once_never_take_more_than_there_is(
     assert (await desk.order(order))["payment"]["refunded"] == usd("39.00")
 
 
+@pytest.mark.matrix("refund: the answer is lost after the provider's commit")
 async def test_a_lost_answer_is_found_again_and_not_paid_twice(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], order: dict[str, Any]
 ) -> None:
@@ -175,6 +179,7 @@ async def test_a_lost_answer_is_found_again_and_not_paid_twice(
     assert [move for move in await moved(sandbox, order) if move[0] == "refund"] == [("refund", 700)]
 
 
+@pytest.mark.matrix("refund: the provider refuses")
 async def test_a_refund_that_the_provider_refuses_calls_a_person_and_frees_the_amount(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], desk: Desk, order: dict[str, Any]
 ) -> None:
@@ -195,6 +200,7 @@ async def test_a_refund_that_the_provider_refuses_calls_a_person_and_frees_the_a
     assert await desk.found(needs_attention="true", q=order["number"]) == [order["id"]]
 
 
+@pytest.mark.matrix("refund: the provider is away")
 async def test_the_provider_may_be_away_for_as_long_as_it_likes(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, operator: dict[str, str], desk: Desk, order: dict[str, Any]
 ) -> None:
@@ -236,6 +242,7 @@ async def test_any_refunds_in_any_order_add_up_to_no_more_than_was_captured(
     assert (await ledger_of(resources.sessions, variant)).on_hand == 6
 
 
+@pytest.mark.matrix("refund: more than was captured")
 async def test_the_database_itself_refuses_to_refund_more_than_was_captured(
     resources: Resources, order: dict[str, Any]
 ) -> None:

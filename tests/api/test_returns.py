@@ -118,6 +118,7 @@ async def test_damaged_goods_are_paid_back_and_not_sold_again(goods: Goods, reso
     assert (await stock_of(resources.sessions, goods.tea_product.variant_id)).on_hand == 7
 
 
+@pytest.mark.matrix("return: what was refunded before comes back")
 async def test_what_was_refunded_before_is_not_refunded_again_when_it_comes_back(
     goods: Goods, sandbox: httpx.AsyncClient
 ) -> None:
@@ -132,6 +133,7 @@ async def test_what_was_refunded_before_is_not_refunded_again_when_it_comes_back
     assert kept(await moved(sandbox, goods.order)) == 3999 - 3000 - 500
 
 
+@pytest.mark.matrix("return: sent again, or by many at once")
 async def test_units_come_back_once(goods: Goods) -> None:
     first = await goods.announced((goods.tea, 2))
     problem = is_problem(await goods.send_back((goods.tea, 2)), 409, "units_not_returnable")
@@ -141,6 +143,7 @@ async def test_units_come_back_once(goods: Goods) -> None:
     assert (await goods.send_back((goods.tea, 3))).status_code == 201
 
 
+@pytest.mark.matrix("return: received twice")
 async def test_receiving_twice_is_receiving_once(
     goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -217,6 +220,7 @@ async def test_somebody_elses_order_cannot_be_returned(
     is_problem(await goods.moves(UNKNOWN, "approve"), 404, "not_found")
 
 
+@pytest.mark.matrix("return: sent again, or by many at once")
 async def test_fifty_twins_with_one_key_are_one_return(goods: Goods) -> None:
     key = str(uuid4())
     answers = await asyncio.gather(*(goods.send_back((goods.tea, 1), **{"Idempotency-Key": key}) for _ in range(50)))

@@ -170,6 +170,7 @@ async def test_operators_are_told_what_the_order_waits_for_and_what_they_can_dec
     assert (told["story"], told["concerns"], told["decisions"]) == ("Checkout", [], ["skip", "cancel"])
 
 
+@pytest.mark.matrix("checkout: a bank transfer does not come")
 async def test_an_order_that_nobody_pays_by_its_deadline_is_given_up_and_its_customer_told(
     sandbox: httpx.AsyncClient, resources: Resources, product: AProduct, desk: Desk
 ) -> None:
@@ -239,6 +240,7 @@ async def test_the_mail_that_asks_for_money_is_followed_by_the_one_that_confirms
     await eventually(partial(are_mailed, sandbox, waiting, asked, f"Sutler: your order {waiting.order['number']}"))
 
 
+@pytest.mark.matrix("checkout: a bank transfer is noted twice, or too late")
 async def test_the_same_word_again_is_the_same_answer_and_twenty_at_once_confirm_once(
     resources: Resources, waiting: Waiting, desk: Desk
 ) -> None:
@@ -262,6 +264,7 @@ async def test_another_transfer_for_an_order_that_is_paid_is_refused(paid: Waiti
     assert await paid.now() == before
 
 
+@pytest.mark.matrix("checkout: a bank transfer is noted twice, or too late")
 async def test_two_operators_with_different_transfers_at_once_are_one_payment_and_one_refusal(
     waiting: Waiting, desk: Desk
 ) -> None:

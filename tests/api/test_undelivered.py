@@ -29,6 +29,7 @@ def variant_of(order: dict[str, Any]) -> UUID:
     return UUID(order["items"][0]["variant_id"])
 
 
+@pytest.mark.matrix("ship: the parcel is lost, or comes back")
 async def test_a_lost_parcel_is_sent_again_at_no_charge(
     sandbox: httpx.AsyncClient, resources: Resources, desk: Desk, order: dict[str, Any]
 ) -> None:
@@ -89,6 +90,7 @@ async def test_a_parcel_that_comes_back_is_refunded_and_its_goods_are_sold_again
     )
 
 
+@pytest.mark.matrix("ship: the parcel is lost, or comes back")
 async def test_a_lost_parcel_whose_refund_gets_no_answer_is_paid_back_once(
     sandbox: httpx.AsyncClient, desk: Desk, order: dict[str, Any]
 ) -> None:

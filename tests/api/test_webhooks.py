@@ -167,6 +167,7 @@ async def test_an_event_that_lies_about_a_payment_changes_no_order(
     assert await eventually(is_confirmed)
 
 
+@pytest.mark.matrix("checkout: webhooks come twice, late, early or for nothing")
 async def test_webhooks_that_come_twice_confirm_once(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:

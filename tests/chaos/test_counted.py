@@ -48,6 +48,7 @@ def test_hundreds_of_charges_are_held_and_taken_once_each(tmp_path: Path) -> Non
 
 @pytest.mark.timeout(600)
 @pytest.mark.matrix("checkout: a server is away under load")
+@pytest.mark.matrix("checkout: Valkey is away")
 def test_every_request_becomes_one_order_or_one_refusal_whichever_server_is_away_under_load(tmp_path: Path) -> None:
     """Some seconds of each; `make outage` is the long form with a minute."""
     servers = ("temporal", "postgres", "valkey", "sandbox")

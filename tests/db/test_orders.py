@@ -73,6 +73,7 @@ async def test_confirmed_twice_is_confirmed_once(resources: Resources) -> None:
     assert await timeline_of(resources.sessions, order.order_id) == ["order.placed", "order.confirmed"]
 
 
+@pytest.mark.matrix("checkout: a worker is killed while it confirms the order")
 async def test_confirmed_twenty_times_at_once_is_confirmed_once(resources: Resources) -> None:
     product = await a_product(resources.sessions, stock=5)
     order = await a_placed_order(resources.sessions, (product.variant_id, 1))
@@ -83,6 +84,7 @@ async def test_confirmed_twenty_times_at_once_is_confirmed_once(resources: Resou
     assert await timeline_of(resources.sessions, order.order_id) == ["order.placed", "order.confirmed"]
 
 
+@pytest.mark.matrix("checkout: another amount was authorised than the order costs")
 async def test_an_order_is_not_confirmed_for_less_money_than_it_costs(resources: Resources) -> None:
     product = await a_product(resources.sessions, price="10.00", stock=5)
     order = await a_placed_order(resources.sessions, (product.variant_id, 1))

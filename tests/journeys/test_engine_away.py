@@ -50,6 +50,7 @@ async def remote(
         await asyncio.to_thread(part.__exit__, None, None, None)
 
 
+@pytest.mark.matrix("checkout: the engine is away when it is asked for")
 async def test_a_checkout_without_an_engine_is_taken_in_held_and_becomes_one_order_when_it_is_back(
     remote: Remote, resources: Resources, sandbox: httpx.AsyncClient
 ) -> None:
@@ -92,6 +93,7 @@ async def test_without_an_engine_a_cart_that_cannot_be_ordered_is_refused_at_onc
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=1, reserved=0)
 
 
+@pytest.mark.matrix("checkout: the engine is away when it is asked for")
 async def test_what_is_not_begun_before_its_hold_ends_is_given_back(remote: Remote, resources: Resources) -> None:
     product, shopper = await a_product(resources.sessions, stock=3), Shopper(remote.http)
     cart = await shopper.a_cart((product.variant_id, 2))
@@ -113,6 +115,7 @@ async def test_what_is_not_begun_before_its_hold_ends_is_given_back(remote: Remo
     assert (await shopper.check_out(cart)).status_code == 201
 
 
+@pytest.mark.matrix("checkout: the engine is away when it is asked for")
 async def test_under_load_every_request_becomes_one_order_or_one_refusal(
     remote: Remote, resources: Resources, sandbox: httpx.AsyncClient
 ) -> None:
@@ -143,6 +146,7 @@ async def test_under_load_every_request_becomes_one_order_or_one_refusal(
             assert await moved(sandbox, await shopper.order(answer.json()["id"], cart)) == [("authorize", 1499)]
 
 
+@pytest.mark.matrix("cancel: the engine is away")
 async def test_without_an_engine_other_wishes_are_refused_clearly_and_change_nothing(
     remote: Remote, resources: Resources, operator: dict[str, str]
 ) -> None:

@@ -26,6 +26,7 @@ async def shop(resources: Resources, environment: dict[str, str], tmp_path: Path
         yield private
 
 
+@pytest.mark.matrix("checkout: a worker is killed while the card is asked")
 async def test_a_checkout_worker_killed_while_the_card_is_asked_confirms_and_charges_once(
     shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -47,6 +48,7 @@ async def test_a_checkout_worker_killed_while_the_card_is_asked_confirms_and_cha
     assert len(await mails_to(sandbox, shopper.email)) == 1
 
 
+@pytest.mark.matrix("checkout: a worker is killed while it places the order")
 async def test_a_checkout_worker_killed_inside_the_placing_transaction_places_the_order_once(
     shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
@@ -67,6 +69,7 @@ async def test_a_checkout_worker_killed_inside_the_placing_transaction_places_th
     await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
 
 
+@pytest.mark.matrix("checkout: a worker is killed while the card is asked")
 async def test_a_payments_worker_killed_while_the_card_is_asked_charges_once(
     shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:

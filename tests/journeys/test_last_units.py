@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from domain.inventory import StockLevel
@@ -12,6 +13,7 @@ from tests.support.catalog import a_product, ledger_of, stock_of
 from tests.support.shopper import Shopper
 
 
+@pytest.mark.matrix("checkout: too little stock, or another price")
 async def test_200_customers_for_10_units_make_10_orders(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:

@@ -62,6 +62,7 @@ async def waits_for_a_person(shop: PatientShop, request: StartCheckout) -> None:
     await eventually(needs_a_person)
 
 
+@pytest.mark.matrix("checkout: the provider is silent for more than two minutes")
 async def test_an_outage_of_minutes_ends_in_one_confirmed_order(shop: PatientShop, product: AProduct) -> None:
     request = await shop.taken_in((product.variant_id, 1))
     await shop.faults(next=[{"operation": operation, "fault": "error"} for operation in ["create"] + ["search"] * 14])
@@ -85,6 +86,7 @@ async def test_a_timeout_with_the_work_done_is_found_and_charged_once(shop: Pati
     assert await stock(shop, product) == HELD
 
 
+@pytest.mark.matrix("checkout: the provider is silent for more than two minutes")
 async def test_a_timeout_with_the_work_not_done_is_asked_for_once_more(shop: PatientShop, product: AProduct) -> None:
     request = await shop.taken_in((product.variant_id, 1))
     # Two minutes of nothing but errors; then the provider says that it never heard of the payment.
@@ -150,6 +152,7 @@ async def decide(shop: PatientShop, request: StartCheckout, decision: Decision) 
     return await shop.stories.ask(request.order_id, "resolve", wish, result_type=OrderState, update_id=str(uuid4()))
 
 
+@pytest.mark.matrix("checkout: nobody knows of the payment, and a person decides")
 async def test_a_person_has_it_asked_again_and_the_order_is_confirmed(shop: PatientShop, product: AProduct) -> None:
     request = await shop.taken_in((product.variant_id, 1))
     await waits_for_a_person(shop, request)
@@ -189,6 +192,7 @@ async def cart_is_open(shop: PatientShop, request: StartCheckout) -> bool:
         return bool(found.scalar_one())
 
 
+@pytest.mark.matrix("checkout: nobody knows of the payment, and a person decides")
 async def test_a_customer_cancels_while_nobody_knows(shop: PatientShop, product: AProduct) -> None:
     request = await shop.taken_in((product.variant_id, 1))
     await waits_for_a_person(shop, request)

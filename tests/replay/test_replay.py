@@ -41,6 +41,7 @@ def replayer(*stories: type) -> Replayer:
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+@pytest.mark.matrix("checkout: a deploy changes a story that is being told")
 async def test_a_story_goes_on_as_it_began(path: Path) -> None:
     await replayer(*STORIES).replay_workflow(history_in(path))
 

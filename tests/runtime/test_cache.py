@@ -191,6 +191,7 @@ async def test_entries_that_are_written_together_do_not_expire_together(resource
     assert fullest < 50
 
 
+@pytest.mark.matrix("checkout: Valkey is away")
 async def test_without_valkey_there_is_nothing_to_find_and_nothing_fails() -> None:
     nowhere = Redis.from_url(f"redis://127.0.0.1:{free_port()}", retry=Retry(NoBackoff(), 0))
     ours = SharedCache(nowhere, prefix="nowhere:", seconds=60)

@@ -214,6 +214,7 @@ async def test_a_refused_placement_asks_nothing_of_anybody_else(shop: Shop) -> N
     assert shop.is_as_it_was
 
 
+@pytest.mark.matrix("checkout: the card is declined")
 async def test_a_declined_card_gives_the_money_and_then_the_stock_back(shop: Shop) -> None:
     shop.when(payments.authorize, answering(DECLINED))
     request = a_checkout()
@@ -279,6 +280,7 @@ async def took_of(shop: Shop, checkout: CheckingOut) -> timedelta:
     return run.close_time - run.start_time
 
 
+@pytest.mark.matrix("checkout: the provider fails for less than two minutes")
 async def test_a_provider_that_comes_back_in_time_confirms_the_order_with_the_same_key(shop: Shop) -> None:
     shop.when(payments.authorize, answering(away(), away(), away(), AUTHORIZED))
     shop.held = TOTAL.minor
@@ -291,6 +293,29 @@ async def test_a_provider_that_comes_back_in_time_confirms_the_order_with_the_sa
     assert len({wish.key for wish in shop.requests(payments.authorize)}) == 1
 
 
+@pytest.mark.matrix("checkout: goods cannot be given back")
+async def test_goods_that_cannot_be_given_back_at_first_are_tried_until_they_are(shop: Shop) -> None:
+    tries = 0
+
+    async def down_for_an_hour(request: CancelOrder) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 20:
+            raise away()
+        return await shop.usually_cancel(request)
+
+    shop.when(payments.authorize, answering(DECLINED))
+    shop.when(orders.cancel, down_for_an_hour)
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "payment_declined"
+    assert (tries, shop.order, shop.is_stock_reserved) == (20, OrderStatus.CANCELLED, False)
+
+
+@pytest.mark.matrix("checkout: money does not come back")
 async def test_money_that_cannot_be_given_back_at_first_is_tried_until_it_is(shop: Shop) -> None:
     tries = 0
 
@@ -343,6 +368,7 @@ async def test_a_customer_who_must_act_is_told_early_and_pays_later(shop: Shop) 
     assert LONGEST_REST <= await took_of(shop, checkout) < LONGEST_REST + timedelta(minutes=1)
 
 
+@pytest.mark.matrix("checkout: webhooks come twice, late, early or for nothing")
 async def test_hints_that_come_twice_too_early_or_for_nothing_only_make_us_ask(shop: Shop) -> None:
     request = a_checkout()
     checkout = await waiting_for_its_customer(shop, request)
@@ -381,6 +407,7 @@ async def test_a_payment_that_was_approved_before_its_workflow_began_needs_no_hi
     assert LONGEST_REST <= await took_of(shop, checkout) < LONGEST_REST + timedelta(minutes=1)
 
 
+@pytest.mark.matrix("checkout: the bank wants to see its customer, who never comes")
 async def test_a_customer_who_never_comes_back_loses_the_goods_after_half_an_hour(shop: Shop) -> None:
     shop.when(payments.authorize, answering(REQUIRES_ACTION))
     request = a_checkout()
@@ -467,6 +494,7 @@ async def test_whoever_cancels_twice_is_answered_the_same(shop: Shop) -> None:
     assert len(shop.requests(orders.cancel)) == 1
 
 
+@pytest.mark.matrix("checkout: its customer cancels before it is confirmed")
 async def test_a_cancel_during_the_card_call_waits_for_its_outcome_and_takes_it_back(shop: Shop) -> None:
     answered = asyncio.Event()
 
@@ -731,6 +759,7 @@ async def test_when_the_payment_cannot_be_followed_money_and_stock_go_back(shop:
     assert shop.is_as_it_was
 
 
+@pytest.mark.matrix("checkout: the confirmation is refused")
 async def test_when_the_confirmation_is_refused_money_and_stock_go_back(shop: Shop) -> None:
     shop.when(orders.confirm, answering(Refusal("amount_mismatch", "The provider holds less.")))
     checkout = await shop.check_out(a_checkout())
@@ -771,6 +800,7 @@ async def test_what_only_a_confirmed_order_can_do_is_no_answer_of_a_checkout(rea
     assert "shipping.plan" not in shop.steps
 
 
+@pytest.mark.matrix("checkout: Postgres is away while the order is placed")
 async def test_a_database_that_is_away_longer_than_a_customer_waits_ends_the_checkout(shop: Shop) -> None:
     """Takes its 20 seconds: the budget of a local step is kept by the worker's own clock, which nobody can skip."""
     shop.when(orders.place, answering(away()))
@@ -783,6 +813,7 @@ async def test_a_database_that_is_away_longer_than_a_customer_waits_ends_the_che
     assert shop.is_as_it_was
 
 
+@pytest.mark.matrix("checkout: Postgres is away at the confirmation")
 async def test_a_confirmation_is_tried_until_the_database_is_back(shop: Shop) -> None:
     tries = 0
 
@@ -803,6 +834,7 @@ async def test_a_confirmation_is_tried_until_the_database_is_back(shop: Shop) ->
     assert await took_of(shop, checkout) > timedelta(minutes=3)
 
 
+@pytest.mark.matrix("checkout: Postgres is away while the order is placed")
 async def test_a_database_that_is_away_for_a_moment_is_not_noticed(shop: Shop) -> None:
     placed, confirmed = shop.usually_place, shop.usually_confirm
 

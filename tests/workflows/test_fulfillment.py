@@ -283,6 +283,7 @@ async def resolve(desk: Desk, decision: Decision) -> OrderState:
     return await desk.ask("resolve", Resolve(decision=decision, actor="operator:1"), OrderState)
 
 
+@pytest.mark.matrix("ship: the provider refuses to capture")
 async def test_a_person_who_says_retry_has_the_parcel_captured_and_shipped(desk: Desk) -> None:
     desk.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
     parcel = await desk.pack()
@@ -313,6 +314,7 @@ async def test_decisions_that_nobody_waits_for_are_refused_and_say_which_are_all
     assert desk.shop.captured == 0
 
 
+@pytest.mark.matrix("checkout: money does not come back")
 async def test_money_that_does_not_come_back_for_long_calls_a_person_until_it_does(desk: Desk) -> None:
     tries = 0
 
@@ -348,6 +350,7 @@ async def test_an_order_whose_capture_was_refused_can_still_be_cancelled(desk: D
     assert desk.shop.is_as_it_was
 
 
+@pytest.mark.matrix("ship: the provider is away")
 async def test_a_provider_that_is_away_is_waited_for_with_the_same_key(desk: Desk) -> None:
     desk.shop.when(payments.capture, answering(away(), away(), PaymentCapture(is_captured=True)))
     parcel = await desk.pack()
@@ -507,6 +510,7 @@ async def test_money_that_was_taken_already_is_refunded(desk: Desk) -> None:
     assert desk.shop.requests(orders.cancel)[0].money is MoneyBack.REFUNDED
 
 
+@pytest.mark.matrix("cancel: the provider is away")
 async def test_a_refund_is_tried_until_it_works_and_only_then_the_order_is_cancelled(desk: Desk) -> None:
     tries = 0
 

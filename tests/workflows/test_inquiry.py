@@ -182,6 +182,7 @@ async def test_a_provider_that_is_away_for_minutes_is_waited_for_without_calling
     assert timedelta(minutes=5) < took < timedelta(minutes=15)
 
 
+@pytest.mark.matrix("checkout: nobody knows of the payment, and a person decides")
 async def test_after_a_quarter_of_an_hour_a_person_is_called_and_the_asking_goes_on(shop: Shop) -> None:
     checkout = await waiting_for_a_person(shop)
 

@@ -75,6 +75,7 @@ def decision(goods: WorkflowHandle[Any, Any], status: ReturnStatus) -> DecideRet
     return DecideReturn(return_id=uuid4(), order_id=uuid4(), decision=status, actor="operator:1")
 
 
+@pytest.mark.matrix("return: the goods never come")
 async def test_an_approved_return_that_never_comes_is_closed(warehouse: Warehouse) -> None:
     goods = await warehouse.follow()
     await goods.execute_update("approve", decision(goods, ReturnStatus.APPROVED), result_type=ReturnState)
@@ -90,6 +91,7 @@ async def test_an_approved_return_that_never_comes_is_closed(warehouse: Warehous
     assert TIME_TO_ARRIVE <= took < TIME_TO_ARRIVE + timedelta(hours=1)
 
 
+@pytest.mark.matrix("return: nobody decides")
 async def test_a_return_that_nobody_decides_calls_for_a_person_until_somebody_does(warehouse: Warehouse) -> None:
     goods = await warehouse.follow()
     await warehouse.environment.sleep(TIME_TO_DECIDE + timedelta(minutes=1))

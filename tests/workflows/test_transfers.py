@@ -136,6 +136,7 @@ async def test_an_order_nobody_pays_is_undone_within_a_second_of_its_deadline(sh
     assert timedelta(0) <= closed - asked.due_at < timedelta(seconds=1)
 
 
+@pytest.mark.matrix("checkout: a bank transfer does not come")
 async def test_the_customer_is_reminded_half_way_and_only_once(shop: Shop) -> None:
     request = by_hand()
     checkout = await waiting(shop, request)

@@ -94,6 +94,7 @@ async def test_a_step_that_fails_undoes_everything_and_the_failure_goes_on(failu
 
 
 @pytest.mark.parametrize("bug", [ValueError("a bug"), AssertionError("another"), KeyError("a third")])
+@pytest.mark.matrix("checkout: the code of a workflow has a bug")
 async def test_a_bug_leaves_everything_as_it_is_for_the_repaired_deploy(bug: Exception) -> None:
     world = World()
 
