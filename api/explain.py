@@ -120,6 +120,8 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
             return "an operator, who has to send a parcel again"
         case OrderStatus.SHIPPED:
             return "its delivery"
+        case OrderStatus.DELIVERED if order.payment and order.payment.status is PaymentStatus.PENDING:
+            return "its customer's bank transfer"
     return "nothing any more"
 
 

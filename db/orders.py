@@ -208,7 +208,7 @@ async def await_transfer(session: AsyncSession, request: AwaitTransfer) -> Order
         await inventory.hold_until(session, order.id, request.due_at)
         await mailbox.ask_for(session, Occasion.TRANSFER_AWAITED, order.id)
         await session.flush()
-        await record(session, order.id, "order.transfer_awaited", data={"due_at": request.due_at})
+        await record(session, order.id, "order.transfer_awaited", data={"due_at": request.due_at.isoformat()})
     return state_of(order)
 
 

@@ -347,7 +347,7 @@ async def resolve(desk: Desk, waiting: Waiting, decision: str) -> httpx.Response
 
 
 async def test_a_person_may_let_goods_go_without_the_money_and_say_why(
-    resources: Resources, waiting: Waiting, desk: Desk
+    api: httpx.AsyncClient, operator: dict[str, str], resources: Resources, waiting: Waiting, desk: Desk
 ) -> None:
     answer = await resolve(desk, waiting, "skip")
 
@@ -363,6 +363,8 @@ async def test_a_person_may_let_goods_go_without_the_money_and_say_why(
     assert (await desk.post(f"/fulfillments/{parcel}/deliver")).status_code == 200
     delivered = await waiting.now()
     assert (delivered["status"], money(delivered)) == ("delivered", ("pending", "0.00", "0.00"))
+    told = (await api.get(f"/v1/admin/orders/{waiting.order['id']}/explain", headers=operator)).json()
+    assert (told["story"], told["waits_for"]) == ("Fulfillment", "its customer's bank transfer")
 
     noted = await received(desk, waiting)
 
