@@ -62,6 +62,7 @@ async def test_every_story_that_workers_tell_was_recorded(resources: Resources) 
     assert set(recorded) == told == {story.__name__ for story in STORIES}
     assert {"verified", "expired"} <= set(recorded["Registration"])
     assert {"confirmed", "declined", "out_of_stock", "approved_at_the_bank"} <= set(recorded["Checkout"])
+    assert {"transfer_received", "transfer_expired", "let_go_unpaid"} <= set(recorded["Checkout"])
     assert {"approved", "declined", "given_up"} <= set(recorded["Payment"])
     assert {"delivered", "cancelled", "capture_refused", "in_time", "late", "in_its_second_run"} <= set(
         recorded["Fulfillment"]
