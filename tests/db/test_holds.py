@@ -360,7 +360,7 @@ DEEDS = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_the_ledger_adds_up_after_each_of_ten_thousand_steps_of_which_many_come_twice(
     resources: Resources,
 ) -> None:
