@@ -28,7 +28,8 @@ lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/lint-imports
 
 chaos: $(INSTALLED) ## Kill everything under load and check that no order is lost; SEED=… MINUTES=60
-	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(PAUSE),--pause $(PAUSE)) $(if $(SHOPPERS),--shoppers $(SHOPPERS))
 
 payments: $(INSTALLED) ## Pay 10000 orders while the provider's answers get lost and its news double; COUNT=…
 	@$(BIN)/python -m chaos.payments $(if $(COUNT),--count $(COUNT))

@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from chaos.report import keep, tell
+from chaos.report import keep, replay_of, tell
 from chaos.run import Plan, run
 
 
@@ -27,7 +27,7 @@ def main(
     """Kill everything, again and again, and see that no order is lost."""
     chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(f"Seed {chosen}. Again: make chaos SEED={chosen} MINUTES={minutes:g}")
+    console.print(f"Seed {chosen}. Again: {replay_of(chosen, minutes * 60, pause, shoppers)}")
     directory = Path(tempfile.mkdtemp(prefix="sutler-chaos-"))
     plan = Plan(seed=chosen, seconds=minutes * 60, pause=pause, shoppers=shoppers, directory=directory)
     begun = time.monotonic()

@@ -21,6 +21,8 @@ class Report:
     seed: int
     seconds: float
     """How long the shop was under load and under fire."""
+    pause: float
+    shoppers: int
     seconds_until_quiet: float
     damage: Damage
     orders: dict[str, int]
@@ -36,10 +38,15 @@ class Report:
 
     @property
     def replay(self) -> str:
-        return f"make chaos SEED={self.seed} MINUTES={self.seconds / 60:g}"
+        return replay_of(self.seed, self.seconds, self.pause, self.shoppers)
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self), "replay": self.replay, "faults": self.damage.total, "damage": self.damage.as_json()}
+
+
+def replay_of(seed: int, seconds: float, pause: float, shoppers: int) -> str:
+    """What one types to have the same customers in the same shop, and the same faults."""
+    return f"make chaos SEED={seed} MINUTES={seconds / 60:g} PAUSE={pause:g} SHOPPERS={shoppers}"
 
 
 def keep(report: Report, directory: Path) -> Path:

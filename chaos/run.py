@@ -178,6 +178,8 @@ class Run:
         return Report(
             seed=self._plan.seed,
             seconds=self._plan.seconds,
+            pause=self._plan.pause,
+            shoppers=self._plan.shoppers,
             seconds_until_quiet=quiet_after,
             damage=self._injector.damage,
             orders=dict(Counter(f"{order['status']}, {order['payment_status']}" for order in orders)),
