@@ -106,7 +106,7 @@ class Once:
         async with self._sessions.begin() as session:
             known = await idempotency.take_in(session, named, wish_id)
         if known is not None and known.answer_status is not None:
-            return _again(known, await look(known.wish_id) if look else None)
+            return await _again(known, look)
         try:
             made = await carry_out(known.wish_id if known else wish_id)
             status, told = status_code, made.model_dump(mode="json")
@@ -115,7 +115,7 @@ class Once:
         async with self._sessions.begin() as session:
             first = await idempotency.remember(session, named, status, without_people(told))
         if known is not None:
-            return _again(first, await look(first.wish_id) if look else None)
+            return await _again(first, look)
         return Response(told, status_code=status, media_type=media_type_of(status))
 
     async def write(
@@ -127,7 +127,7 @@ class Once:
             if named is None:
                 return Response(await carry_out(session), status_code=status_code)
             if known := await idempotency.take_in(session, named, new_id()):
-                return _again(known, None)
+                return await _again(known, None)
             try:
                 async with session.begin_nested():
                     status, told = status_code, (await carry_out(session)).model_dump(mode="json")
@@ -162,9 +162,11 @@ async def provide_once(
     return Once(request, caller, resources, idempotency_key)
 
 
-def _again(first: Known, now: BaseModel | None) -> Response[Any]:
+async def _again(first: Known, look: Callable[[UUID], Awaitable[BaseModel]] | None) -> Response[Any]:
+    """Of a wish that was refused there is nothing to look at."""
     if first.answer_status is None:
         raise AssertionError("a wish is answered again once it was answered")
+    now = await look(first.wish_id) if look is not None and first.answer_status < 400 else None
     told = with_people(first.answer, now.model_dump(mode="json") if now is not None else None)
     return Response(
         told, status_code=first.answer_status, media_type=media_type_of(first.answer_status), headers=REPLAYED

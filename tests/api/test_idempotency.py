@@ -27,6 +27,7 @@ from tests.support.waiting import eventually
 from workflows import names
 
 Json = dict[str, Any]
+TOO_MUCH = {"amount": "1000.00", "currency": "USD"}
 
 
 @dataclass
@@ -381,6 +382,19 @@ async def test_a_refusal_is_an_answer_and_stays_one(world: World) -> None:
 
     assert is_problem(again, 409, "capture_refused") == first
     assert again.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_refusal_of_what_was_to_be_made_is_answered_again_although_nothing_was_made(world: World) -> None:
+    await world.delivered()
+    items = [{"order_item_id": world.line, "quantity": 9, "reason": "too many"}]
+    refund = Request(f"/v1/admin/orders/{world.order['id']}/refunds", {"reason": "no", "amount": TOO_MUCH})
+    announcement = Request(f"/v1/orders/{world.order['id']}/returns", {"items": items})
+
+    for wish, code in ((refund, "refund_exceeds_captured"), (announcement, "units_not_returnable")):
+        first, second = [await world.send(wish, f"refused-{code}") for _ in range(2)]
+        assert is_problem(second, 409, code) == is_problem(first, 409, code)
+        assert second.headers["Idempotency-Replayed"] == "true"
+    assert (await world.now())["refunds"] == (await world.now())["returns"] == []
 
 
 async def test_nobody_can_be_found_by_the_table_of_keys(world: World) -> None:
