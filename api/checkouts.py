@@ -59,6 +59,7 @@ class NewCheckout(Input):
         "not_found",
         "payment_declined",
         "payment_unavailable",
+        "payment_mismatch",
         "out_of_stock",
         "price_changed",
         "cart_completed",
@@ -175,6 +176,8 @@ def _why_cancelled(order: OrderOut) -> Refused:
             return Refused(
                 code="payment_declined", detail="The payment was declined.", facts={"decline_code": declined}
             )
+        case CancelReason.PAYMENT_MISMATCH:
+            return Refused(code="payment_mismatch", detail="The provider held another amount; it was given back.")
         case CancelReason.PAYMENT_UNAVAILABLE:
             return Refused(code="payment_unavailable", detail="The order could not be paid; nothing was charged.")
     return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")

@@ -69,6 +69,7 @@ PROBLEMS: dict[str, Problem] = {
     "price_changed": Problem(409, "The total has changed"),
     "payment_declined": Problem(402, "The payment was declined"),
     "payment_unavailable": Problem(503, "The payment provider cannot be reached; nothing was charged"),
+    "payment_mismatch": Problem(409, "The provider held another amount; it was given back"),
     "checkout_cancelled": Problem(409, "The checkout was cancelled"),
     "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
     "order_transition_not_allowed": Problem(409, "The order cannot change like that"),

@@ -129,6 +129,8 @@ def decisions(order: OrderOut) -> list[Decision]:
     if order.pending_step is PendingStep.TRANSFER_AWAITED:
         return [Decision.SKIP, Decision.CANCEL]
     concerns = {concern.concern for concern in order.concerns}
+    if Concern.PAYMENT_MISMATCH in concerns and order.status is OrderStatus.CANCELLED:
+        return [Decision.SKIP]
     if Concern.PAYMENT_UNKNOWN in concerns:
         return [Decision.RETRY, Decision.CANCEL]
     if Concern.CAPTURE_REFUSED not in concerns:

@@ -225,7 +225,7 @@ async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
     Money of a bank transfer is ours at once, and what a person has allowed to go without it is still expected.
 
     Refuses ``order_transition_not_allowed`` for an order that is not pending, and ``amount_mismatch`` when the
-    provider holds less than the order's total.
+    provider holds another amount than the order's total.
     """
     authorization = request.authorization
     status = _paid_by(authorization)
@@ -264,7 +264,7 @@ CONFIRM = text(
     WITH confirmed AS (
         UPDATE orders SET status = 'confirmed', payment_status = CAST(:status AS text), pending_step = NULL,
                updated_at = now()
-        WHERE id = :order_id AND status = 'pending' AND (total <= :authorized OR CAST(:status AS text) = 'pending')
+        WHERE id = :order_id AND status = 'pending' AND (total = :authorized OR CAST(:status AS text) = 'pending')
         RETURNING id, cart_id, total, currency
     ), paid AS (
         UPDATE payments SET status = CAST(:status AS text), authorized = :authorized, captured = :captured,
@@ -314,7 +314,7 @@ CANCELLED_GOODS = text("SELECT sum(cancelled * unit_price) FROM order_lines WHER
 async def _confirmed_before(session: AsyncSession, request: ConfirmOrder) -> OrderState:
     order = await _existing(session, request.order_id)
     if order.status == OrderStatus.PENDING:
-        raise Refusal("amount_mismatch", "The provider holds less than the order's total.")
+        raise Refusal("amount_mismatch", "The provider holds another amount than the order's total.")
     if order.status != OrderStatus.CONFIRMED:
         check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
     return state_of(order)

@@ -74,6 +74,8 @@ class CancelReason(StrEnum):
     PAYMENT_DECLINED = "payment_declined"
     PAYMENT_UNAVAILABLE = "payment_unavailable"
     PAYMENT_EXPIRED = "payment_expired"
+    PAYMENT_MISMATCH = "payment_mismatch"
+    """The provider held another amount than was asked for."""
     UNDELIVERABLE = "undeliverable"
     """Nothing of what was sent has arrived, and the money is given back."""
     NOT_STARTED = "not_started"

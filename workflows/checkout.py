@@ -10,8 +10,9 @@ from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError
 
-from domain.attention import Decision
+from domain.attention import Concern, Decision
 from domain.deadlines import PATIENCE, Waiting
+from domain.money import Money
 from domain.orders import (
     AskToCancel,
     AwaitCustomer,
@@ -84,6 +85,7 @@ class Checkout:
         self._is_transfer_awaited = False
         self._transfer: TransferReceived | None = None
         self._waiver: Resolve | None = None
+        self._held_instead: Money | None = None
 
     @workflow.run
     async def run(self, request: StartCheckout) -> CheckoutOutcome:
@@ -96,9 +98,12 @@ class Checkout:
 
             undo.remember(lambda: self._give_the_money_back(order))
             await self._take_payment(order)
-            if refusal := self._reason_not_to_confirm():
+            if refusal := self._reason_not_to_confirm(order):
                 await undo.run()
-                return self._refuse(refusal)
+                outcome = self._refuse(refusal)
+                if self._held_instead is not None:
+                    await self._have_somebody_look_at(self._held_instead, order)
+                return outcome
 
             await orders.confirm(self._the_order_to_confirm())
         self._note_confirmation(order)
@@ -192,13 +197,29 @@ class Checkout:
             await payment.signal(Payment.give_up)
         return await payment
 
-    def _reason_not_to_confirm(self) -> Refused | None:
+    async def _have_somebody_look_at(self, held: Money, order: PlacedOrder) -> None:
+        """Its books and ours differ, which must never be: all is undone, and a person says that it was seen."""
+        why = f"the provider held {held} instead of {order.total}; it was given back"
+        await self._concerns.voice(Concern.PAYMENT_MISMATCH, why)
+        await workflow.wait_condition(lambda: self._waiver is not None)
+        await self._concerns.settle(Concern.PAYMENT_MISMATCH)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _reason_not_to_confirm(self, order: PlacedOrder) -> Refused | None:
         # A step that ends well swallows the engine's own cancel, which is how operators stop a checkout from outside.
         if self._asked_to_cancel is not None or workflow.cancellation_reason() is not None:
             return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
         match self._authorization:
-            case PaymentAuthorization(answer=Answer.AUTHORIZED):
+            case PaymentAuthorization(answer=Answer.AUTHORIZED, amount_minor=order.total.minor):
                 return None
+            case PaymentAuthorization(answer=Answer.AUTHORIZED, amount_minor=minor):
+                if not workflow.patched("another-amount-is-given-back"):
+                    return None
+                self._held_instead = Money(minor, order.total.currency)
+                return Refused(
+                    code="payment_mismatch",
+                    detail="The provider held another amount than the order's total; it was given back.",
+                )
             case PaymentAuthorization(answer=Answer.EXPECTED) if self._waiver is not None:
                 return None
             case PaymentAuthorization(decline_code=decline_code):
@@ -311,6 +332,8 @@ class Checkout:
 
     def _why_cancelled(self) -> str:
         declined = self._declined()
+        if self._held_instead is not None:
+            return CancelReason.PAYMENT_MISMATCH
         if declined is None:
             return CancelReason.PAYMENT_UNAVAILABLE
         return CancelReason.PAYMENT_EXPIRED if declined.decline_code == "expired" else CancelReason.PAYMENT_DECLINED
@@ -455,6 +478,8 @@ class Checkout:
     def _decisions(self) -> set[Decision]:
         if self._is_transfer_awaited and self._is_undecided():
             return {Decision.SKIP, Decision.CANCEL}
+        if Concern.PAYMENT_MISMATCH in self._concerns:
+            return {Decision.SKIP}
         if self._outcome is None and self._inquiry is not None and self._inquiry.needs_a_person:
             return {Decision.RETRY, Decision.CANCEL}
         return set()

@@ -85,11 +85,12 @@ async def test_confirmed_twenty_times_at_once_is_confirmed_once(resources: Resou
 
 
 @pytest.mark.matrix("checkout: another amount was authorised than the order costs")
-async def test_an_order_is_not_confirmed_for_less_money_than_it_costs(resources: Resources) -> None:
+@pytest.mark.parametrize("held", [1498, 1500])
+async def test_an_order_is_confirmed_for_no_other_amount_than_it_costs(resources: Resources, held: int) -> None:
     product = await a_product(resources.sessions, price="10.00", stock=5)
     order = await a_placed_order(resources.sessions, (product.variant_id, 1))
 
-    refusal = await unchanged_by(resources, order, orders.confirm, to_confirm(order, amount_minor=1498))
+    refusal = await unchanged_by(resources, order, orders.confirm, to_confirm(order, amount_minor=held))
 
     assert refusal.code == "amount_mismatch"
 

@@ -20,8 +20,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from api.stories import Stories
-from domain.attention import Concern
+from domain.attention import Concern, Decision
 from domain.errors import Refusal
+from domain.money import Money
 from domain.orders import (
     AskToCancel,
     AwaitCustomer,
@@ -35,6 +36,7 @@ from domain.orders import (
     Placement,
     PlaceOrder,
     Refused,
+    Resolve,
     StartCheckout,
 )
 from domain.payments import (
@@ -259,6 +261,33 @@ async def test_the_customer_of_a_declined_card_is_answered_only_after_all_is_und
 
     assert shop.steps[-1] == "orders.cancel"
     assert shop.is_as_it_was
+
+
+@pytest.mark.parametrize("held", [TOTAL.minor - 1, TOTAL.minor + 1])
+async def test_another_amount_than_the_total_is_given_back_and_a_person_has_to_see_it(shop: Shop, held: int) -> None:
+    wrong = PaymentAuthorization(answer=Answer.AUTHORIZED, reference="pi_1", amount_minor=held)
+    shop.when(payments.authorize, answering(wrong))
+    shop.held = held
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await place(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "payment_mismatch"
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.money) == (CancelReason.PAYMENT_MISMATCH, MoneyBack.VOIDED)
+    assert shop.is_as_it_was
+    await eventually(lambda: asked_for(shop, "orders.attend"))
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE, "orders.attend"]
+    why = f"the provider held {Money(held, 'USD')} instead of {TOTAL}; it was given back"
+    seen = Resolve(decision=Decision.SKIP, actor="operator:1")
+    state = await checkout.execute_update("resolve", seen, result_type=OrderState)
+    assert state.status is OrderStatus.CANCELLED
+    assert await ended(checkout) == outcome
+    assert [(call.concern, call.detail) for call in shop.requests(orders.attend)] == [
+        (Concern.PAYMENT_MISMATCH, why),
+        (Concern.PAYMENT_MISMATCH, None),
+    ]
 
 
 async def test_operators_see_that_a_declined_order_was_cancelled(shop: Shop) -> None:
