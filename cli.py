@@ -1,7 +1,7 @@
 """The one command: ``sutler``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -140,6 +140,43 @@ def order_explain(
     from deploy.orders import explain_order
 
     raise typer.Exit(explain_order(number, token))
+
+
+history = typer.Typer(no_args_is_help=True, help="What the engine has kept of orders.")
+app.add_typer(history, name="history")
+
+
+@history.command("save")
+def history_save(
+    order: Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")],
+    into: Annotated[Path, typer.Option(file_okay=False, help="Where to put the histories.")] = Path(
+        "tests/replay/histories"
+    ),
+) -> None:
+    """Replay all that the engine knows of an order, and keep it for the tests, without anybody in it."""
+    import asyncio
+
+    from temporalio.workflow import NondeterminismError
+
+    from runtime.settings import Settings
+    from runtime.temporal import connect
+    from workers.histories import histories_of, save
+
+    async def fetch() -> dict[str, dict[str, Any]]:
+        return await histories_of(await connect(Settings().temporal), order)
+
+    try:
+        saved = save(asyncio.run(fetch()), into)
+    except ValueError as unclear:
+        raise typer.BadParameter(str(unclear)) from None
+    except NondeterminismError as broken:
+        typer.echo(f"The stories of today cannot go on with {order}; nothing was saved. {broken}", err=True)
+        raise typer.Exit(1) from None
+    for path in saved:
+        typer.echo(f"{path}: replays, saved")
+    if not saved:
+        typer.echo(f"Nothing new is known of {order}.", err=True)
+        raise typer.Exit(1)
 
 
 accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")

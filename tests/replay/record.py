@@ -10,9 +10,7 @@ delete a history only when no running workflow can be as old as it is.
 It is a test that only this command runs, which lends it the shop of the tests.
 """
 
-import json
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +37,7 @@ from tests.support.orders import a_cart, to_place
 from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
+from workers.histories import keep, without_machines
 from workflows.audit import Audit, Reconciliation
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
@@ -109,11 +108,11 @@ class Recorder:
         await self._keep(successor, fulfillment)
         begun = (await successor.fetch_history()).events[0].workflow_execution_started_event_attributes
         first = self.resources.temporal.get_workflow_handle(workflow_id, run_id=begun.continued_execution_run_id)
-        keep(await first.fetch_history(), checkout)
+        kept(await first.fetch_history(), checkout)
 
     async def so_far(self, workflow_id: str, name: str) -> None:
         """Keep what a story that does not end has told until now."""
-        keep(await self.resources.temporal.get_workflow_handle(workflow_id).fetch_history(), name)
+        kept(await self.resources.temporal.get_workflow_handle(workflow_id).fetch_history(), name)
 
     async def begun_in_the_middle(self, order: dict[str, Any], **how: Any) -> WorkflowHandle[Any, OrderStatus]:
         request = FulfillOrder(
@@ -148,30 +147,11 @@ class Recorder:
             return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
 
         await eventually(is_over)
-        keep(await handle.fetch_history(), name)
+        kept(await handle.fetch_history(), name)
 
 
-def keep(history: WorkflowHistory, name: str) -> None:
-    """Write the history down, unless one of this name is there; without the names of our machines."""
-    path = HISTORIES / f"{name}.json"
-    if path.exists():
-        return
-    plain = json.loads(history.to_json())
-    for mapping in _mappings(plain):
-        if "identity" in mapping:
-            mapping["identity"] = "recorded"
-        mapping.pop("stackTrace", None)  # names folders of the machine, and replays do without
-    path.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n")
-
-
-def _mappings(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from _mappings(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _mappings(value)
+def kept(history: WorkflowHistory, name: str) -> None:
+    keep(without_machines(history), HISTORIES / f"{name}.json")
 
 
 @pytest.fixture

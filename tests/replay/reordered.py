@@ -1,11 +1,13 @@
-"""A Checkout as nobody may ever write it: the card is asked before the goods are reserved."""
+"""Stories as nobody may ever write them: cards asked before goods are reserved, parcels sent before they are paid."""
 
 from temporalio import workflow
 
 from domain.money import Money
-from domain.orders import CheckoutOutcome, CheckoutStatus, PlacedOrder, StartCheckout
+from domain.orders import CheckoutOutcome, CheckoutStatus, OrderStatus, PlacedOrder, StartCheckout
+from domain.shipping import FulfillOrder, ShipmentState, ShipParcel
 from workflows.checkout import Checkout
-from workflows.steps import orders, payments
+from workflows.fulfillment import Fulfillment
+from workflows.steps import orders, payments, shipping
 
 
 @workflow.defn(name="Checkout")
@@ -20,3 +22,19 @@ class CardBeforeGoods(Checkout):
         await payments.authorize(self._the_payment_to_authorize(unpriced))
         await orders.place(self._the_order_to_place())
         return CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
+
+
+@workflow.defn(name="Fulfillment")
+class ParcelBeforeMoney(Fulfillment):
+    @workflow.init
+    def __init__(self, request: FulfillOrder) -> None:
+        super().__init__(request)
+
+    @workflow.run
+    async def run(self, request: FulfillOrder) -> OrderStatus:
+        return await super().run(request)
+
+    async def _ship(self, request: ShipParcel) -> ShipmentState:
+        state = await shipping.ship(request)
+        await self._capture(request, await shipping.charge(request))
+        return state

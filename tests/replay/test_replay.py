@@ -8,36 +8,20 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from runtime.resources import Resources
-from runtime.temporal import DATA_CONVERTER
 from tests.replay.record import HISTORIES, PLANTED
-from tests.replay.reordered import CardBeforeGoods
+from tests.replay.reordered import CardBeforeGoods, ParcelBeforeMoney
 from tests.support.shopper import ADDRESS
-from workers.run import DUTIES, workflow_runner
-from workflows.audit import Audit, Reconciliation, Repair
-from workflows.checkout import Checkout
-from workflows.fulfillment import Fulfillment
-from workflows.goods_return import Return
-from workflows.mailbox import Mailbox
-from workflows.payment import Payment
-from workflows.refund import Refund
-from workflows.registration import Registration
-from workflows.stray_payment import StrayPayment
+from workers.histories import STORIES, replayer
+from workers.run import DUTIES
 
-OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, StrayPayment]
-STORIES: list[type] = [Registration, *OF_ORDERS, Mailbox, Audit, Reconciliation, Repair]
 RECORDED = sorted(HISTORIES.glob("*.json"))
 
 
 def history_in(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(path.stem, path.read_text())
-
-
-def replayer(*stories: type) -> Replayer:
-    return Replayer(workflows=stories, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner(sandboxed=True))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -50,6 +34,14 @@ async def test_a_story_goes_on_as_it_began(path: Path) -> None:
 async def test_a_story_told_in_another_order_is_noticed(path: Path) -> None:
     with pytest.raises(NondeterminismError):
         await replayer(CardBeforeGoods).replay_workflow(history_in(path))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in RECORDED if '"shipping.charge"' in path.read_text()], ids=lambda p: p.stem
+)
+async def test_a_parcel_that_would_leave_before_it_is_paid_is_noticed(path: Path) -> None:
+    with pytest.raises(NondeterminismError):
+        await replayer(ParcelBeforeMoney).replay_workflow(history_in(path))
 
 
 async def test_every_story_that_workers_tell_was_recorded(resources: Resources) -> None:
