@@ -1,5 +1,6 @@
-"""What Prometheus reads: how many requests were answered how, and how long the answers took to begin."""
+"""What Prometheus reads: how requests were answered and how soon, and how many orders need a person."""
 
+import asyncio
 from functools import cache
 from time import perf_counter
 
@@ -9,7 +10,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import breaches
+from db import breaches, concerns
+from domain.attention import Concern
 from domain.audit import Law
 from runtime.resources import Resources
 
@@ -19,6 +21,10 @@ DURATION = Histogram(
 )
 
 BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody has seen healed since", ["law"])
+NEEDING_ATTENTION = Gauge(
+    "sutler_orders_needing_attention", "Orders that need a person, by what they need one for", ["concern"]
+)
+LONGEST_COUNT_SECONDS = 1.0
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Clients may send any word as a method, and every word would be a new time series."""
@@ -60,8 +66,21 @@ def counting(app: ASGIApp) -> ASGIApp:
     return middleware
 
 
+async def count_orders_that_need_a_person(resources: Resources) -> None:
+    """Counted in Postgres at every reading. While that is away there is no number, rather than an old one."""
+    try:
+        async with asyncio.timeout(LONGEST_COUNT_SECONDS), resources.autocommit() as session:
+            counted = await concerns.open_orders(session)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        NEEDING_ATTENTION.clear()
+        return
+    for concern in Concern:
+        NEEDING_ATTENTION.labels(concern).set(counted.get(concern, 0))
+
+
 @get("/metrics", summary="Metrics", tags=["Machines"], include_in_schema=False)
 async def metrics(resources: Resources) -> Response[bytes]:
+    await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])
 

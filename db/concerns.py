@@ -60,6 +60,14 @@ SETTLE = text(
 )
 
 
+async def open_orders(session: AsyncSession) -> dict[Concern, int]:
+    """How many orders have each concern, of those that any order has."""
+    rows = await session.execute(
+        text("SELECT concern, count(*) AS orders FROM concerns WHERE settled_at IS NULL GROUP BY concern")
+    )
+    return {Concern(row.concern): row.orders for row in rows}
+
+
 async def first_open(session: AsyncSession, order_id: UUID) -> str | None:
     """What the oldest open concern says."""
     found: str | None = await session.scalar(

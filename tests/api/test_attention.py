@@ -71,6 +71,22 @@ async def test_an_order_that_needs_a_person_says_why_and_what_can_be_decided(
     assert told["concerns"] == [concern]
 
 
+async def needing_a_person(api: httpx.AsyncClient, concern: str) -> float:
+    line = f'sutler_orders_needing_attention{{concern="{concern}"}} '
+    [found] = [row for row in (await api.get("/metrics")).text.splitlines() if row.startswith(line)]
+    return float(found.removeprefix(line))
+
+
+async def test_the_metrics_count_orders_that_need_a_person_by_what_for(api: httpx.AsyncClient, stuck: Stuck) -> None:
+    waiting = await needing_a_person(api, "capture_refused")
+    assert waiting >= 1
+    assert await needing_a_person(api, "books_broken") == 0
+
+    await stuck.resolves("cancel")
+
+    assert await needing_a_person(api, "capture_refused") == waiting - 1
+
+
 @pytest.mark.matrix("ship: the provider refuses to capture")
 async def test_a_person_cancels_what_cannot_be_captured(
     api: httpx.AsyncClient, operator: dict[str, str], stuck: Stuck, resources: Resources, sandbox: httpx.AsyncClient
