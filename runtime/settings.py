@@ -131,6 +131,11 @@ class Workers(Section):
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
     nice: Annotated[int, Field(ge=0, le=19)] = 0
     """How far the process gives way to others on the same machine; where workers have machines of their own, 0."""
+    deployment: str | None = None
+    """The Worker Deployment that this process belongs to; together with ``build_id`` it makes the engine tell builds of
+    the code apart. Unset, as in development, every worker takes every order."""
+    build_id: str | None = None
+    """Which build of the code this is, such as the tag of its image; no two builds may share one."""
     breakpoints: Path | None = None
     """Where a chaos run names the steps at which workers stop so that something can be killed; only in tests."""
 
@@ -188,6 +193,12 @@ class Settings(BaseSettings):
         if self.env is Environment.PRODUCTION and self.payments.transfer_to == EXAMPLE_ACCOUNT:
             return None
         return self.payments.transfer_to or None
+
+    @model_validator(mode="after")
+    def a_deployment_has_builds(self) -> Self:
+        if (self.workers.deployment is None) is not (self.workers.build_id is None):
+            raise ValueError("APP_WORKERS__DEPLOYMENT and APP_WORKERS__BUILD_ID belong together: set both, or none")
+        return self
 
     @model_validator(mode="after")
     def only_tests_have_breakpoints(self) -> Self:

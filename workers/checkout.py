@@ -10,6 +10,7 @@ def build(resources: Resources) -> Duty:
     orders = OrderActivities(resources.sessions, provider=resources.payments.name)
     return Duty(
         workflows=[Checkout],
+        is_pinned=True,
         activities=[
             orders.place,
             orders.await_customer,

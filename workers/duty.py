@@ -25,6 +25,9 @@ class Scheduled:
 class Duty:
     workflows: list[type] = field(default_factory=list)
     activities: list[Callable[..., Any]] = field(default_factory=list)
+    is_pinned: bool = False
+    """Its stories are short and end on the build that began them; all others move on to the current build, which must
+    be able to replay what older ones have told."""
     always: dict[str, type] = field(default_factory=dict)
     """Workflows that run for ever, by their ids; whoever serves the queue makes sure that they do."""
     scheduled: list[Scheduled] = field(default_factory=list)

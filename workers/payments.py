@@ -16,6 +16,7 @@ def build(resources: Resources) -> Duty:
     refunds = RefundActivities(providers, resources.sessions)
     return Duty(
         workflows=[Payment, Refund, StrayPayment],
+        is_pinned=True,
         activities=[
             payments.authorize,
             payments.look_up,

@@ -5,12 +5,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion, WorkflowIDConflictPolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureTranslation
 from runtime.resources import Resources
+from runtime.settings import Workers
 from runtime.temporal import connect_now
 from workers import checkout, fulfillment, notifications, operations, payments, registration, schedules
 from workers.breakpoints import breakpoints
@@ -37,6 +38,15 @@ def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
+def deployment_of(duty: Duty, limits: Workers) -> WorkerDeploymentConfig | None:
+    """Said for a whole queue and not on the stories themselves, which the engine refuses of workers without builds."""
+    if limits.deployment is None or limits.build_id is None:
+        return None
+    version = WorkerDeploymentVersion(deployment_name=limits.deployment, build_id=limits.build_id)
+    behavior = VersioningBehavior.PINNED if duty.is_pinned else VersioningBehavior.AUTO_UPGRADE
+    return WorkerDeploymentConfig(version=version, use_worker_versioning=True, default_versioning_behavior=behavior)
+
+
 def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -> Worker:
     limits = resources.settings.workers
     return Worker(
@@ -46,6 +56,7 @@ def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -
         activities=duty.activities,
         interceptors=[*breakpoints(limits.breakpoints), FailureTranslation()],
         workflow_runner=workflow_runner(sandboxed=limits.sandboxed),
+        deployment_config=deployment_of(duty, limits),
         max_concurrent_workflow_tasks=limits.max_concurrent_workflow_tasks,
         max_concurrent_activities=limits.max_concurrent_activities,
         max_concurrent_local_activities=limits.max_concurrent_activities,
