@@ -13,6 +13,7 @@ from litestar.plugins.pydantic import PydanticPlugin
 from api.auth import provide_caller
 from api.bodies import discarding
 from api.catalog_cache import CatalogCache
+from api.catalog_clock import keep_time
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.hot_answers import HotAnswers
@@ -70,6 +71,7 @@ def create_app(
             app.state.catalog = catalog = catalog_cache(resources)
             news = CatalogNews(resources.engine.url, shop_schema=settings.database.shop_schema, reader=catalog)
             listening = asyncio.create_task(news.run())
+            keeping_time = asyncio.create_task(keep_time(catalog, resources.sessions))
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
@@ -80,9 +82,9 @@ def create_app(
             try:
                 yield
             finally:
-                for task in (listening, *seeing_to):
+                for task in (listening, keeping_time, *seeing_to):
                     task.cancel()
-                await asyncio.gather(listening, *seeing_to, return_exceptions=True)
+                await asyncio.gather(listening, keeping_time, *seeing_to, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,

@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller, admin_only, staff
 from api.catalog_cache import CatalogCache, Kept
-from api.catalog_changes import added_variants, changed_variants, new_variants
+from api.catalog_changes import change_product, create_product, currency_of
 from api.catalog_queries import (
     Currency,
     Facets,
     InStock,
     PriceBound,
     SortOrder,
+    Tags,
     Word,
+    attributes_asked,
     checked_currency,
     product_query,
 )
@@ -84,6 +86,7 @@ class ProductController(Controller):
         in_stock: InStock,
         sort: SortOrder,
         facets: Facets,
+        tag: Tags,
         currency: Currency,
         if_none_match: IfNoneMatch,
     ) -> Response[ProductPageOut]:
@@ -96,7 +99,11 @@ class ProductController(Controller):
         includes the categories below. A price range matches a product when one of its variants is in it. `sort=price`
         goes by the cheapest variant and leaves out what is not sold in the currency. `facets=category,brand,price`
         adds how many products there would be with each value chosen.
+
+        `tag=sale` finds products with the tag, several times with all of them; `attribute.colour=red` those of which
+        the attribute says so, several times any of them. `facets=tag,attribute.colour` counts them.
         """
+        known = await catalog.attributes()
         query = product_query(
             currency=checked_currency(currency, resources),
             limit=limit,
@@ -109,6 +116,9 @@ class ProductController(Controller):
             in_stock=in_stock,
             sort=sort,
             facets=facets,
+            tags=tag or (),
+            attributes=attributes_asked(request.query_params),
+            known=known.known,
         )
         body, parts = await catalog.page(query)
         return kept_answer(request, body, parts, if_none_match=if_none_match)
@@ -139,11 +149,9 @@ class ProductController(Controller):
         self, data: NewProduct, caller: Caller, catalog: CatalogCache, resources: Resources
     ) -> Response[ProductOut]:
         """A product with one variant or several. Its slug is made from its name; its first stock goes on the ledger."""
-        variants = new_variants(data)
-        fields = data.model_dump(include={"name", "description", "brand", "category_id", "is_active"})
         async with resources.sessions.begin() as session:
-            product_id = await catalog_changes.create_product(session, fields, variants, actor=caller.name)
-            created = await shown(session, product_id, currency=variants[0].price.currency, status_code=201)
+            product_id = await create_product(session, data, actor=caller.name)
+            created = await shown(session, product_id, currency=currency_of(data), status_code=201)
         catalog.forget(changed(product_id))
         return created
 
@@ -160,19 +168,8 @@ class ProductController(Controller):
         if_match: IfMatch,
     ) -> Response[ProductOut]:
         """Changes what is given. With `If-Match` only while nobody else has changed the product: stale → 412."""
-        fields = data.model_dump(
-            include={"name", "description", "brand", "category_id", "is_active"}, exclude_unset=True
-        )
         async with resources.sessions.begin() as session:
-            await catalog_changes.change_product(
-                session,
-                product_id,
-                fields,
-                changed=changed_variants(data),
-                added=added_variants(data),
-                expected=expected_versions(if_match),
-                actor=caller.name,
-            )
+            await change_product(session, product_id, data, expected=expected_versions(if_match), actor=caller.name)
             now = await shown(session, product_id, currency=resources.settings.shop.currency)
         catalog.forget(changed(product_id))
         return now

@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.catalog_queries import position_after
-from api.catalog_schemas import page_rest_json, product_json, suggestions_json, tree_json
-from db import catalog_lists, catalog_suggestions, catalog_views
+from api.catalog_schemas import attributes_json, page_rest_json, product_json, suggestions_json, tree_json
+from db import catalog_attributes, catalog_lists, catalog_suggestions, catalog_views
+from db.catalog_attributes import Definitions
 from db.catalog_news import News
 from db.catalog_query import ProductQuery
 from db.catalog_views import ProductView
@@ -65,6 +66,16 @@ class KeptProduct(Kept):
         self.version = version
 
 
+class KeptAttributes(Kept):
+    """All that can be said of products."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool, known: Definitions) -> None:
+        super().__init__(body, expires_at, is_fresh=is_fresh)
+        self.known = known
+
+
 class Listing(Kept):
     """Which products a page shows, in which order; ``body`` is what comes after them."""
 
@@ -98,10 +109,11 @@ class CatalogCache:
         self.sessions = sessions
         self._shared = shared
         self._seconds = seconds
-        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6)
-        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 8)
-        self._suggestions: Memory[tuple[tuple[str, ...], int], Kept] = Memory(most_bytes // 24)
+        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6, Kept.spoil)
+        self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 8, Kept.spoil)
+        self._suggestions: Memory[tuple[tuple[str, ...], int], Kept] = Memory(most_bytes // 24, Kept.spoil)
         self._tree: Kept | None = None
+        self._attributes: KeptAttributes | None = None
         self._ids: dict[str, UUID] = {}
         self._unknown: dict[str, float] = {}
         self._currencies: set[str] = set()
@@ -110,11 +122,14 @@ class CatalogCache:
         self.is_told = False
         """Does Postgres tell us of every change?"""
         self.heard = 0
+        self.has_new_times = asyncio.Event()
+        """Something changed that may be the time at which a product appears or disappears."""
         self._chores: set[asyncio.Task[None]] = set()
 
     # What Postgres tells us.
 
     async def begin(self) -> None:
+        self.has_new_times.set()
         self._shared.doubt()
         self.is_told = True
 
@@ -129,6 +144,8 @@ class CatalogCache:
 
     def forget(self, news: News) -> None:
         self._flights.part_with_all()
+        if news.is_listing:
+            self.has_new_times.set()
         if news.products is None:
             self._spoil_everything()
             self._shared.doubt()
@@ -149,8 +166,9 @@ class CatalogCache:
             watch.everything = watch.listing = True
         for product in self._products.values():
             product.spoil()
-        if self._tree:
-            self._tree.spoil()
+        for kept in (self._tree, self._attributes):
+            if kept is not None:
+                kept.spoil()
         self._spoil_listings()
 
     def _spoil_listings(self) -> None:
@@ -310,6 +328,30 @@ class CatalogCache:
             is_fresh=self.is_told and not watch.everything,
         )
         return self._tree
+
+    async def attributes(self) -> KeptAttributes:
+        """What can be said of products, as JSON and by its codes."""
+        if self._attributes is not None and self._attributes.is_good(time.monotonic()):
+            return self._attributes
+        kept: KeptAttributes = await self._flights.join("attributes", self._defined)
+        return kept
+
+    async def _defined(self) -> KeptAttributes:
+        try:
+            with self._watching() as watch:
+                async with self.sessions() as session:
+                    known = await catalog_attributes.definitions(session)
+        except OUTAGES:
+            if self._attributes is not None:
+                return self._attributes
+            raise
+        self._attributes = KeptAttributes(
+            encode_json(attributes_json(known.values())),
+            time.monotonic() + self._seconds,
+            is_fresh=self.is_told and not watch.everything,
+            known=known,
+        )
+        return self._attributes
 
     # How it is kept.
 

@@ -1,9 +1,51 @@
-"""What clients send as variants, as what the catalogue understands."""
+"""What clients send of products, as what the catalogue understands."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import catalog_schemas as schemas
+from db import catalog_attributes, catalog_changes
 from db.catalog_changes import NewVariant, VariantChange
 
+OF_A_PRODUCT = {
+    *("name", "description", "brand", "category_id", "is_active"),
+    *("tags", "published_from", "published_until"),
+}
 OF_A_VARIANT = {"sku", "name", "options"}
+
+
+async def create_product(session: AsyncSession, data: schemas.NewProduct, *, actor: str) -> UUID:
+    """The product with its variants and what is said of it."""
+    fields = data.model_dump(include=OF_A_PRODUCT)
+    product_id = await catalog_changes.create_product(session, fields, new_variants(data), actor=actor)
+    await catalog_attributes.say(session, product_id, data.attributes)
+    return product_id
+
+
+async def change_product(
+    session: AsyncSession,
+    product_id: UUID,
+    data: schemas.ProductChange,
+    *,
+    expected: catalog_changes.Versions,
+    actor: str,
+) -> None:
+    """Changes what is given."""
+    await catalog_changes.change_product(
+        session,
+        product_id,
+        data.model_dump(include=OF_A_PRODUCT, exclude_unset=True),
+        changed=changed_variants(data),
+        added=added_variants(data),
+        expected=expected,
+        actor=actor,
+    )
+    await catalog_attributes.say(session, product_id, data.attributes or {})
+
+
+def currency_of(data: schemas.NewProduct) -> str:
+    return new_variants(data)[0].price.currency
 
 
 def new_variants(data: schemas.NewProduct) -> list[NewVariant]:

@@ -1,17 +1,20 @@
 """What a list of products can be asked for, and how it becomes a query."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from litestar.datastructures import MultiDict
 from litestar.params import Parameter
 
 from api.paging import decode_cursor, encode_cursor
 from api.schemas import CurrencyCode
-from db.catalog_changes import unacceptable
+from db.catalog_attributes import Definitions, labels
 from db.catalog_lists import ProductPage
-from db.catalog_query import Facet, ProductQuery, Sort, position_from
+from db.catalog_query import ATTRIBUTE, Facet, ProductQuery, Sort, position_from
 from domain.catalog import parse_price, search_words
+from domain.catalog_attributes import tag_of
 from domain.catalog_files import why_not_storable
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.money import minor_digits
 from runtime.resources import Resources
 
@@ -26,7 +29,14 @@ SortOrder = Annotated[
     Sort | None, Parameter(default=None, description="By default `relevance` with `q` and `newest` without")
 ]
 Facets = Annotated[
-    str | None, Parameter(max_length=100, default=None, description="Some of `category`, `brand` and `price`")
+    str | None,
+    Parameter(
+        max_length=100, default=None, description="Some of `category`, `brand`, `price`, `tag` and `attribute.<code>`"
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    Parameter(query="tag", default=None, max_items=10, description="Only products with all of these tags"),
 ]
 Currency = Annotated[
     CurrencyCode | None, Parameter(query="currency", default=None, description="ISO 4217; the shop's own by default")
@@ -55,6 +65,9 @@ def product_query(
     in_stock: bool | None,
     sort: Sort | None,
     facets: str | None,
+    tags: Sequence[str],
+    attributes: Mapping[str, Sequence[str]],
+    known: Definitions,
 ) -> ProductQuery:
     """The query; refuses what cannot be asked (``validation_failed``) and forged cursors (``malformed_request``)."""
     words = tuple(search_words(q or ""))
@@ -65,12 +78,14 @@ def product_query(
         sort=order,
         after=_position(cursor, order),
         words=words,
-        category=_storable("/category", category),
-        brand=_storable("/brand", brand),
+        category=storable("/category", category),
+        brand=storable("/brand", brand),
         min_price=_bound("/min_price", min_price, currency),
         max_price=_bound("/max_price", max_price, currency),
         in_stock=in_stock,
-        facets=_facets(facets),
+        tags=_tags(tags),
+        attributes=tuple((code, labels(known, code, attributes[code])) for code in sorted(attributes)),
+        facets=_facets(facets, known),
     )
 
 
@@ -95,7 +110,7 @@ def _position(cursor: str | None, order: Sort) -> tuple[Any, Any] | None:
     raise Refusal("malformed_request", "This cursor was not made by this list in this order.")
 
 
-def _storable(pointer: str, text: str | None) -> str | None:
+def storable(pointer: str, text: str | None) -> str | None:
     if text is not None and (reason := why_not_storable(text)):
         raise unacceptable(pointer, reason)
     return text
@@ -110,8 +125,22 @@ def _bound(pointer: str, text: str | None, currency: str) -> int | None:
         raise unacceptable(pointer, str(error)) from None
 
 
-def _facets(text: str | None) -> tuple[Facet, ...]:
+def _tags(given: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tuple(sorted({tag_of(tag) for tag in given}))
+    except ValueError as error:
+        raise unacceptable("/tag", str(error)) from None
+
+
+def _facets(text: str | None, known: Definitions) -> tuple[str, ...]:
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
-    if unknown := [name for name in names if name not in set(Facet)]:
-        raise unacceptable("/facets", f"There is no facet {unknown[0]}; there are {', '.join(Facet)}.")
-    return tuple(dict.fromkeys(Facet(name) for name in names))
+    there_are = [*Facet, *(ATTRIBUTE + code for code in known)]
+    if unknown := [name for name in names if name not in there_are]:
+        raise unacceptable("/facets", f"There is no facet {unknown[0]}; there are {', '.join(there_are)}.")
+    return tuple(dict.fromkeys(names))
+
+
+def attributes_asked(params: MultiDict[Any]) -> dict[str, list[str]]:
+    """The values of ``attribute.<code>`` in a query string, by their codes."""
+    asked = [name for name in params if name.startswith(ATTRIBUTE)]
+    return {name.removeprefix(ATTRIBUTE): [str(value) for value in params.getall(name)] for name in asked}

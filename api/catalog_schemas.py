@@ -1,10 +1,22 @@
 """What clients send and get of the catalogue."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from api.schemas import Amount, Input, Output, amount
 from db.catalog_lists import ProductPage
@@ -22,6 +34,7 @@ from domain.catalog import (
     PRICE_STEPS,
     is_slug,
 )
+from domain.catalog_attributes import LONGEST_VALUE, MOST_CHOICES, MOST_TAGS, Attribute, AttributeKind, tag_of
 from domain.catalog_files import why_not_storable
 
 
@@ -51,6 +64,23 @@ Sku = Annotated[Text, Field(min_length=1, max_length=LONGEST_SKU, examples=["MUG
 Slug = Annotated[str, Field(min_length=1, max_length=LONGEST_SLUG), AfterValidator(_slug)]
 SellingPrice = Annotated[Amount, AfterValidator(_not_below_zero)]
 Quantity = Annotated[int, Field(ge=0, le=LARGEST_STOCK, strict=True)]
+
+
+def _tag(text: str) -> str:
+    return tag_of(text)
+
+
+def _unique(tags: list[str]) -> list[str]:
+    return sorted(set(tags))
+
+
+Tags = Annotated[
+    list[Annotated[str, AfterValidator(_tag)]],
+    Field(max_length=MOST_TAGS, examples=[["sale"]]),
+    AfterValidator(_unique),
+]
+AttributeValue = StrictBool | StrictInt | StrictFloat | StrictStr
+AttributeCode = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$", examples=["colour"])]
 Options = Annotated[dict[Name, Name], Field(max_length=10, examples=[{"size": "L"}])]
 Position = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
 
@@ -71,6 +101,10 @@ class NewProduct(Input):
     brand: Brand | None = None
     category_id: UUID
     is_active: bool = True
+    tags: Tags = Field(default_factory=list)
+    attributes: dict[AttributeCode, AttributeValue] = Field(default_factory=dict, examples=[{"colour": "red"}])
+    published_from: AwareDatetime | None = Field(default=None, description="When it appears; at once by default")
+    published_until: AwareDatetime | None = Field(default=None, description="When it disappears; never by default")
     variants: Annotated[list[NewVariant], Field(min_length=1, max_length=MOST_VARIANTS)] | None = None
     sku: Sku | None = None
     price: SellingPrice | None = None
@@ -114,16 +148,51 @@ class ProductChange(Input):
     brand: Brand | None = None
     category_id: UUID | None = None
     is_active: bool | None = None
+    tags: Tags | None = None
+    attributes: dict[AttributeCode, AttributeValue | None] | None = Field(
+        default=None, description="What is not named stays as it is; `null` takes an attribute away"
+    )
+    published_from: AwareDatetime | None = None
+    published_until: AwareDatetime | None = None
     sku: Sku | None = Field(default=None, description="Of the only variant")
     price: SellingPrice | None = Field(default=None, description="Of the only variant")
     variants: Annotated[list[VariantChange], Field(max_length=MOST_VARIANTS)] | None = None
 
-    @field_validator("name", "description", "category_id", "is_active", "sku", "price", "variants")
+    @field_validator(
+        "name", "description", "category_id", "is_active", "tags", "attributes", "sku", "price", "variants"
+    )
     @classmethod
     def is_given(cls, value: Any) -> Any:
         if value is None:
             raise ValueError("cannot be null")
         return value
+
+
+class AttributeIn(Input):
+    name: Name
+    kind: AttributeKind
+    choices: Annotated[
+        list[Annotated[Text, Field(min_length=1, max_length=LONGEST_VALUE)]], Field(max_length=MOST_CHOICES)
+    ] = Field(default_factory=list, examples=[["red", "green"]])
+
+    @model_validator(mode="after")
+    def has_choices_when_there_is_a_choice(self) -> Self:
+        if (self.kind is AttributeKind.CHOICE) != bool(self.choices):
+            raise ValueError("an attribute of the kind choice has choices, and no other has")
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError("two choices are the same")
+        return self
+
+
+class AttributeOut(Output):
+    code: str
+    name: str
+    kind: AttributeKind
+    choices: list[str]
+
+
+class AttributeList(Output):
+    items: list[AttributeOut]
 
 
 class NewCategory(Input):
@@ -188,6 +257,10 @@ class ProductOut(Output):
     brand: str | None
     category: CategoryRef | None
     is_active: bool
+    tags: list[str]
+    attributes: dict[str, AttributeValue]
+    published_from: datetime | None
+    published_until: datetime | None
     created_at: datetime
     updated_at: datetime
     variants: list[VariantOut]
@@ -214,9 +287,14 @@ class PriceCount(Output):
 
 
 class Facets(Output):
+    """Besides these, `attribute.<code>` for each that is asked for, with values and counts as of brands."""
+
+    model_config = ConfigDict(extra="allow")
+
     category: list[CategoryCount] | None = None
     brand: list[BrandCount] | None = None
     price: list[PriceCount] | None = None
+    tag: list[BrandCount] | None = None
 
 
 class ProductPageOut(Output):
@@ -287,6 +365,10 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
         "brand": row["brand"],
         "category": _category_of(row),
         "is_active": row["is_active"],
+        "tags": row["tags"],
+        "attributes": row["attributes"] or {},
+        "published_from": row["published_from"],
+        "published_until": row["published_until"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "variants": variants,
@@ -313,7 +395,7 @@ def page_rest_json(page: ProductPage, currency: str, next_cursor: str | None) ->
     return rest
 
 
-def _count_json(facet: Facet, row: dict[str, Any], currency: str) -> dict[str, Any]:
+def _count_json(facet: str, row: dict[str, Any], currency: str) -> dict[str, Any]:
     match facet:
         case Facet.CATEGORY:
             return {"id": row["id"], "slug": row["slug"], "name": row["value"], "count": row["count"]}
@@ -330,6 +412,19 @@ def _price_range(step: int, currency: str) -> dict[str, Any]:
     return {
         "min_price": amount(edges[step], currency),
         "max_price": None if highest is None else amount(highest, currency),
+    }
+
+
+def attributes_json(known: Iterable[Attribute]) -> dict[str, Any]:
+    return {"items": [attribute_json(attribute) for attribute in known]}
+
+
+def attribute_json(attribute: Attribute) -> dict[str, Any]:
+    return {
+        "code": attribute.code,
+        "name": attribute.name,
+        "kind": attribute.kind,
+        "choices": list(attribute.choices),
     }
 
 

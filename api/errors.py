@@ -57,6 +57,7 @@ PROBLEMS: dict[str, Problem] = {
     "refresh_token_reused": Problem(401, "This refresh token was used before; sign in again"),
     # catalogue and stock
     "sku_taken": Problem(409, "There is a variant with this SKU"),
+    "attribute_in_use": Problem(409, "Products rely on this attribute"),
     "slug_taken": Problem(409, "There is something with this slug"),
     "insufficient_stock": Problem(409, "There is not that much stock"),
     # carts, checkout and orders

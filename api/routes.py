@@ -5,6 +5,7 @@ from typing import Any
 from api.audit import list_breaches, resume_order
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
+from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
 from api.documentation import openapi_document
 from api.health import health, ready
@@ -29,6 +30,9 @@ HANDLERS: list[Any] = [
     ProductController,
     CategoryController,
     suggest,
+    AttributeController,
+    write_many,
+    staff_products,
     adjust_stock,
     CartController,
     check_out,

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, new_id
+from db.catalog import IS_IN_THE_SHOP
 from domain.errors import Refusal
 
 LARGEST_QUANTITY = 999
@@ -90,12 +91,12 @@ async def add_item(session: AsyncSession, cart: Cart, variant_id: UUID, quantity
 
 
 IS_SOLD = text(
-    """
+    f"""
     SELECT true FROM variants
     JOIN products ON products.id = variants.product_id
     JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
-    WHERE variants.id = :variant_id AND products.is_active AND products.archived_at IS NULL
-    """
+    WHERE variants.id = :variant_id AND {IS_IN_THE_SHOP}
+    """  # noqa: S608 (constant text)
 )
 
 

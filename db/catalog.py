@@ -4,11 +4,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now
+from db.base import Base, Id, Now, one_of
+from domain.catalog_attributes import AttributeKind
 
 CATALOGUE_LOCK = 7_283_001
 """Advisory lock of those who change the category tree: the tree is read, decided upon and written in three moves."""
@@ -40,8 +52,75 @@ class Product(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     archived_at: Mapped[datetime | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
+    published_from: Mapped[datetime | None]
+    published_until: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("name <> ''", name="name_not_empty"),)
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name_not_empty"),
+        CheckConstraint("published_until > published_from", name="appears_before_it_disappears"),
+    )
+
+
+IS_IN_THE_SHOP = """(products.is_active AND products.archived_at IS NULL
+                     AND (products.published_from IS NULL OR products.published_from <= now())
+                     AND (products.published_until IS NULL OR products.published_until > now()))"""
+"""SQL for whether a product can be seen and bought at this moment."""
+
+
+class Attribute(Base):
+    """Something that can be said of products, and which values it takes."""
+
+    __tablename__ = "attributes"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+
+    __table_args__ = (
+        CheckConstraint("code ~ '^[a-z][a-z0-9_]{0,49}$'", name="code_form"),
+        CheckConstraint(one_of("kind", AttributeKind), name="kind"),
+        UniqueConstraint("code", "kind", name="uq_attributes_code_kind"),
+    )
+
+
+class AttributeChoice(Base):
+    __tablename__ = "attribute_choices"
+
+    attribute: Mapped[str] = mapped_column(ForeignKey("attributes.code", ondelete="CASCADE"), primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+
+
+class ProductAttribute(Base):
+    """What is said of a product; the value is what ``domain.catalog_attributes.written`` makes of it."""
+
+    __tablename__ = "product_attributes"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    attribute: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    value: Mapped[str]
+    choice: Mapped[str | None] = mapped_column(Computed("CASE WHEN kind = 'choice' THEN value END", persisted=True))
+
+    __table_args__ = (
+        CheckConstraint(
+            "CASE kind WHEN 'number' THEN value ~ '^-?(0|[1-9][0-9]*)([.][0-9]*[1-9])?$' "
+            "WHEN 'boolean' THEN value IN ('true', 'false') "
+            "WHEN 'date' THEN value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' "
+            "ELSE value <> '' AND char_length(value) <= 200 END",
+            name="value_of_its_kind",
+        ),
+        ForeignKeyConstraint(
+            ["attribute", "kind"], ["attributes.code", "attributes.kind"], name="fk_product_attributes_attribute_kind"
+        ),
+        ForeignKeyConstraint(
+            ["attribute", "choice"],
+            ["attribute_choices.attribute", "attribute_choices.value"],
+            name="fk_product_attributes_attribute_choice",
+        ),
+        Index("ix_product_attributes_attribute_value", "attribute", "value"),
+    )
 
 
 class Variant(Base):
@@ -90,12 +169,27 @@ class ListedProduct(Base):
     name_words: Mapped[int] = mapped_column(SmallInteger)
     price_steps: Mapped[list[str]] = mapped_column(ARRAY(String))
     """The ranges of the price facet that its variants are in, such as ``USD:3``."""
+    labels: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
+    """Its tags as ``tag:sale``, its attributes as ``colour=red``."""
+    published_from: Mapped[datetime | None]
+    published_until: Mapped[datetime | None]
     title: Mapped[Any] = mapped_column(TSVECTOR)
     """The words of its name and brand."""
     document: Mapped[Any] = mapped_column(TSVECTOR)
     """All of its words: also those of its variants, its description, its category and the categories above."""
 
     __table_args__ = (
+        Index("ix_listed_products_labels", "labels", postgresql_using="gin"),
+        Index(
+            "ix_listed_products_published_from",
+            "published_from",
+            postgresql_where=text("published_from IS NOT NULL"),
+        ),
+        Index(
+            "ix_listed_products_published_until",
+            "published_until",
+            postgresql_where=text("published_until IS NOT NULL"),
+        ),
         Index("ix_listed_products_title", "title", postgresql_using="gin"),
         Index("ix_listed_products_document", "document", postgresql_using="gin"),
         Index("ix_listed_products_name_words_product_id", "name_words", text("product_id DESC")),

@@ -15,7 +15,7 @@ from db.base import new_id
 from db.catalog import CATALOGUE_LOCK, Category, Price, Product, Variant
 from db.inventory import Stock, StockMovement
 from domain.catalog import DEEPEST_CATEGORY, MOST_VARIANTS, derived_sku, slug_of
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.money import Money
 
 Versions = Collection[int] | None
@@ -55,15 +55,24 @@ async def _insert_product(session: AsyncSession, fields: Mapping[str, Any]) -> t
     product_id = new_id()
     slug = slug_of(fields["name"])
     for candidate in (slug, f"{slug}-{product_id.hex[-8:]}"):
-        inserted = await session.scalar(
+        made = (
             upsert(Product)
             .values(id=product_id, slug=candidate, **fields)
             .on_conflict_do_nothing(index_elements=[Product.slug])
             .returning(Product.slug)
         )
-        if inserted:
+        if inserted := await _possible(session, made):
             return product_id, inserted
     raise AssertionError("eight random digits were used before")
+
+
+async def _possible(session: AsyncSession, change: Any) -> str | None:
+    """The slug of the product that the statement makes or changes, if it does."""
+    try:
+        slug: str | None = await session.scalar(change)
+        return slug
+    except IntegrityError as error:
+        _refuse_taken(error)
 
 
 async def _add_variants(
@@ -148,7 +157,7 @@ async def _next_version(session: AsyncSession, product_id: UUID, fields: Mapping
     )
     if expected is not None:
         change = change.where(Product.version.in_(expected))
-    if slug := await session.scalar(change):
+    if slug := await _possible(session, change):
         return slug
     if await session.scalar(select(Product.id).where(Product.id == product_id, Product.archived_at.is_(None))):
         raise stale()
@@ -261,12 +270,6 @@ async def _category_exists(session: AsyncSession, category_id: UUID) -> None:
         raise unacceptable("/category_id", "There is no such category.")
 
 
-def unacceptable(pointer: str, detail: str) -> Refusal:
-    return Refusal(
-        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
-    )
-
-
 def stale() -> Refusal:
     return Refusal("precondition_failed", "It was changed since the version in If-Match; read it again.")
 
@@ -275,6 +278,8 @@ def _refuse_taken(error: IntegrityError) -> NoReturn:
     match getattr(error.orig.__cause__ if error.orig else None, "constraint_name", None):
         case "uq_variants_sku":
             raise Refusal("sku_taken", "There is a variant with this SKU.") from error
+        case "ck_products_appears_before_it_disappears":
+            raise unacceptable("/published_until", "must be later than published_from") from error
         case "uq_categories_slug":
             raise Refusal("slug_taken", "There is a category with this slug.") from error
     raise error

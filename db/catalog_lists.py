@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from db.catalog import Category, ListedProduct, Price, Product, Variant
 from db.catalog_facets import counts
-from db.catalog_query import Facet, ProductQuery, Sort, Statement, conditions
+from db.catalog_query import ProductQuery, Sort, Statement, conditions
 from db.catalog_views import PRODUCT, ProductView, with_variants
 from db.catalog_words import Understood, understood
 
@@ -23,7 +23,7 @@ from db.catalog_words import Understood, understood
 class ProductPage:
     items: list[ProductView]
     next_position: list[Any] | None
-    facets: dict[Facet, list[dict[str, Any]]] = field(default_factory=dict)
+    facets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     corrected: dict[str, list[str]] = field(default_factory=dict)
     """Words of the search that the shop does not have, and as which of its words they were read."""
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -31,6 +31,11 @@ class Facet(StrEnum):
     CATEGORY = "category"
     BRAND = "brand"
     PRICE = "price"
+    TAG = "tag"
+
+
+ATTRIBUTE = "attribute."
+"""Before the code of an attribute, in facets and conditions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +52,11 @@ class ProductQuery:
     min_price: int | None = None
     max_price: int | None = None
     in_stock: bool | None = None
-    facets: tuple[Facet, ...] = ()
+    tags: tuple[str, ...] = ()
+    """All of them."""
+    attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """By their codes; of each attribute one of the labels, such as ``colour=red``."""
+    facets: tuple[str, ...] = ()
 
 
 Conditions = Mapping[str, ColumnElement[bool]]
@@ -56,7 +65,7 @@ Conditions = Mapping[str, ColumnElement[bool]]
 
 async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     """What the query asks of a product, besides its words."""
-    asked: dict[str, ColumnElement[bool]] = {}
+    asked: dict[str, ColumnElement[bool]] = {"time": is_published()}
     if query.category is not None:
         # Asked for beforehand, because how many products a few known categories hold is something Postgres can guess.
         inside = list(await session.scalars(_subtree(query.category)))
@@ -65,9 +74,19 @@ async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
         asked[Facet.BRAND] = ListedProduct.brand == query.brand
     if query.min_price is not None or query.max_price is not None:
         asked[Facet.PRICE] = _is_priced_between(query.min_price, query.max_price, query.currency)
+    if query.tags:
+        asked[Facet.TAG] = ListedProduct.labels.contains([f"tag:{tag}" for tag in query.tags])
+    for code, labels in query.attributes:
+        asked[ATTRIBUTE + code] = ListedProduct.labels.overlap(list(labels))
     if query.in_stock is not None:
         asked["stock"] = _can_be_sold() if query.in_stock else ~_can_be_sold()
     return asked
+
+
+def is_published() -> ColumnElement[bool]:
+    """Is this a moment at which the product is in the shop?"""
+    comes, goes = ListedProduct.published_from, ListedProduct.published_until
+    return and_(or_(comes.is_(None), comes <= func.now()), or_(goes.is_(None), goes > func.now()))
 
 
 def _subtree(id_or_slug: str) -> Statement:

@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping, literal, literal_column, select, text, union_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.catalog import ListedProduct, Product
-from db.catalog_query import Statement
+from db.catalog_query import Statement, is_published
 from db.catalog_words import Understood, understood
 
 SHORTEST_FOR_PRODUCTS = 2
@@ -62,7 +62,7 @@ async def _products(session: AsyncSession, read: Understood, most: int) -> Seque
     """Products with the words in their name or brand; the shortest names first, as in a search."""
     hits = (
         select(ListedProduct.product_id, ListedProduct.name, ListedProduct.name_words)
-        .where(read.begun(ListedProduct.title.expression))
+        .where(read.begun(ListedProduct.title.expression), is_published())
         .order_by(ListedProduct.name_words, ListedProduct.product_id.desc())
         .limit(most)
         .subquery("hits")

@@ -2,14 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Numeric,
+    RowMapping,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.catalog import Category, Price, Product, Variant
+from db.catalog import Category, ListedProduct, Price, Product, ProductAttribute, Variant
 from db.inventory import Stock
 from domain.catalog import UUID_FORM
+from domain.catalog_attributes import AttributeKind
 from domain.catalog_files import why_not_storable
 
 
@@ -19,6 +36,24 @@ class ProductView:
     variants: list[RowMapping]
     """With ``amount`` in the currency that was asked for, ``None`` when it is not sold in it."""
 
+
+SAID = (
+    select(
+        func.jsonb_object_agg(
+            ProductAttribute.attribute,
+            case(
+                (ProductAttribute.kind == AttributeKind.NUMBER, func.to_jsonb(cast(ProductAttribute.value, Numeric))),
+                (ProductAttribute.kind == AttributeKind.BOOLEAN, func.to_jsonb(cast(ProductAttribute.value, Boolean))),
+                else_=func.to_jsonb(ProductAttribute.value),
+            ),
+            type_=JSONB,
+        )
+    )
+    .where(ProductAttribute.product_id == Product.id)
+    .correlate(Product)
+    .scalar_subquery()
+)
+"""The product's attributes, numbers and truths as such."""
 
 PRODUCT = (
     Product.id,
@@ -30,12 +65,22 @@ PRODUCT = (
     Product.version,
     Product.created_at,
     Product.updated_at,
+    Product.archived_at,
+    Product.tags,
+    Product.published_from,
+    Product.published_until,
+    SAID.label("attributes"),
     Category.id.label("category_id"),
     Category.slug.label("category_slug"),
     Category.name.label("category_name"),
 )
 
-IS_PUBLIC = and_(Product.is_active, Product.archived_at.is_(None))
+IS_PUBLIC = and_(
+    Product.is_active,
+    Product.archived_at.is_(None),
+    or_(Product.published_from.is_(None), Product.published_from <= func.now()),
+    or_(Product.published_until.is_(None), Product.published_until > func.now()),
+)
 
 
 async def product(
@@ -91,6 +136,76 @@ async def with_variants(session: AsyncSession, rows: Sequence[RowMapping], curre
     for variant in (await session.execute(variants)).mappings():
         views[variant["product_id"]].variants.append(variant)
     return list(views.values())
+
+
+class Shelf(StrEnum):
+    """Where a product is at this moment."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    SCHEDULED = "scheduled"
+    EXPIRED = "expired"
+    ARCHIVED = "archived"
+
+
+SHELF = case(
+    (Product.archived_at.is_not(None), literal(Shelf.ARCHIVED.value)),
+    (~Product.is_active, literal(Shelf.INACTIVE.value)),
+    (Product.published_from > func.now(), literal(Shelf.SCHEDULED.value)),
+    (Product.published_until <= func.now(), literal(Shelf.EXPIRED.value)),
+    else_=literal(Shelf.ACTIVE.value),
+)
+
+
+async def staff_products(
+    session: AsyncSession, *, currency: str, limit: int, before: UUID | None, shelf: Shelf | None, q: str | None
+) -> list[ProductView]:
+    """Products on any shelf, the newest first."""
+    query = select(*PRODUCT, SHELF.label("status")).outerjoin(Category, Product.category_id == Category.id)
+    if before is not None:
+        query = query.where(Product.id < before)
+    if shelf is not None:
+        query = query.where(literal(shelf.value) == SHELF)
+    if q:
+        of_sku = select(Variant.product_id).where(Variant.sku == q)
+        is_meant = or_(Product.name.icontains(q, autoescape=True), Product.slug == q, Product.id.in_(of_sku))
+        query = query.where(is_meant)
+    rows = (await session.execute(query.order_by(Product.id.desc()).limit(limit))).mappings().all()
+    return await with_variants(session, rows, currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When products appear or disappear, and how far that is away."""
+
+    at: datetime
+    seconds: float
+    products: frozenset[UUID]
+
+
+async def now(session: AsyncSession) -> datetime:
+    return (await session.scalars(select(func.now()))).one()
+
+
+async def next_moment(session: AsyncSession, after: datetime) -> Moment | None:
+    """The first moment after the given one at which products appear or disappear."""
+    comes, goes = ListedProduct.published_from, ListedProduct.published_until
+    moments = union_all(
+        *(select(column.label("at"), ListedProduct.product_id).where(column > after) for column in (comes, goes))
+    ).subquery("moments")
+    row = (
+        await session.execute(
+            select(
+                moments.c.at,
+                func.extract("epoch", moments.c.at - func.clock_timestamp()),
+                func.array_agg(moments.c.product_id),
+            )
+            .group_by(moments.c.at)
+            .order_by(moments.c.at)
+            .limit(1)
+        )
+    ).one_or_none()
+    return None if row is None else Moment(row[0], float(row[1]), frozenset(row[2]))
 
 
 async def product_of(session: AsyncSession, variant_id: UUID) -> UUID:

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.catalog import ListedProduct
-from domain.catalog import search_words
 
 MOST_READINGS = 3
 """As how many words of the shop one that it does not have may be read."""
@@ -60,7 +59,7 @@ async def understood(session: AsyncSession, words: Sequence[str]) -> Understood:
     if not words:
         return NOTHING
     rows = (await session.execute(READ_WORDS, {"words": " ".join(words), "most": MOST_READINGS})).all()
-    read = {row.word: row.similar for row in rows if search_words(row.word) == [row.word]}
+    read = {row.word: row.similar for row in rows}
     return Understood(
         words=tuple(tuple(similar or [word]) for word, similar in read.items()),
         corrected={word: similar for word, similar in read.items() if similar},
@@ -68,14 +67,15 @@ async def understood(session: AsyncSession, words: Sequence[str]) -> Understood:
 
 
 READ_WORDS = text(
-    r"""
+    """
     SELECT word, set_config('plan_cache_mode', 'force_custom_plan', true),
            CASE WHEN length(word) > 2 AND word !~ '[0-9]' AND NOT EXISTS (
                     SELECT FROM search_words AS known
                     WHERE known.word >= asked.word AND known.word < asked.word || chr(1114111) AND documents > 0
                 )
                 THEN ARRAY(SELECT similar_words(word, :most)) END AS similar
-    FROM regexp_split_to_table(trim(plain_text(:words)), '\s+') WITH ORDINALITY AS asked (word, place)
+    FROM regexp_split_to_table(plain_text(:words), '[^[:alnum:]]+') WITH ORDINALITY AS asked (word, place)
+    WHERE word <> ''
     ORDER BY place
     """
 )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import checkouts, inventory
 from db.base import new_id
-from db.catalog import SOLD_NAME
+from db.catalog import IS_IN_THE_SHOP, SOLD_NAME
 from db.engine import Sessions
 from db.inventory import Demand
 from db.orders import Order, record
@@ -86,7 +86,7 @@ PRICED_LINES = text(
     f"""
     SELECT variants.id, variants.sku,
            {SOLD_NAME},
-           cart_items.quantity, prices.amount, products.is_active AND products.archived_at IS NULL
+           cart_items.quantity, prices.amount, {IS_IN_THE_SHOP}
     FROM cart_items
     JOIN variants ON variants.id = cart_items.variant_id
     JOIN products ON products.id = variants.product_id

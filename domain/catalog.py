@@ -59,8 +59,9 @@ def derived_sku(slug: str, option_values: Iterable[str]) -> str:
 
 
 def search_words(text: str) -> list[str]:
-    """The words of a search, at most ten; punctuation separates."""
-    return re.findall(r"[^\W_]+", text.lower())[:10]
+    """The words of a search, at most ten; punctuation separates, and signs on letters belong to them."""
+    spoken = (letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in text.lower())
+    return "".join(spoken).split()[:10]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

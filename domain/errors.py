@@ -18,3 +18,10 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+def unacceptable(pointer: str, detail: str) -> Refusal:
+    """One field of a request cannot be what it is."""
+    return Refusal(
+        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
+    )

@@ -18,9 +18,13 @@ Result = TypeVar("Result")
 
 
 class Memory(Generic[Key, Entry]):
-    """The entries that were used last, up to ``most_bytes`` in all."""
+    """The entries that were used last, up to ``most_bytes`` in all.
 
-    def __init__(self, most_bytes: int) -> None:
+    ``let_go`` is called with each entry that makes room for another: whoever still holds it is not told of changes.
+    """
+
+    def __init__(self, most_bytes: int, let_go: Callable[[Entry], None] | None = None) -> None:
+        self._let_go = let_go
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
         self._most_bytes = most_bytes
         self.weight = 0
@@ -42,12 +46,13 @@ class Memory(Generic[Key, Entry]):
         self._entries[key] = entry
         self.weight += entry.weight
         while self.weight > self._most_bytes:
-            _, oldest = self._entries.popitem(last=False)
-            self.weight -= oldest.weight
+            self.drop(next(iter(self._entries)))
 
     def drop(self, key: Key) -> None:
         if (entry := self._entries.pop(key, None)) is not None:
             self.weight -= entry.weight
+            if self._let_go is not None:
+                self._let_go(entry)
 
     def clear(self) -> None:
         self._entries.clear()

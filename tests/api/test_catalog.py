@@ -35,6 +35,10 @@ class TestAProduct:
             "description": "",
             "brand": "Acme",
             "is_active": True,
+            "tags": [],
+            "attributes": {},
+            "published_from": None,
+            "published_until": None,
             "variants": [
                 {
                     "id": str(product.variant_id),

@@ -28,10 +28,12 @@ from tests.support.waiting import eventually
 
 
 @asynccontextmanager
-async def a_cache(resources: Resources, sessions: Sessions | None = None) -> AsyncIterator[CatalogCache]:
+async def a_cache(
+    resources: Resources, sessions: Sessions | None = None, most_bytes: int = 1_000_000
+) -> AsyncIterator[CatalogCache]:
     """As one API process has it, listening."""
     shared = SharedCache(resources.redis, prefix=f"test-{uuid4().hex}:", seconds=60)
-    cache = CatalogCache(sessions or resources.sessions, shared, seconds=60, most_bytes=1_000_000)
+    cache = CatalogCache(sessions or resources.sessions, shared, seconds=60, most_bytes=most_bytes)
     news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, reader=cache)
     listening = asyncio.create_task(news.run())
     try:
@@ -192,6 +194,22 @@ async def test_what_was_read_before_a_change_and_arrives_after_it_is_not_kept(re
 
         assert await before == "5.00"  # it was asked before the change
         assert await price_of(cache, product) == "7.00"
+
+
+@pytest.mark.parametrize("most_bytes", [1_000_000, 1_000], ids=["known anew", "no room"])
+async def test_what_is_no_longer_in_memory_is_not_used_in_ready_answers(resources: Resources, most_bytes: int) -> None:
+    """Only what is in memory is told of changes."""
+    brand = unique("Brand")
+    product = await a_product(resources.sessions, brand=brand)
+    async with a_cache(resources, most_bytes=most_bytes) as cache:
+        known = await cache.product(product.slug, "USD")
+        assert known is not None
+
+        await cache.page(ProductQuery(currency="USD", limit=5, brand=brand))
+        again = await cache.product(product.slug, "USD")
+
+        assert again is not None
+        assert (known is again) or not known.is_fresh
 
 
 async def test_while_postgres_says_nothing_nothing_is_kept(resources: Resources) -> None:

@@ -41,6 +41,23 @@ class TestWords:
         for q in ("creme brulee", "CRÈME BRÛLÉE", "crème brulee muller", "brûl söhne"):
             assert await found(api, f"{q} {word}") == [product.name]
 
+    @pytest.mark.parametrize(
+        "word", ["7e12ab", "1e5", "v1.2-rc3", "naïve_name", "हिन्दी", "Ελλάδα", "100%", "a@b.example"]
+    )
+    async def test_of_any_form_find_what_bears_them(
+        self, api: httpx.AsyncClient, resources: Resources, word: str
+    ) -> None:
+        other = a_word()
+        product = await a_product(resources.sessions, name=f"{word} {other}")
+
+        assert await found(api, f"{word} {other}") == [product.name]
+
+    async def test_that_are_endless_hinder_no_product(self, api: httpx.AsyncClient, resources: Resources) -> None:
+        word = a_word()
+        product = await a_product(resources.sessions, name=word, description="x" * 40_000)
+
+        assert await found(api, word) == [product.name]
+
     @pytest.mark.parametrize("part", ["sku", "option", "category", "category above"])
     async def test_of_its_sku_its_options_and_its_categories_find_a_product(
         self, api: httpx.AsyncClient, resources: Resources, part: str
