@@ -223,6 +223,21 @@ def catalog_import(
     raise typer.Exit(run_import(file, currency=currency, errors=errors))
 
 
+@catalog.command("export")
+def catalog_export(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="A .csv as Shopify has it; otherwise JSON lines.")],
+    currency: Annotated[str | None, typer.Option(help="Of the prices; the shop's own by default.")] = None,
+) -> None:
+    """Write all products but the archived to a file that `sutler catalog import` takes, from one snapshot.
+
+    JSON lines hold all that an import takes, in one currency. What a CSV cannot hold is left out and named; the exit
+    code is 1 if there was any.
+    """
+    from runtime.catalog_export import run_export
+
+    raise typer.Exit(run_export(file, currency=currency))
+
+
 @catalog.command("demo")
 def catalog_demo(
     products: Annotated[int, typer.Option(min=1, max=60_000, help="How many of the best-selling.")] = 6000,

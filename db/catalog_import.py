@@ -6,7 +6,7 @@ same file twice changes nothing. Stock moves through the ledger, by the differen
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,8 @@ from db import catalog_import_sql as sql
 from db.base import new_id
 from db.catalog import CATALOGUE_LOCK
 from domain.catalog import ProductRecord, RowError, VariantRecord, slug_of
+from domain.catalog_attributes import Attribute, AttributeKind, written
+from domain.catalog_files import BadCell
 
 Connection = Any
 """An ``asyncpg.Connection``; through a pool it comes as a proxy of another type."""
@@ -128,6 +130,7 @@ async def _merged(connection: Connection, products: Sequence[ProductRecord]) -> 
     await _copy(connection, products, categories)
     imported = Imported(copy_seconds=time.perf_counter() - started)
 
+    imported.errors += await _stage_attributes(connection, products)
     imported.errors += await _strangers_skus(connection)
     restocked, refused = await _set_stock_of_known_variants(connection)
     imported.errors += refused
@@ -137,10 +140,11 @@ async def _merged(connection: Connection, products: Sequence[ProductRecord]) -> 
     merged_products = await connection.fetch(sql.MERGE_PRODUCTS)
     merged_variants = await connection.fetch(sql.MERGE_VARIANTS)
     repriced = await connection.fetch(sql.MERGE_PRICES)
+    described = await connection.fetch(sql.MERGE_ATTRIBUTES)
     await connection.execute(sql.STOCK_NEW_VARIANTS)
 
     imported.products = await _tally_of_products(
-        connection, staged_products, merged_products, merged_variants, repriced
+        connection, staged_products, merged_products, [*merged_variants, *repriced, *described]
     )
     imported.variants = _tally_of_variants(staged_variants, merged_variants, repriced, restocked)
     return imported
@@ -171,6 +175,9 @@ def product_rows(
             product.brand,
             category_id,
             product.is_active,
+            product.tags,
+            product.published_from,
+            product.published_until,
         )
 
 
@@ -196,6 +203,40 @@ def _options_of(variant: VariantRecord) -> str | None:
     if not variant.options:
         return None if variant.options is None else "{}"
     return json.dumps(variant.options)
+
+
+async def _stage_attributes(connection: Connection, products: Sequence[ProductRecord]) -> list[RowError]:
+    """Copy what is said of the products; those of which something is said that the shop does not know are dropped."""
+    if not any(product.attributes for product in products):
+        return []
+    known = {
+        row["code"]: Attribute(
+            code=row["code"], name=row["name"], kind=AttributeKind(row["kind"]), choices=tuple(row["choices"])
+        )
+        for row in await connection.fetch(sql.ATTRIBUTES)
+    }
+    rows: list[tuple[str, str, str, str]] = []
+    refused: list[RowError] = []
+    for product in products:
+        try:
+            rows += [
+                _attribute_row(product.slug, code, value, known) for code, value in (product.attributes or {}).items()
+            ]
+        except BadCell as bad:
+            refused.append(bad.at(product.line))
+    await connection.copy_records_to_table("staged_attributes", records=rows)
+    await _drop(connection, refused)
+    return refused
+
+
+def _attribute_row(slug: str, code: str, value: Any, known: Mapping[str, Attribute]) -> tuple[str, str, str, str]:
+    column = f"/attributes/{code}"[:200]
+    if code not in known:
+        raise BadCell(column, "There is no such attribute.")
+    try:
+        return slug, code, known[code].kind, written(known[code], value)
+    except ValueError as error:
+        raise BadCell(column, str(error)) from None
 
 
 async def _strangers_skus(connection: Connection) -> list[RowError]:
@@ -225,13 +266,11 @@ async def _drop(connection: Connection, errors: list[RowError]) -> None:
         await connection.execute(sql.DROP_LINES, [error.line for error in errors])
 
 
-async def _tally_of_products(
-    connection: Connection, staged: int, merged: list[Any], merged_variants: list[Any], repriced: list[Any]
-) -> Tally:
-    """Count; a product whose variants or prices changed counts as changed, and gets a new version."""
+async def _tally_of_products(connection: Connection, staged: int, merged: list[Any], merged_inside: list[Any]) -> Tally:
+    """Count; a product whose variants, prices or attributes changed counts as changed, and gets a new version."""
     created = {row["id"] for row in merged if row["is_new"]}
     updated = {row["id"] for row in merged} - created
-    inside = {row["product_id"] for row in (*merged_variants, *repriced)} - created - updated
+    inside = {row["product_id"] for row in merged_inside} - created - updated
     if inside:
         await connection.execute(sql.NEW_VERSIONS, list(inside))
     changed = len(updated) + len(inside)

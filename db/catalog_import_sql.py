@@ -1,18 +1,31 @@
 """The statements that merge the staging tables into the catalogue; each touches only rows that differ."""
 
-PRODUCT_COLUMNS = ["slug", "id", "name", "description", "brand", "category_id", "is_active"]
+PRODUCT_COLUMNS = [
+    *("slug", "id", "name", "description", "brand", "category_id", "is_active"),
+    *("tags", "published_from", "published_until"),
+]
 VARIANT_COLUMNS = [
     "product_slug", "line", "sku", "id", "name", "options", "position", "currency", "amount", "stock",
 ]  # fmt: skip
 
 STAGING_TABLES = """
     CREATE TEMP TABLE IF NOT EXISTS staged_products (
-        slug text, id uuid, name text, description text, brand text, category_id uuid, is_active boolean
+        slug text, id uuid, name text, description text, brand text, category_id uuid, is_active boolean,
+        tags varchar[], published_from timestamptz, published_until timestamptz
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS staged_attributes (
+        product_slug text, attribute text, kind text, value text
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS staged_variants (
         product_slug text, line int, sku text, id uuid, name text, options text, position int,
         currency text, amount bigint, stock int
     ) ON COMMIT DELETE ROWS
+"""
+
+ATTRIBUTES = """
+    SELECT code, name, kind,
+           ARRAY(SELECT value FROM attribute_choices WHERE attribute = code ORDER BY position) AS choices
+    FROM attributes
 """
 
 COUNT_STAGED = "SELECT (SELECT count(*) FROM staged_products), (SELECT count(*) FROM staged_variants)"
@@ -54,21 +67,28 @@ DROP_PRODUCTS_WITHOUT_VARIANTS = """
 """
 
 MERGE_PRODUCTS = """
-    INSERT INTO products (id, slug, name, description, brand, category_id, is_active)
+    INSERT INTO products (id, slug, name, description, brand, category_id, is_active,
+                          tags, published_from, published_until)
     SELECT s.id, s.slug, s.name,
            coalesce(s.description, p.description, ''),
            nullif(coalesce(s.brand, p.brand), ''),
            coalesce(s.category_id, p.category_id),
-           coalesce(s.is_active, p.is_active, true)
+           coalesce(s.is_active, p.is_active, true),
+           coalesce(s.tags, p.tags, '{}'),
+           coalesce(s.published_from, p.published_from),
+           coalesce(s.published_until, p.published_until)
     FROM staged_products s LEFT JOIN products p ON p.slug = s.slug
     WHERE p.id IS NULL OR p.archived_at IS NOT NULL
-       OR (p.name, p.description, p.brand, p.category_id, p.is_active) IS DISTINCT FROM (
+       OR (p.name, p.description, p.brand, p.category_id, p.is_active, p.tags, p.published_from, p.published_until)
+          IS DISTINCT FROM (
            s.name, coalesce(s.description, p.description), nullif(coalesce(s.brand, p.brand), ''),
-           coalesce(s.category_id, p.category_id), coalesce(s.is_active, p.is_active)
+           coalesce(s.category_id, p.category_id), coalesce(s.is_active, p.is_active), coalesce(s.tags, p.tags),
+           coalesce(s.published_from, p.published_from), coalesce(s.published_until, p.published_until)
        )
     ON CONFLICT (slug) DO UPDATE SET
         name = excluded.name, description = excluded.description, brand = excluded.brand,
-        category_id = excluded.category_id, is_active = excluded.is_active,
+        category_id = excluded.category_id, is_active = excluded.is_active, tags = excluded.tags,
+        published_from = excluded.published_from, published_until = excluded.published_until,
         version = products.version + 1, updated_at = now(), archived_at = NULL
     RETURNING id, xmax = 0 AS is_new
 """
@@ -95,6 +115,18 @@ MERGE_PRICES = """
         RETURNING variant_id
     )
     SELECT merged.variant_id, variants.product_id FROM merged JOIN variants ON variants.id = merged.variant_id
+"""
+
+MERGE_ATTRIBUTES = """
+    INSERT INTO product_attributes (product_id, attribute, kind, value)
+    SELECT products.id, s.attribute, s.kind, s.value
+    FROM staged_attributes s
+    JOIN staged_products ON staged_products.slug = s.product_slug
+    JOIN products ON products.slug = s.product_slug
+    LEFT JOIN product_attributes known ON known.product_id = products.id AND known.attribute = s.attribute
+    WHERE known.value IS DISTINCT FROM s.value
+    ON CONFLICT (product_id, attribute) DO UPDATE SET value = excluded.value
+    RETURNING product_id
 """
 
 STOCK_NEW_VARIANTS = """

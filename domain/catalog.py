@@ -5,6 +5,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from domain.money import Money, minor_digits
 
@@ -94,6 +96,11 @@ class ProductRecord:
     category: tuple[str, ...] = ()
     """Names from the root of the tree down; none leaves the product where it is."""
     is_active: bool | None = None
+    tags: tuple[str, ...] | None = None
+    attributes: dict[str, Any] | None = None
+    """By their codes; what is not named stays as it is."""
+    published_from: datetime | None = None
+    published_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

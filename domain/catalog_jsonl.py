@@ -1,7 +1,8 @@
 """JSON lines: one product a line, in the shape of ``POST /v1/products``, with a ``category`` path instead of an id.
 
     {"name": "Mug", "category": "Kitchen > Cups", "sku": "MUG-1", "price": "7.50", "stock_quantity": 12}
-    {"slug": "tee", "name": "T-shirt", "brand": "Acme", "category": ["Clothing", "Shirts"], "variants": [
+    {"slug": "tee", "name": "T-shirt", "brand": "Acme", "category": ["Clothing", "Shirts"], "tags": ["sale"],
+     "attributes": {"colour": "red"}, "published_from": "2026-12-01T08:00:00Z", "variants": [
         {"sku": "TEE-S", "price": {"amount": "19.00", "currency": "USD"}, "options": {"size": "S"}}]}
 
 Only ``name`` and a price are needed. A product is known again by its ``slug``, which is made from its name when it is
@@ -10,9 +11,11 @@ not given; a variant by its ``sku``. A price is a string in the import's currenc
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord, derived_sku, parse_price, slug_of
+from domain.catalog_attributes import MOST_ATTRIBUTES_OF_A_PRODUCT, MOST_TAGS, tag_of
 from domain.catalog_files import (
     BadCell,
     Reading,
@@ -30,7 +33,12 @@ from domain.catalog_files import (
 )
 from domain.money import Money
 
-OF_A_PRODUCT = frozenset({"slug", "name", "description", "brand", "category", "is_active"})
+OF_A_PRODUCT = frozenset(
+    {
+        *("slug", "name", "description", "brand", "category", "is_active"),
+        *("tags", "attributes", "published_from", "published_until"),
+    }
+)
 OF_A_VARIANT = frozenset({"sku", "name", "price", "stock_quantity", "options"})
 OF_A_SINGLE_VARIANT = OF_A_VARIANT - {"name"}
 
@@ -74,6 +82,9 @@ def _product(line: int, given: dict[str, Any], reading: Reading, currency: str) 
         brand=checked_brand("/brand", _text("", given, "brand")),
         category=_category(given.get("category")),
         is_active=_flag(given, "is_active"),
+        tags=_tags(given.get("tags")),
+        attributes=_attributes(given.get("attributes")),
+        **_times(given),
         variants=[_variant(line, where, variant, slug, currency) for where, variant in _variants(given, has_variants)],
     )
     not_seen_before("/slug", "slug", slug, line, reading.slugs)
@@ -98,7 +109,9 @@ def _variant(line: int, where: str, given: dict[str, Any], slug: str, currency: 
     _refuse_unknown(where, given, OF_A_VARIANT)
     options = _options(f"{where}/options", given.get("options"))
     sku = checked_sku(f"{where}/sku", _text(where, given, "sku") or "") or derived_sku(slug, (options or {}).values())
-    name = _text(where, given, "name") or (None if options is None else " / ".join(options.values()))
+    name = _text(where, given, "name")
+    if name is None and options is not None:
+        name = " / ".join(options.values())
     return VariantRecord(
         line=line,
         sku=sku,
@@ -148,6 +161,45 @@ def _category(value: Any) -> tuple[str, ...]:
     if isinstance(value, list):
         return checked_category("/category", [_storable("/category", name) for name in value])
     return category_path("/category", _storable("/category", value))
+
+
+def _tags(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MOST_TAGS:
+        raise BadCell("/tags", f"is not a list of at most {MOST_TAGS} tags")
+    try:
+        return tuple(sorted({tag_of(_storable("/tags", tag)) for tag in value}))
+    except ValueError as error:
+        raise BadCell("/tags", str(error)) from None
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Whether the shop has them, and takes these values, is seen when they are imported."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or len(value) > MOST_ATTRIBUTES_OF_A_PRODUCT:
+        raise BadCell("/attributes", f"is not an object of at most {MOST_ATTRIBUTES_OF_A_PRODUCT} attributes")
+    return value
+
+
+def _times(given: dict[str, Any]) -> dict[str, datetime | None]:
+    times = {key: _time(key, _text("", given, key)) for key in ("published_from", "published_until")}
+    if times["published_from"] and times["published_until"] and times["published_until"] <= times["published_from"]:
+        raise BadCell("/published_until", "is not later than published_from")
+    return times
+
+
+def _time(key: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise BadCell(f"/{key}", "is not a time with its zone, such as 2026-01-31T08:00:00Z")
+    return time
 
 
 def _options(column: str, value: Any) -> dict[str, str] | None:
