@@ -107,7 +107,7 @@ def _transfers_pay_ahead(account: Account) -> Iterator[str]:
     order = account.order
     if any(parcel["charge"] for parcel in account.parcels):
         yield f"{account.name} and was paid ahead, but a parcel took money"
-    if order["status"] != "cancelled" and order["captured"] != (0 if order["status"] == "pending" else order["total"]):
+    if order["status"] != "cancelled" and order["captured"] != (0 if order["payment"] == "pending" else order["total"]):
         yield f"{account.name}, but of {order['total']} the transfer brought {order['captured']}"
     if order["status"] == "cancelled" and order["captured"] != order["refunded"] + order["refunding"]:
         yield f"{account.name}, but of {order['captured']} only {order['refunded'] + order['refunding']} go back"
@@ -290,6 +290,7 @@ def _timelines_are_whole(books: Books) -> Iterator[str]:
 
 
 def _stories_follow_rows(books: Books) -> Iterator[str]:
+    unpaid = {order["id"] for order in books.tables["orders"] if order["payment"] == "pending"}
     for noun, table, over in (
         ("order", "orders", ("delivered", "cancelled")),
         ("refund", "refunds", ("succeeded", "failed")),
@@ -297,7 +298,9 @@ def _stories_follow_rows(books: Books) -> Iterator[str]:
     ):
         for row in books.tables[table]:
             if row["status"] == "received":
-                continue  # its refund was refused; whether anybody still waits is not decided
+                continue  # its refund was refused, or waits for a person; whether it still runs is not decided
+            if row["status"] == "delivered" and row["id"] in unpaid:
+                continue  # it waits for its money
             is_over = row["status"] in over
             if is_over is (f"{noun}:{row['id']}" in books.running):
                 yield f"{noun} {row['id']} is {row['status']}, its workflow is {'running' if is_over else 'gone'}"

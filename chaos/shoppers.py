@@ -187,11 +187,13 @@ class Shopper:
             self._leave(order, wish)
             return
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
-        if luck < 0.3:
-            await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={wish.cart_id}", {"reason": "no"})
-        else:
-            await self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")
+        calling_off = [self._call_it_off(customer, order, wish)] if luck < 0.4 else []
+        pressing = [self._press(f"{page}/{'complete' if luck < 0.8 else 'fail'}")] if luck > 0.25 else []
+        await asyncio.gather(*calling_off, *pressing)  # some do both, and let the shop see which comes first
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
+
+    async def _call_it_off(self, customer: Client, order: Json, wish: Wish) -> None:
+        await customer.insist("POST", f"/v1/orders/{order['id']}/cancel?cart={wish.cart_id}", {"reason": "no"})
 
     async def _send_the_money(self, customer: Client, order: Json, wish: Wish) -> None:
         """By bank transfer: an operator notes that it has come, unless it never does."""
@@ -203,6 +205,8 @@ class Shopper:
         purchase = Purchase(customer, order, wish.cart_id, self._dice)
         if luck < 0.25:
             await self._desk.cancel(purchase)
+        elif luck < 0.4:
+            await self._desk.resolve(purchase, "skip")  # the customer is known, and will pay
         else:
             await self._desk.note_transfer(purchase)
         self._diary.acted_at[order["id"]] = datetime.now(UTC)
