@@ -348,6 +348,8 @@ def facts_of(row: Row) -> set[str]:
         facts.add("shipped")
     if row["status"] in ("received", "refunded"):
         facts |= {"approved", "received"}
+    if row["status"] == "rejected":
+        facts.add("approved")  # what was approved may still be rejected
     if row.get("undelivered"):
         facts |= {row["undelivered"], "cancelled"}
     return facts

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chaos.books import Books, Money
-from chaos.laws import longest_undecided, violations
+from chaos.laws import facts_of, longest_undecided, violations
 from chaos.schedule import PARTS, KillAt, schedule, steps_of_orders
 from chaos.wishes import Diary, Promise, Wish
 from workers.breakpoints import Moment
@@ -309,6 +309,12 @@ def test_a_workflow_that_is_gone_or_left_behind_is_found() -> None:
         "refund r is succeeded, its workflow is running",
         "return b is refunded, its workflow is running",
     ]
+
+
+def test_a_return_may_be_rejected_although_somebody_was_told_that_it_is_approved() -> None:
+    told = {"id": "b", "status": "rejected"}
+
+    assert facts_of(told) == {"made", "approved", "rejected"}
 
 
 def test_a_refused_capture_may_leave_its_share_to_the_next_parcels_until_all_have_left() -> None:
