@@ -56,4 +56,6 @@ class Diary:
     def note(self, asked: str, status: int, body: Json) -> None:
         self.statuses[status] += 1
         if status == 500 or status > 503:
-            self.bugs.append(f"{status} from {asked}: {str(body)[:300]}")
+            said = f"{status} from {asked}: "
+            if not any(bug.startswith(said) for bug in self.bugs):  # whoever insists hears it many times
+                self.bugs.append(f"{said}{str(body)[:300]}")
