@@ -1,5 +1,6 @@
 """A catalogue written to a file and read again is the same catalogue."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ async def shops(stack: embedded.Running) -> AsyncIterator[list[Settings]]:
         for _ in range(2)
     ]
     for settings in made:
-        migrations.upgrade(stack.database_url, shop_schema=settings.database.shop_schema)
+        await asyncio.to_thread(migrations.upgrade, stack.database_url, shop_schema=settings.database.shop_schema)
     yield made
     async with connected(made[0]) as engine, engine.begin() as connection:
         for settings in made:
