@@ -321,8 +321,9 @@ def _every_wish_has_one_answer(books: Books, diary: Diary) -> Iterator[str]:
         for kind, what in wish.answers:
             if kind == "order" and not orders.get(what, {}).get("was_confirmed"):
                 yield f"key {wish.key} was told of order {what}, which was never confirmed"
+    known = orders.keys() | {checkout["order_id"] for checkout in books.tables["checkouts"]}
     for wish in diary.wishes:
-        for order_id in wish.order_ids - orders.keys():
+        for order_id in wish.order_ids - known:  # one that was refused while its customer waited has no row
             yield f"key {wish.key} was told of order {order_id}, which does not exist"
 
 

@@ -311,6 +311,15 @@ def test_a_workflow_that_is_gone_or_left_behind_is_found() -> None:
     ]
 
 
+def test_a_checkout_that_was_refused_while_its_customer_waited_needs_no_order() -> None:
+    books, diary = healthy()
+    diary.wishes[1].order_ids.add("r")
+    assert violations(books, diary) == ["key 2 was told of order r, which does not exist"]
+
+    also("checkouts", order_id="r", is_refused=True, has_order=False)(books, diary)
+    assert violations(books, diary) == []
+
+
 def test_a_return_may_be_rejected_although_somebody_was_told_that_it_is_approved() -> None:
     told = {"id": "b", "status": "rejected"}
 
