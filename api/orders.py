@@ -25,7 +25,7 @@ from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
 from domain.payments import PaymentStatus
 from domain.refunds import RefundStatus
-from domain.returns import ReturnStatus
+from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.shipping import CancelUnits, Remedy, Undelivered, Units
 from runtime.resources import Resources
 
@@ -126,6 +126,7 @@ class OrderOut(Output):
     )
     payment: PaymentOut | None
     fulfillment_status: str
+    return_status: OrderReturnStatus = Field(description="How far it has come back, all its returns taken together")
     fulfillments: list[FulfillmentOut]
     refunds: list[RefundOut]
     returns: list[ReturnOut]
@@ -369,6 +370,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         pending_step=None,
         payment=None,
         fulfillment_status="unfulfilled",
+        return_status=OrderReturnStatus.NONE,
         fulfillments=[],
         refunds=[],
         returns=[],

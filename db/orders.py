@@ -37,6 +37,7 @@ from domain.payments import (
     TransferReceived,
 )
 from domain.pricing import Totals
+from domain.returns import OrderReturnStatus
 from domain.shipping import OrderFulfillmentStatus
 
 
@@ -55,6 +56,7 @@ class Order(Base):
     fulfillment_status: Mapped[str] = mapped_column(server_default=OrderFulfillmentStatus.UNFULFILLED)
     pending_step: Mapped[str | None]
     """What a pending order waits for, where nothing else says it."""
+    return_status: Mapped[str] = mapped_column(server_default=OrderReturnStatus.NONE)
     currency: Mapped[str]
     subtotal: Mapped[int] = mapped_column(BigInteger)
     discount: Mapped[int] = mapped_column(BigInteger)
@@ -78,6 +80,7 @@ class Order(Base):
         CheckConstraint(one_of("status", OrderStatus), name="status"),
         CheckConstraint(one_of("payment_status", PaymentStatus), name="payment_status"),
         CheckConstraint(one_of("fulfillment_status", OrderFulfillmentStatus), name="fulfillment_status"),
+        CheckConstraint(one_of("return_status", OrderReturnStatus), name="return_status"),
         CheckConstraint("total = subtotal - discount + shipping + tax", name="total_adds_up"),
         CheckConstraint("least(subtotal, discount, shipping, tax, total) >= 0", name="amounts_not_negative"),
         CheckConstraint(one_of("pending_step", PendingStep), name="pending_step"),

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import deadlines, inventory, payments
+from db import deadlines, inventory, payments, returns
 from db.orders import Order, locked, record, totals_of
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
@@ -230,6 +230,7 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
         await session.flush()
         await record(session, order.id, f"order.{status}", actor=actor)
     await session.flush()
+    await returns.follow(session, order)  # what is lost need not come back
 
 
 PROGRESS = text(

@@ -16,12 +16,15 @@ from db.refunds import RefundWish
 from domain.errors import Refusal
 from domain.returns import (
     DecideReturn,
+    OrderReturnStatus,
     ReceivedUnits,
     ReceiveReturn,
     ReturnState,
     ReturnStatus,
     SettleReturn,
     check_move,
+    check_move_of_order,
+    status_of_order,
 )
 
 
@@ -94,6 +97,7 @@ async def request(session: AsyncSession, wish: ReturnWish) -> Return:
     for line, wanted in wish.items.items():
         session.add(ReturnItem(return_id=made.id, order_line_id=line, quantity=wanted.quantity, reason=wanted.reason))
     await session.flush()
+    await follow(session, order)
     units = sum(wanted.quantity for wanted in wish.items.values())
     await record(session, order.id, "return.requested", actor=wish.actor, data={"return_id": made.id, "units": units})
     await session.refresh(made)
@@ -195,7 +199,36 @@ async def settle(session: AsyncSession, request: SettleReturn) -> ReturnState:
 async def _move(session: AsyncSession, order: Order, made: Return, to: ReturnStatus, *, actor: str) -> None:
     made.status, made.updated_at = to, func.now()
     await session.flush()
+    await follow(session, order)
     await record(session, order.id, f"return.{to}", actor=actor, data={"return_id": made.id})
+
+
+async def follow(session: AsyncSession, order: Order) -> None:
+    """Say on the order how far it has come back, of all that its customer still wanted and got."""
+    found = (await session.execute(COME_BACK, {"order_id": order.id})).one()
+    after = status_of_order(
+        [ReturnStatus(status) for status in found.statuses], returned=found.returned, wanted=found.wanted
+    )
+    check_move_of_order(OrderReturnStatus(order.return_status), after)
+    order.return_status, order.updated_at = after, func.now()
+    await session.flush()
+
+
+COME_BACK = text(
+    """
+    SELECT coalesce(array_agg(returns.status), '{}') AS statuses,
+           coalesce(sum(items.received) FILTER (WHERE returns.status = 'refunded'), 0)::int AS returned,
+           (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id)::int - coalesce((
+               SELECT sum(fulfillment_items.quantity)
+               FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+               WHERE fulfillments.order_id = :order_id AND fulfillments.remedy = 'refund'
+           ), 0)::int AS wanted
+    FROM returns CROSS JOIN LATERAL (
+        SELECT sum(received) AS received FROM return_items WHERE return_items.return_id = returns.id
+    ) AS items
+    WHERE returns.order_id = :order_id
+    """
+)
 
 
 async def _state(session: AsyncSession, made: Return) -> ReturnState:

@@ -1,5 +1,6 @@
 """Returns: delivered goods come back, and the money for them goes back."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -25,6 +26,52 @@ ALLOWED_MOVES: dict[ReturnStatus, frozenset[ReturnStatus]] = {
     ReturnStatus.REFUNDED: frozenset(),
     ReturnStatus.REJECTED: frozenset(),
 }
+
+
+class OrderReturnStatus(StrEnum):
+    """How far an order has come back, all its returns taken together."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    IN_PROGRESS = "in_progress"
+    """A return is approved or here, and not paid back."""
+    PARTIALLY_RETURNED = "partially_returned"
+    RETURNED = "returned"
+
+
+MOVES_OF_ORDERS: dict[OrderReturnStatus, frozenset[OrderReturnStatus]] = {
+    OrderReturnStatus.NONE: frozenset({OrderReturnStatus.REQUESTED}),
+    OrderReturnStatus.REQUESTED: frozenset(
+        {OrderReturnStatus.IN_PROGRESS, OrderReturnStatus.NONE, OrderReturnStatus.PARTIALLY_RETURNED}
+    ),
+    OrderReturnStatus.IN_PROGRESS: frozenset(
+        {
+            OrderReturnStatus.NONE,
+            OrderReturnStatus.REQUESTED,
+            OrderReturnStatus.PARTIALLY_RETURNED,
+            OrderReturnStatus.RETURNED,
+        }
+    ),
+    OrderReturnStatus.PARTIALLY_RETURNED: frozenset({OrderReturnStatus.REQUESTED, OrderReturnStatus.RETURNED}),
+    OrderReturnStatus.RETURNED: frozenset(),
+}
+
+
+def status_of_order(returns: Collection[ReturnStatus], *, returned: int, wanted: int) -> OrderReturnStatus:
+    """What is open counts before what has come back: ``returned`` of the ``wanted`` units of the order."""
+    if {ReturnStatus.APPROVED, ReturnStatus.RECEIVED} & set(returns):
+        return OrderReturnStatus.IN_PROGRESS
+    if ReturnStatus.REQUESTED in returns:
+        return OrderReturnStatus.REQUESTED
+    if returned == 0:
+        return OrderReturnStatus.NONE
+    return OrderReturnStatus.RETURNED if returned >= wanted else OrderReturnStatus.PARTIALLY_RETURNED
+
+
+def check_move_of_order(current: OrderReturnStatus, wanted: OrderReturnStatus) -> None:
+    """What an order's returns add up to follows from them; a move that is not in the table is a mistake of ours."""
+    if wanted is not current and wanted not in MOVES_OF_ORDERS[current]:
+        raise AssertionError(f"the returns of an order cannot go from {current} to {wanted}")
 
 
 def allowed_moves(current: ReturnStatus) -> list[str]:

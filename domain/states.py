@@ -72,6 +72,17 @@ MACHINES = [
             "received": "the refund is paid, or a person is called",
         },
     ),
+    Machine(
+        "Returns of an order",
+        "orders.return_status",
+        returns.MOVES_OF_ORDERS,  # type: ignore[arg-type]
+        {
+            "none": "an end; customers may send back what was delivered, for as long as the shop's window lasts",
+            "requested": "the deadlines of its returns",
+            "in_progress": "the deadlines of its returns",
+            "partially_returned": "an end; more may come back, or the rest is lost",
+        },
+    ),
 ]
 
 

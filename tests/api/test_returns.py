@@ -133,6 +133,51 @@ async def test_what_was_refunded_before_is_not_refunded_again_when_it_comes_back
     assert kept(await moved(sandbox, goods.order)) == 3999 - 3000 - 500
 
 
+async def test_the_order_says_how_far_it_has_come_back(goods: Goods) -> None:
+    said = [(await goods.now())["return_status"]]
+    first, second = await goods.announced((goods.tea, 1)), await goods.announced((goods.tea, 2), (goods.mug, 1))
+    said.append((await goods.now())["return_status"])
+    for goods_back, move in ((first, "approve"), (first, "receive"), (second, "approve"), (second, "receive")):
+        assert (await goods.moves(goods_back, move)).status_code == 200
+        said.append((await goods.now())["return_status"])
+
+    assert said == ["none", "requested", "in_progress", "requested", "in_progress", "returned"]
+
+
+async def test_a_return_that_is_rejected_leaves_the_order_as_it_was(goods: Goods) -> None:
+    rejected, kept_on = await goods.announced((goods.tea, 1)), await goods.announced((goods.mug, 1))
+    for goods_back, move in ((kept_on, "approve"), (kept_on, "receive"), (rejected, "reject")):
+        assert (await goods.moves(goods_back, move)).status_code == 200
+    assert (await goods.now())["return_status"] == "partially_returned"
+
+    again = await goods.announced((goods.tea, 1))
+    assert (await goods.now())["return_status"] == "requested"
+    assert (await goods.moves(again, "reject")).status_code == 200
+    assert (await goods.now())["return_status"] == "partially_returned"
+
+
+async def test_an_order_has_come_back_once_the_rest_of_it_is_lost(
+    api: httpx.AsyncClient, resources: Resources, desk: Desk
+) -> None:
+    customer = await headers_of(resources, Role.CUSTOMER)
+    order = await an_order(api, (await a_product(resources.sessions, price="10.00", stock=9), 2), headers=customer)
+    [line] = [item["id"] for item in order["items"]]
+    arrives, is_lost = [await desk.packs(order, (line, 1)) for _ in range(2)]
+    for parcel in (arrives, is_lost):
+        await desk.ships(parcel)
+    assert (await desk.post(f"/fulfillments/{arrives}/deliver")).status_code == 200
+    wish = {"items": [{"order_item_id": line, "quantity": 1, "reason": "too small"}]}
+    made = await api.post(f"/v1/orders/{order['id']}/returns", json=wish, headers=customer)
+    for move in ("approve", "receive"):
+        assert (await desk.post(f"/returns/{made.json()['id']}/{move}")).status_code == 200
+    assert (await desk.order(order))["return_status"] == "partially_returned"
+
+    assert (await desk.post(f"/fulfillments/{is_lost}/lost", {"remedy": "refund"})).status_code == 200
+
+    after = await desk.order(order)
+    assert (after["status"], after["return_status"]) == ("delivered", "returned")
+
+
 @pytest.mark.matrix("return: sent again, or by many at once")
 async def test_units_come_back_once(goods: Goods) -> None:
     first = await goods.announced((goods.tea, 2))

@@ -9,7 +9,7 @@ import pytest
 from domain import orders, returns
 from domain.errors import Refusal
 from domain.orders import OrderStatus
-from domain.returns import ReturnStatus
+from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.states import MACHINES, Machine, document
 
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"
@@ -30,6 +30,16 @@ def test_every_state_is_in_the_table_reachable_and_leads_to_an_end_or_is_seen_to
         edge += news
     assert reached == states
     assert set(machine.deadlines) == {state for state, moves in machine.moves.items() if moves}
+
+
+def test_the_returns_of_an_order_never_go_where_the_table_does_not_lead() -> None:
+    for current in OrderReturnStatus:
+        for wanted in OrderReturnStatus:
+            if wanted is current or wanted in returns.MOVES_OF_ORDERS[current]:
+                returns.check_move_of_order(current, wanted)
+                continue
+            with pytest.raises(AssertionError):
+                returns.check_move_of_order(current, wanted)
 
 
 @pytest.mark.parametrize(
