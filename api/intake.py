@@ -1,4 +1,4 @@
-"""Checkouts that were taken in while the workflow engine was away: held, begun once it is back, or given back in time.
+"""Wishes that were taken in while the workflow engine was away: begun once it is back; checkouts also given back.
 
 A loop beside the requests of every API process sees to them, and not a workflow, because it has to work while there is
 no engine. A lock in Postgres lets one process at a time look.
@@ -6,13 +6,15 @@ no engine. A lock in Postgres lets one process at a time look.
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from temporalio.service import RPCError
 
 from api.stories import EngineAwayError, Stories
-from db import checkouts, orders, placement
+from db import checkouts, orders, placement, refunds, returns
 from db.checkouts import Intake, Unstarted
 from domain.orders import (
     CancelOrder,
@@ -70,11 +72,13 @@ async def held_until_the_engine_is_back(intake: Intake, resources: Resources) ->
 
 async def see_to_the_unstarted(resources: Resources, stories: Stories) -> None:
     """Until cancelled."""
+    begun: set[UUID] = set()
     while True:
         await asyncio.sleep(PAUSE_SECONDS)
         try:
             await look_once(resources, stories)
-        except (DBAPIError, OSError, TimeoutError) as error:
+            await begin_refunds_and_returns(resources, stories, begun)
+        except (DBAPIError, RPCError, OSError, TimeoutError) as error:
             log.warning("intake_not_seen_to", error=type(error).__name__)
 
 
@@ -93,6 +97,22 @@ async def look_once(resources: Resources, stories: Stories) -> int:
             else:
                 seen_to += 1
         return seen_to
+
+
+async def begin_refunds_and_returns(resources: Resources, stories: Stories, begun: set[UUID]) -> None:
+    """Tell the stories of those that were written down and whose request got no further; ``begun`` needs no look.
+
+    Beginning twice is beginning once, so every API process may do it.
+    """
+    async with resources.autocommit() as session:
+        money = await refunds.unsettled(session, older_than=OLD_ENOUGH_SECONDS, except_for=begun)
+        goods = await returns.undecided(session, older_than=OLD_ENOUGH_SECONDS, except_for=begun)
+    for refund in money:
+        await stories.begin_refund(refund)
+        begun.add(refund.refund_id)
+    for following in goods:
+        await stories.follow_return(following)
+        begun.add(following.return_id)
 
 
 async def _begin(checkout: Unstarted, resources: Resources, stories: Stories) -> bool:

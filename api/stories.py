@@ -146,25 +146,9 @@ class Stories:
 
     async def refund(self, request: RefundMoney) -> RefundState | None:
         """Start the refund or join the one that runs; ``None`` when the provider takes longer than the wait."""
-        start = WithStartWorkflowOperation(
-            Refund.run,
-            request,
-            id=names.refund_id(request.refund_id),
-            task_queue=names.Queue.PAYMENTS,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=f"Refund of {request.amount}, order {request.order_number}",
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                    SearchAttributePair(names.NEEDS_ATTENTION, False),
-                ]
-            ),
-        )
         settling: Any = self._client.execute_update_with_start_workflow(
             Refund.settled,
-            start_workflow_operation=start,
+            start_workflow_operation=WithStartWorkflowOperation(Refund.run, request, **_to_refund(request)),
             id="settled",
             rpc_timeout=timedelta(seconds=self._wait_seconds),
         )
@@ -173,6 +157,11 @@ class Stories:
             return state
         except WorkflowAlreadyStartedError:
             return None
+
+    async def begin_refund(self, request: RefundMoney) -> None:
+        """Start the refund's story and do not wait for it; content when it was started before, however long ago."""
+        waiting = timedelta(seconds=self._wait_seconds)
+        await self._begun(self._client.start_workflow(Refund.run, request, **_to_refund(request), rpc_timeout=waiting))
 
     async def ask_refund(self, request: PaidByHand) -> None:
         """Have the refund's story note that a person has sent the money; content when it is over."""
@@ -185,25 +174,20 @@ class Stories:
 
     async def follow_return(self, request: FollowReturn) -> None:
         """Start the return's story; content when it was started before, however long ago."""
+        waiting = timedelta(seconds=self._wait_seconds)
+        await self._begun(self._client.start_workflow(Return.run, request, **_to_return(request), rpc_timeout=waiting))
+
+    async def _begun(self, starting: Awaitable[object]) -> None:
         try:
-            await self._client.start_workflow(
-                Return.run,
-                request,
-                id=names.return_id(request.return_id),
-                task_queue=names.Queue.FULFILLMENT,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=f"Return, order {request.order_number}",
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                        SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                        SearchAttributePair(names.NEEDS_ATTENTION, False),
-                    ]
-                ),
-            )
+            await starting
         except WorkflowAlreadyStartedError:
             return
+        except RuntimeError as error:  # what the SDK raises when it has never reached the engine
+            raise EngineAwayError from error
+        except RPCError as error:
+            if error.status in AWAY:
+                raise EngineAwayError from error
+            raise
 
     async def ask_return(self, return_id: UUID, update: str, request: Any, *, update_id: str) -> ReturnState:
         """Have the return's story do something; refuses ``return_transition_not_allowed`` when it is over."""
@@ -391,6 +375,41 @@ class Stories:
 
 
 ENGINES_ANSWER = timedelta(seconds=2)
+
+ONCE: dict[str, Any] = {
+    "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+    "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+}
+
+
+def _to_refund(request: RefundMoney) -> dict[str, Any]:
+    return {
+        "id": names.refund_id(request.refund_id),
+        "task_queue": names.Queue.PAYMENTS,
+        "static_summary": f"Refund of {request.amount}, order {request.order_number}",
+        "search_attributes": _about_order(request.order_id, request.order_number),
+        **ONCE,
+    }
+
+
+def _to_return(request: FollowReturn) -> dict[str, Any]:
+    return {
+        "id": names.return_id(request.return_id),
+        "task_queue": names.Queue.FULFILLMENT,
+        "static_summary": f"Return, order {request.order_number}",
+        "search_attributes": _about_order(request.order_id, request.order_number),
+        **ONCE,
+    }
+
+
+def _about_order(order_id: UUID, number: str) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(names.ORDER_ID, str(order_id)),
+            SearchAttributePair(names.ORDER_NUMBER, number),
+            SearchAttributePair(names.NEEDS_ATTENTION, False),
+        ]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
 """Refunds: the amount is set aside before the provider is asked, so that no two refunds ever share a cent."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, func, select, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -44,6 +44,7 @@ class Refund(Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("(status = 'requested') = (settled_at IS NULL)", name="settled_has_time"),
         CheckConstraint("paid_note_id IS NULL OR status = 'succeeded'", name="paid_has_succeeded"),
+        Index("ix_refunds_requested", "created_at", postgresql_where=text("status = 'requested'")),
     )
 
 
@@ -298,3 +299,24 @@ async def to_pay_back(session: AsyncSession, refund: Refund) -> RefundMoney:
         amount=Money(refund.amount, order.currency),
         is_by_hand=payment.provider == MANUAL,
     )
+
+
+async def unsettled(session: AsyncSession, *, older_than: float, except_for: Collection[UUID]) -> list[RefundMoney]:
+    """Refunds that operators asked for so many seconds ago and of whose end nothing is known; the oldest first.
+
+    Refunds of returns and of lost parcels belong to those: their stories see to them.
+    """
+    found = await session.scalars(UNSETTLED, {"age": older_than, "except_for": list(except_for)})
+    return [await to_pay_back(session, await session.get_one(Refund, refund_id)) for refund_id in found]
+
+
+UNSETTLED = text(
+    """
+    SELECT id FROM refunds
+    WHERE status = 'requested' AND created_at < now() - make_interval(secs => :age)
+      AND id <> ALL(CAST(:except_for AS uuid[]))
+      AND NOT EXISTS (SELECT FROM returns WHERE returns.refund_id = refunds.id)
+      AND NOT EXISTS (SELECT FROM fulfillments WHERE fulfillments.refund_id = refunds.id)
+    ORDER BY created_at LIMIT 200
+    """
+)

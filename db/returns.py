@@ -1,11 +1,11 @@
 """Returns: which units come back, and what became of them. Each function is one step of one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, func, select, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,8 +14,10 @@ from db.base import Base, Id, Now, one_of
 from db.orders import Order, locked, record
 from db.refunds import RefundWish
 from domain.errors import Refusal
+from domain.orders import number_of
 from domain.returns import (
     DecideReturn,
+    FollowReturn,
     OrderReturnStatus,
     ReceivedUnits,
     ReceiveReturn,
@@ -38,7 +40,10 @@ class Return(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
-    __table_args__ = (CheckConstraint(one_of("status", ReturnStatus), name="status"),)
+    __table_args__ = (
+        CheckConstraint(one_of("status", ReturnStatus), name="status"),
+        Index("ix_returns_requested", "created_at", postgresql_where=text("status = 'requested'")),
+    )
 
 
 class ReturnItem(Base):
@@ -263,3 +268,20 @@ async def status_of(session: AsyncSession, return_id: UUID) -> ReturnStatus:
 
 async def order_of(session: AsyncSession, return_id: UUID) -> UUID | None:
     return await session.scalar(select(Return.order_id).where(Return.id == return_id))
+
+
+async def undecided(session: AsyncSession, *, older_than: float, except_for: Collection[UUID]) -> list[FollowReturn]:
+    """Returns that were asked for so many seconds ago and that nobody has decided on; the oldest first."""
+    rows = await session.execute(UNDECIDED, {"age": older_than, "except_for": list(except_for)})
+    return [FollowReturn(return_id=row.id, order_id=row.order_id, order_number=number_of(row.number)) for row in rows]
+
+
+UNDECIDED = text(
+    """
+    SELECT returns.id, returns.order_id, orders.number
+    FROM returns JOIN orders ON orders.id = returns.order_id
+    WHERE returns.status = 'requested' AND returns.created_at < now() - make_interval(secs => :age)
+      AND returns.id <> ALL(CAST(:except_for AS uuid[]))
+    ORDER BY returns.created_at LIMIT 200
+    """
+)

@@ -14,7 +14,8 @@ from tests.operations.test_audit import repair
 from tests.support.ledger import moved
 from tests.support.own_shop import LABEL, OwnShop
 from tests.support.waiting import eventually
-from workflows.names import MAILBOX_ID, order_id, return_id
+from workflows.names import MAILBOX_ID, order_id, refund_id, return_id
+from workflows.refund import Refund
 
 Order = dict[str, Any]
 
@@ -133,14 +134,19 @@ async def test_a_checkout_that_was_ended_at_the_bank_waits_for_its_customer_agai
     assert (await shop.audit()).breaches == []
 
 
-async def test_a_refund_whose_workflow_never_began_is_paid_once(shop: OwnShop) -> None:
+async def test_a_refund_whose_workflow_was_ended_before_it_paid_is_paid_once(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.ship(order)
     async with shop.resources.sessions.begin() as session:
         wish = RefundWish(
             refund_id=new_id(), order_id=UUID(order["id"]), reason="sorry", actor="operator:1", amount=Money(100, "USD")
         )
-        await refunds.request(session, wish)
+        refund = await refunds.request(session, wish)
+        request = await refunds.to_pay_back(session, refund)
+    story = await shop.resources.temporal.start_workflow(
+        Refund.run, request, id=refund_id(wish.refund_id), task_queue="nobody"
+    )
+    await story.terminate("an operator's mistake")
 
     [breach] = (await shop.audit()).breaches
 
