@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,37 +16,18 @@ from runtime.resources import Resources
 from tests.api.test_late_money import about
 from tests.api.test_webhooks import deliver
 from tests.support.catalog import a_product, ledger_of, stock_of
-from tests.support.gate import Gate
+from tests.support.engines import Remote, an_api_far_from_the_engine
 from tests.support.ledger import moved
-from tests.support.processes import answers, free_port, process
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
-
-
-@dataclass
-class Remote:
-    """An API process whose way to the engine can be cut; everybody else reaches the engine."""
-
-    http: httpx.AsyncClient
-    gate: Gate
 
 
 @pytest.fixture
 async def remote(
     resources: Resources, workers: None, environment: dict[str, str], log_file: Path
 ) -> AsyncIterator[Remote]:
-    host, _, engine = resources.settings.temporal.address.partition(":")
-    port, gate = free_port(), Gate(free_port(), host, int(engine))
-    own = {**environment, "APP_API__PORT": str(port), "APP_TEMPORAL__ADDRESS": f"127.0.0.1:{gate.port}"}
-    url = f"http://127.0.0.1:{port}"
-    part = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=log_file)
-    await asyncio.to_thread(part.__enter__)
-    try:
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            yield Remote(http, gate)
-    finally:
-        await gate.close()
-        await asyncio.to_thread(part.__exit__, None, None, None)
+    async with an_api_far_from_the_engine(resources, environment, log_file) as far:
+        yield far
 
 
 @pytest.mark.matrix("checkout: the engine is away when it is asked for")

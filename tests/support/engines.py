@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 
 from runtime import temporal
 from runtime.resources import Resources
+from tests.support.gate import Gate
 from tests.support.processes import answers, free_port, process
 from tests.support.waiting import eventually
 from workflows.names import SEARCH_ATTRIBUTES, Queue
@@ -64,6 +65,33 @@ async def private_shop(
         await asyncio.to_thread(parts.enter_context, api)
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             yield PrivateShop(client, http, own, directory, parts)
+
+
+@dataclass
+class Remote:
+    """An API process whose way to the engine can be cut; everybody else reaches the engine."""
+
+    http: httpx.AsyncClient
+    gate: Gate
+
+
+@asynccontextmanager
+async def an_api_far_from_the_engine(
+    resources: Resources, environment: dict[str, str], log: Path
+) -> AsyncIterator[Remote]:
+    """Its way to the engine is closed at first."""
+    host, _, engine = resources.settings.temporal.address.partition(":")
+    port, gate = free_port(), Gate(free_port(), host, int(engine))
+    own = {**environment, "APP_API__PORT": str(port), "APP_TEMPORAL__ADDRESS": f"127.0.0.1:{gate.port}"}
+    url = f"http://127.0.0.1:{port}"
+    part = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=log)
+    await asyncio.to_thread(part.__enter__)
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            yield Remote(http, gate)
+    finally:
+        await gate.close()
+        await asyncio.to_thread(part.__exit__, None, None, None)
 
 
 async def make_namespace(resources: Resources, namespace: str) -> None:
