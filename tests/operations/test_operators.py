@@ -8,6 +8,8 @@ import sys
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from domain.audit import Law, LookAtBooks
 from tests.support.catalog import a_product
 from tests.support.own_shop import OwnShop
@@ -88,6 +90,7 @@ async def test_the_command_tells_what_is_wrong_repairs_it_when_asked_and_says_so
     assert tuple(movement.one()) == (3, "audit", "operator:terminal")
 
 
+@pytest.mark.matrix("ship: somebody has ended the order's workflow")
 async def test_operators_list_breaches_and_resume_an_order_over_http(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.kill_story(order)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from db import refunds
@@ -29,6 +30,7 @@ async def resumed(shop: OwnShop, order: Order, *, status: str) -> None:
     assert (await shop.audit()).breaches == []
 
 
+@pytest.mark.matrix("ship: somebody has ended the order's workflow")
 async def test_a_confirmed_order_whose_workflow_was_ended_can_be_shipped_after_all(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.kill_story(order)
@@ -42,6 +44,7 @@ async def test_a_confirmed_order_whose_workflow_was_ended_can_be_shipped_after_a
     assert (await shop.audit()).breaches == []
 
 
+@pytest.mark.matrix("cancel: somebody has ended the order's workflow")
 async def test_a_confirmed_order_whose_workflow_was_ended_can_be_cancelled_after_all(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.pack(order)
@@ -83,6 +86,7 @@ async def test_an_order_on_its_way_whose_workflow_was_ended_arrives(shop: OwnSho
     assert (await shop.look(order))["status"] == "delivered"
 
 
+@pytest.mark.matrix("checkout: somebody ends its workflow while the customer is at the bank")
 async def test_a_checkout_that_was_ended_at_the_bank_is_confirmed_once_the_customer_has_paid(shop: OwnShop) -> None:
     order = await shop.buy(card="pm_card_threeDSecure2Required")
     await shop.kill_story(order)
@@ -118,6 +122,7 @@ async def needs_nobody(shop: OwnShop, order: Order) -> bool:
     return not (await shop.look(order))["concerns"]
 
 
+@pytest.mark.matrix("checkout: somebody ends its workflow while the customer is at the bank")
 async def test_a_checkout_that_was_ended_at_the_bank_waits_for_its_customer_again(shop: OwnShop) -> None:
     order = await shop.buy(card="pm_card_threeDSecure2Required")
     await shop.kill_story(order)
@@ -134,6 +139,7 @@ async def test_a_checkout_that_was_ended_at_the_bank_waits_for_its_customer_agai
     assert (await shop.audit()).breaches == []
 
 
+@pytest.mark.matrix("refund: somebody ends its workflow before it paid")
 async def test_a_refund_whose_workflow_was_ended_before_it_paid_is_paid_once(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.ship(order)
@@ -163,6 +169,7 @@ async def refunded(shop: OwnShop, order: Order) -> Order | None:
     return shown if shown["payment"]["status"] == "partially_refunded" else None
 
 
+@pytest.mark.matrix("return: somebody ends its workflow")
 async def test_a_return_whose_workflow_was_ended_goes_on_where_it_stood(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.deliver(order)

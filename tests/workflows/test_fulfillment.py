@@ -760,6 +760,7 @@ async def details(desk: Desk) -> str:
     return str(told.current_details)
 
 
+@pytest.mark.matrix("ship: nobody packs the order, or ships what is packed")
 async def test_an_order_that_nobody_packs_calls_for_a_person_a_day_after_it_was_confirmed(watched: Desk) -> None:
     since = in_words(watched.request.confirmed_at)
 
@@ -777,6 +778,7 @@ async def test_an_order_that_nobody_packs_calls_for_a_person_a_day_after_it_was_
     assert await needs_attention(watched) is False
 
 
+@pytest.mark.matrix("ship: nobody packs the order, or ships what is packed")
 async def test_a_packed_parcel_that_nobody_ships_calls_for_a_person_a_day_after_it_was_packed(watched: Desk) -> None:
     parcel = await watched.pack()
     packed_at = in_words(await watched.shop.environment.get_current_time())
@@ -789,6 +791,7 @@ async def test_a_packed_parcel_that_nobody_ships_calls_for_a_person_a_day_after_
     assert await calls_for_a_person(watched) == [late, None]
 
 
+@pytest.mark.matrix("ship: the parcel does not arrive")
 async def test_a_shipped_parcel_that_does_not_arrive_calls_for_a_person_after_five_days(watched: Desk) -> None:
     parcel = await watched.pack()
     await watched.ship(parcel)
