@@ -36,32 +36,36 @@ class PrivateShop:
 
     async def start_worker(self, queue: Queue) -> "Popen[bytes]":
         """A worker process that is polling when this returns."""
-        name = f"{queue}-{uuid4().hex[:6]}"
+        return await self.start("cli", "worker", queue)
+
+    async def start(self, *program: str, **variables: str) -> "Popen[bytes]":
+        """The same, of another program or with settings of its own."""
+        name = f"{program[-1]}-{uuid4().hex[:6]}"
         ready = self.directory / f"{name}.ready"
         part = process(
-            "cli",
-            "worker",
-            queue,
-            environment={**self.environment, "APP_READY_FILE": str(ready)},
+            *program,
+            environment={**self.environment, **variables, "APP_READY_FILE": str(ready)},
             ready=ready.exists,
             log=self.directory / f"{name}.log",
-            within=60,
+            within=90,
         )
         return await asyncio.to_thread(self._parts.enter_context, part)
 
 
 @asynccontextmanager
 async def private_shop(
-    resources: Resources, environment: dict[str, str], directory: Path
+    resources: Resources, environment: dict[str, str], directory: Path, *, port: int | None = None
 ) -> AsyncIterator[PrivateShop]:
     namespace = f"private-{uuid4().hex[:8]}"
     await make_namespace(resources, namespace)
-    port = free_port()
+    port = port or free_port()
     own = {**environment, "APP_TEMPORAL__NAMESPACE": namespace, "APP_API__PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
     client = await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
     with ExitStack() as parts:
-        api = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=directory / "api.log")
+        api = process(
+            "cli", "api", environment=own, ready=answers(f"{url}/health"), log=directory / "api.log", within=90
+        )
         await asyncio.to_thread(parts.enter_context, api)
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             yield PrivateShop(client, http, own, directory, parts)

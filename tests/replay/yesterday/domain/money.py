@@ -1,0 +1,98 @@
+"""Money as whole minor units of one currency. No float ever enters or leaves."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Self
+
+from iso4217 import Currency
+
+LARGEST_AMOUNT_MINOR = 10**15
+"""More than any order is worth, far less than a Postgres ``bigint`` holds."""
+LARGEST_AMOUNT_DIGITS = 40
+"""Longer than any amount that could pass, short enough to be turned into a number at no cost."""
+PLAIN_DECIMAL = re.compile(r"(-)?([0-9]+)(?:\.([0-9]+))?")
+
+
+@lru_cache(maxsize=512)
+def minor_digits(currency: str) -> int:
+    """Digits after the decimal point that ISO 4217 gives the currency; ``ValueError`` for an unknown code."""
+    exponent = Currency(currency).exponent
+    if exponent is None:
+        raise ValueError(f"{currency} has no minor unit and cannot be charged")
+    return int(exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units (cents for USD, yen for JPY) of an ISO 4217 currency."""
+
+    minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.minor) is not int:
+            raise TypeError("Money counts whole minor units")
+
+    @classmethod
+    def zero(cls, currency: str) -> Self:
+        return cls(0, currency)
+
+    @classmethod
+    def parse(cls, amount: str, currency: str) -> Self:
+        """Money from a decimal string with exactly the currency's digits; ``ValueError`` for anything else."""
+        digits = minor_digits(currency)
+        plain = PLAIN_DECIMAL.fullmatch(amount)
+        if plain is None:
+            raise ValueError("not a plain decimal number")
+        sign, whole, fraction = plain.groups(default="")
+        if len(fraction) != digits:
+            raise ValueError(f"{currency} amounts have exactly {digits} decimal places")
+        if len(whole) > LARGEST_AMOUNT_DIGITS or (minor := int(whole + fraction)) > LARGEST_AMOUNT_MINOR:
+            raise ValueError("amount is too large")
+        return cls(-minor if sign else minor, currency)
+
+    @property
+    def amount(self) -> str:
+        """The decimal string the API speaks, with exactly the currency's digits."""
+        return f"{Decimal(self.minor).scaleb(-minor_digits(self.currency)):f}"
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.minor + self._same_currency(other).minor, self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        return Money(self.minor - self._same_currency(other).minor, self.currency)
+
+    def __mul__(self, factor: int) -> "Money":
+        return Money(self.minor * factor, self.currency)
+
+    def __lt__(self, other: "Money") -> bool:
+        return self.minor < self._same_currency(other).minor
+
+    def __le__(self, other: "Money") -> bool:
+        return self.minor <= self._same_currency(other).minor
+
+    def __str__(self) -> str:
+        return f"{self.currency} {self.amount}"
+
+    def _same_currency(self, other: "Money") -> "Money":
+        if other.currency != self.currency:
+            raise ValueError(f"cannot mix {self.currency} and {other.currency}")
+        return other
+
+
+def split(total: int, weights: Sequence[int]) -> list[int]:
+    """Shares of ``total`` in proportion to ``weights`` that add up to ``total`` exactly.
+
+    The units that rounding down leaves over go to the largest remainders, the earlier one first.
+    """
+    whole = sum(weights)
+    if whole <= 0 or min(weights) < 0:
+        raise ValueError("weights must be non-negative and not all zero")
+    shares = [total * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return shares

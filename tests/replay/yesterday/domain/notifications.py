@@ -1,0 +1,51 @@
+"""What the shop writes to people."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Occasion(StrEnum):
+    """Why a mail is written; each has its own letter."""
+
+    VERIFICATION = "verification"
+    REMINDER = "reminder"
+    ORDER_CONFIRMED = "order_confirmed"
+
+
+def mail_key(occasion: Occasion, subject: UUID) -> str:
+    """Names one mail for ever: it is sent under this key, or it was sent already."""
+    return f"{occasion}:{subject}"
+
+
+class MailOutcome(StrEnum):
+    SENT = "sent"
+    SENT_BEFORE = "sent_before"
+    NOBODY_TO_SEND_TO = "nobody_to_send_to"
+    """The account is gone, or no longer waits for this mail."""
+    REFUSED = "refused"
+    """The other side says that there is no such mailbox. Trying again would not help."""
+    GIVEN_UP = "given_up"
+    """It could not be sent for a day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How long one turn of carrying letters to the mail server lasts."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    letters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    key: str
+    """Names the occasion; a repetition carries the same key, and so the same Message-ID."""
+    to: str
+    subject: str
+    text: str
+    html: str

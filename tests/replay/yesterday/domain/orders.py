@@ -1,0 +1,201 @@
+"""Orders: their lines, their status, and which change of status is allowed."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tests.replay.yesterday.domain.attention import Concern, Decision
+from tests.replay.yesterday.domain.errors import Refusal
+from tests.replay.yesterday.domain.money import Money
+from tests.replay.yesterday.domain.payments import MoneyBack, PaymentAuthorization, PaymentStatus
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset({OrderStatus.CONFIRMED, OrderStatus.CANCELLED}),
+    OrderStatus.CONFIRMED: frozenset({OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
+    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED, OrderStatus.CANCELLED}),
+    OrderStatus.DELIVERED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
+}
+
+
+def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
+    """Refuses ``order_transition_not_allowed``, naming the moves that are, unless the table allows the move."""
+    if wanted not in ALLOWED_MOVES[current]:
+        raise Refusal(
+            "order_transition_not_allowed",
+            f"An order that is {current} cannot become {wanted}.",
+            current_status=str(current),
+            allowed=sorted(str(move) for move in ALLOWED_MOVES[current]),
+        )
+
+
+def number_of(sequence: int) -> str:
+    """The number people read on the phone. Numbers rise; a checkout that was refused leaves a gap."""
+    return f"S-{sequence}"
+
+
+def sequence_of(number: str) -> int:
+    """The other way round; ``ValueError`` for what is no order number."""
+    prefix, _, sequence = number.partition("-")
+    if prefix != "S" or not sequence.isdecimal():
+        raise ValueError(f"{number!r} is not an order number")
+    return int(sequence)
+
+
+class CancelReason(StrEnum):
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
+    PAYMENT_DECLINED = "payment_declined"
+    PAYMENT_UNAVAILABLE = "payment_unavailable"
+    PAYMENT_EXPIRED = "payment_expired"
+    UNDELIVERABLE = "undeliverable"
+    """Nothing of what was sent has arrived, and the money is given back."""
+    NOT_STARTED = "not_started"
+    """The workflow engine was away for as long as the goods could be held."""
+
+    @classmethod
+    def of(cls, actor: str) -> "CancelReason":
+        """Why an order is cancelled by somebody whose own words stand elsewhere."""
+        return cls.OPERATOR if actor.partition(":")[0] in ("operator", "admin") else cls.CUSTOMER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Why something was not done; the same words that the API answers with."""
+
+    code: str
+    detail: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def because(cls, refusal: Refusal) -> "Refused":
+        return cls(code=refusal.code, detail=refusal.detail, facts=refusal.facts)
+
+    def as_refusal(self) -> Refusal:
+        return Refusal(self.code, self.detail, **self.facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartCheckout:
+    """Turn a cart into a paid order. All ids were given out before, so every repetition means the same order."""
+
+    order_id: UUID
+    order_number: str
+    cart_id: UUID
+    payment_id: UUID
+    payment_method: str
+    customer: str
+    """Whose order it is, for operators who search: a user id, or ``guest``."""
+    expected_total_minor: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOrder:
+    order_id: UUID
+    order_number: str
+    cart_id: UUID
+    payment_id: UUID
+    expected_total_minor: int | None
+    hold_seconds: int
+    """How long the stock stays reserved for a customer who has not paid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedOrder:
+    order_id: UUID
+    total: Money
+    units: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Either the order that was placed, or why it was not; then nothing was written."""
+
+    order: PlacedOrder | None = None
+    refused: Refused | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitCustomer:
+    """Note on the order that its payer must act, and where."""
+
+    order_id: UUID
+    payment_id: UUID
+    authorization: PaymentAuthorization
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmOrder:
+    order_id: UUID
+    payment_id: UUID
+    authorization: PaymentAuthorization
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelOrder:
+    order_id: UUID
+    reason: str
+    actor: str = "system"
+    note_id: UUID | None = None
+    money: MoneyBack = MoneyBack.NOTHING_TAKEN
+    """What became of the customer's money before the order is cancelled."""
+    declined: PaymentAuthorization | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAttention:
+    """What a person has to look at."""
+
+    order_id: UUID
+    concern: Concern
+    detail: str | None
+    """In words; ``None`` when nobody has to look any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderState:
+    order_id: UUID
+    status: OrderStatus
+    payment_status: PaymentStatus
+
+
+class CheckoutStatus(StrEnum):
+    CONFIRMED = "confirmed"
+    REQUIRES_ACTION = "requires_action"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckoutOutcome:
+    """What the customer is told: confirmed, must act, or refused and why."""
+
+    status: CheckoutStatus
+    refused: Refused | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskToCancel:
+    reason: str
+    actor: str
+    """``customer:<id>`` or ``operator:<id>``: who is responsible, in the order's timeline."""
+    note_id: UUID | None = None
+    """Where the shop keeps the words in which it was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolve:
+    """A person's answer to an order that waits for one."""
+
+    decision: Decision
+    actor: str
+    note_id: UUID | None = None

@@ -1,0 +1,178 @@
+"""Parcels: how an order is split, what a parcel costs the customer's card, where it is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from tests.replay.yesterday.domain.money import Money
+from tests.replay.yesterday.domain.orders import OrderStatus
+from tests.replay.yesterday.domain.payments import PaymentStatus
+from tests.replay.yesterday.domain.pricing import Totals
+from tests.replay.yesterday.domain.refunds import RefundMoney
+
+
+class FulfillmentStatus(StrEnum):
+    PENDING = "pending"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+ALLOWED_MOVES: dict[FulfillmentStatus, frozenset[FulfillmentStatus]] = {
+    FulfillmentStatus.PENDING: frozenset({FulfillmentStatus.SHIPPED, FulfillmentStatus.CANCELLED}),
+    FulfillmentStatus.SHIPPED: frozenset({FulfillmentStatus.DELIVERED, FulfillmentStatus.CANCELLED}),
+    FulfillmentStatus.DELIVERED: frozenset(),
+    FulfillmentStatus.CANCELLED: frozenset(),
+}
+
+
+class OrderFulfillmentStatus(StrEnum):
+    UNFULFILLED = "unfulfilled"
+    PARTIALLY_SHIPPED = "partially_shipped"
+    SHIPPED = "shipped"
+    PARTIALLY_DELIVERED = "partially_delivered"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FulfillOrder:
+    """See a confirmed order through to the customer's door, or cancel it."""
+
+    order_id: UUID
+    order_number: str
+    payment_id: UUID
+    total: Money
+    units: int
+    authorize_key: str
+    """The key that the payment was asked for with; what takes it back needs it."""
+    is_cancelled: bool = False
+    """The engine was told to cancel the order before anybody had begun with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    order_line_id: UUID
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanShipment:
+    order_id: UUID
+    fulfillment_id: UUID
+    actor: str
+    items: list[Units] | None = None
+    """The units that go into the parcel; ``None`` for everything that is not in one yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShipment:
+    fulfillment_id: UUID
+    units: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipParcel:
+    order_id: UUID
+    fulfillment_id: UUID
+    carrier: str
+    tracking_number: str
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentCharge:
+    """What has to be captured before the parcel may leave."""
+
+    amount: Money
+    is_final: bool
+    is_shipped: bool
+    """The parcel has left already; there is nothing more to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentState:
+    fulfillment_id: UUID
+    status: FulfillmentStatus
+    order_status: OrderStatus
+    open_units: int
+    """Units of the order that no parcel carries yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelUnits:
+    """Some units of an order are not wanted any more."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    actor: str
+    items: list[Units]
+    note_id: UUID | None = None
+    """Where the shop keeps the words in which it was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitsCancelled:
+    is_everything: bool
+    """It is the whole order that is not wanted, of which nothing was sent: nothing was done, cancel the order."""
+    order_status: OrderStatus
+    payment_status: PaymentStatus
+    open_units: int
+    """Units of the order that no parcel carries yet."""
+    unpacked: list[UUID]
+    """Parcels that were opened to get at the units, now or before."""
+    is_complete: bool
+    """No parcel is to leave any more, so what the card still holds is not wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveParcel:
+    order_id: UUID
+    fulfillment_id: UUID
+    actor: str
+
+
+class Undelivered(StrEnum):
+    """Why a parcel that has left will not arrive."""
+
+    LOST = "lost"
+    RETURNED_TO_SENDER = "returned_to_sender"
+
+
+class Remedy(StrEnum):
+    RESHIP = "reship"
+    """The same units are sent again, and not charged again."""
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUpParcel:
+    """A parcel has left and will not arrive: what is done about it."""
+
+    order_id: UUID
+    fulfillment_id: UUID
+    why: Undelivered
+    remedy: Remedy
+    is_resellable: bool
+    """The units are here again, as good as new."""
+    replacement_id: UUID
+    """The parcel that replaces it, if it is to be sent again."""
+    refund_id: UUID
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParcelGivenUp:
+    state: ShipmentState
+    refund: RefundMoney | None
+    """What has to be paid back now; ``None`` for nothing."""
+
+
+def amount_to_capture(*, totals: Totals, unsent: Money, captured: Money) -> Money:
+    """What a parcel costs the card: what the customer owes once it has left, less what was captured before.
+
+    Owed is the total without the share of the goods that have not been sent (``unsent``, by their price): so the costs
+    of shipping go with the first parcel, what parcels capture adds up to the total less what the cancelled units were
+    worth, to the cent, and a parcel that is sent again costs nothing again.
+    """
+    return max(totals.total - totals.paid_for(unsent) - captured, Money.zero(captured.currency))

@@ -1,0 +1,70 @@
+"""What a story calls a person for, and how it takes the call back."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from temporalio import workflow
+
+from tests.replay.yesterday.domain.attention import Concern
+from tests.replay.yesterday.domain.orders import OrderAttention
+from tests.replay.yesterday.workflows import names
+from tests.replay.yesterday.workflows.steps import orders
+
+Result = TypeVar("Result")
+
+PATIENCE_WITH_AN_UNDO = timedelta(minutes=5)
+"""After that somebody should look why money or goods are not back; the trying goes on meanwhile."""
+
+
+class Concerns:
+    """The open concerns of one order, as its story knows them; the search attribute follows."""
+
+    def __init__(self, order_id: UUID) -> None:
+        self._order_id = order_id
+        self._open: dict[Concern, str] = {}
+
+    @property
+    def words(self) -> str | None:
+        """All that is open, in a sentence."""
+        return "; ".join(self._open.values()) or None
+
+    def __contains__(self, concern: Concern) -> bool:
+        return concern in self._open
+
+    async def voice(self, concern: Concern, why: str) -> None:
+        self._open[concern] = why
+        await orders.attend(OrderAttention(order_id=self._order_id, concern=concern, detail=why))
+        workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
+
+    async def settle(self, concern: Concern) -> None:
+        """Content when it was not open."""
+        if self._open.pop(concern, None) is not None:
+            await orders.attend(OrderAttention(order_id=self._order_id, concern=concern, detail=None))
+            workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(bool(self._open))])
+
+    def forget(self) -> None:
+        """The order is over, and its concerns with it."""
+        if self._open:
+            self._open.clear()
+            workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(False)])
+
+    async def if_it_takes_long(self, undoing: Awaitable[Result], what: str) -> Result:
+        """Wait for a step that is repeated until it is done; a person is told when that takes too long."""
+        watching = asyncio.create_task(self._watch(what))
+        try:
+            done = await undoing
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        await self.settle(Concern.UNDO_FAILING)
+        return done
+
+    async def _watch(self, what: str) -> None:
+        await workflow.sleep(PATIENCE_WITH_AN_UNDO, summary="how long an undo may take before a person is told")
+        minutes = PATIENCE_WITH_AN_UNDO.total_seconds() // 60
+        await self.voice(Concern.UNDO_FAILING, f"{what} has not worked for {minutes:.0f} minutes; it is tried on")
