@@ -172,6 +172,8 @@ class AuditActivities:
                 provider, _, event_id = breach.subject.partition("/")
                 await payments.handled(session, provider, event_id)
                 return Prescription()
+            case Repair.END_STORY:
+                return Prescription()  # the engine's own business; see repair
             case _:
                 return Prescription(problem=await _mended(session, breach, actor))
 

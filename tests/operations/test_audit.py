@@ -141,8 +141,8 @@ LEFT_TO_PEOPLE: dict[Law, tuple[str, str]] = {
     ),
     Law.WEBHOOKS_ARE_HANDLED: (
         "confirmed",
-        "INSERT INTO webhook_events (provider, event_id, type, payload, received_at) "
-        "VALUES ('stripe', 'evt_lost', 'charge.updated', '{}', now() - interval '6 minutes')",
+        "INSERT INTO webhook_events (provider, event_id, type, payload, listener, received_at) "
+        "VALUES ('stripe', 'evt_lost', 'charge.updated', '{}', 'order', now() - interval '6 minutes')",
     ),
 }
 

@@ -57,6 +57,7 @@ async def sutler(shop: OwnShop, *arguments: str) -> "subprocess.CompletedProcess
     )
 
 
+@pytest.mark.timeout(600)
 async def test_the_command_tells_what_is_wrong_repairs_it_when_asked_and_says_so_by_its_exit_code(
     shop: OwnShop,
 ) -> None:

@@ -94,14 +94,9 @@ async def test_a_checkout_that_was_ended_at_the_bank_is_confirmed_once_the_custo
 
     await resumed_or_confirmed(shop, order)
 
-    assert await shop.timeline(order) == [
-        "order.placed",
-        "order.payment_requires_action",
-        "order.needs_attention",
-        "order.repaired",
-        "order.confirmed",
-        "order.needs_no_attention",
-    ]
+    told = await shop.timeline(order)
+    assert told[:4] == ["order.placed", "order.payment_requires_action", "order.needs_attention", "order.repaired"]
+    assert sorted(told[4:]) == ["order.confirmed", "order.needs_no_attention"]  # the audit and the checkout race
     assert await moved(shop.sandbox, order) == [("authorize", 2499)]
     assert (await shop.audit()).breaches == []
 
