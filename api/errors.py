@@ -78,6 +78,7 @@ PROBLEMS: dict[str, Problem] = {
     "units_not_available": Problem(409, "These units are not waiting to be shipped"),
     "refund_exceeds_captured": Problem(409, "There is not that much to refund"),
     "refund_not_possible_yet": Problem(409, "The provider cannot refund this yet"),
+    "payment_disputed": Problem(409, "The customer's bank has taken this money back"),
     "units_not_refundable": Problem(409, "These units cannot be refunded"),
     "nothing_to_resolve": Problem(409, "The order does not wait for such a decision"),
     "refund_refused": Problem(409, "The provider refuses to refund"),

@@ -10,6 +10,7 @@ from api.schemas import Output
 from api.stories import Inside
 from domain.attention import Concern, Decision
 from domain.deadlines import Wait
+from domain.disputes import DisputeStatus
 from domain.orders import OrderStatus, PendingStep
 from domain.payments import PaymentStatus
 
@@ -133,7 +134,14 @@ def decisions(order: OrderOut) -> list[Decision]:
         return [Decision.SKIP]
     if Concern.PAYMENT_UNKNOWN in concerns:
         return [Decision.RETRY, Decision.CANCEL]
+    known = [Decision.SKIP] if can_accept_dispute(order) else []
     if Concern.CAPTURE_REFUSED not in concerns:
-        return []
+        return known
     has_shipped = any(parcel.shipped_at for parcel in order.fulfillments)
-    return [Decision.RETRY] if has_shipped else [Decision.RETRY, Decision.CANCEL]
+    return [Decision.RETRY, *known] if has_shipped else [Decision.RETRY, *known, Decision.CANCEL]
+
+
+def can_accept_dispute(order: OrderOut) -> bool:
+    """Does a person have to say that they know of a lost dispute?"""
+    has_lost = any(dispute.status is DisputeStatus.LOST for dispute in order.disputes)
+    return has_lost and any(concern.concern is Concern.PAYMENT_DISPUTED for concern in order.concerns)

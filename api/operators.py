@@ -16,11 +16,11 @@ from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_ord
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
-from db import audit_log, deadlines, order_views
+from db import audit_log, deadlines, disputes, order_views
 from db.audit_log import AuditEntry
-from domain.attention import Decision
+from domain.attention import Concern, Decision
 from domain.errors import Refusal
-from domain.orders import OrderState, OrderStatus, Resolve, check_move
+from domain.orders import OrderState, OrderStatus, PendingStep, Resolve, check_move
 from domain.payments import PaymentStatus
 from domain.shipping import (
     FulfillmentStatus,
@@ -76,7 +76,7 @@ class ComeBack(Loss):
 
 DENIED = ("unauthenticated", "forbidden")
 MOVES = (*DENIED, "not_found", "order_transition_not_allowed", "idempotency_key_reused")
-GIVE_UP = refuses(*MOVES, "out_of_stock", "refund_not_possible_yet")
+GIVE_UP = refuses(*MOVES, "out_of_stock", "refund_not_possible_yet", "payment_disputed")
 
 
 class OperatorController(Controller):
@@ -205,14 +205,19 @@ class OperatorController(Controller):
         """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now.
 
         To `skip` the bank transfer that a pending order waits for confirms the order without its money: the goods may
-        leave, and the transfer can still be noted when it comes.
+        leave, and the transfer can still be noted when it comes. To `skip` a lost dispute notes that somebody knows.
         """
         await visible_order(resources, order_id, caller)
 
         async def carry_out(wish_id: UUID) -> OrderOut:
+            if data.decision is Decision.SKIP and await accepts_loss(resources, caller, order_id, wish_id, data.note):
+                return await look(wish_id)
             order = await visible_order(resources, order_id, caller)
-            if not order.concerns and not decisions(order) and not await is_noted(resources, wish_id):
-                raise Refusal("nothing_to_resolve", "The order does not wait for a person.", allowed=[])
+            is_told = any(concern.concern is not Concern.PAYMENT_DISPUTED for concern in order.concerns)
+            is_told = is_told or order.pending_step is PendingStep.TRANSFER_AWAITED
+            if not is_told and not await is_noted(resources, wish_id):
+                detail = "The order does not wait for such a decision of a person."
+                raise Refusal("nothing_to_resolve", detail, allowed=decisions(order))
             await noted(resources, caller, f"resolve:{data.decision}", order_id, wish_id, words=data.note)
             request = Resolve(decision=data.decision, actor=caller.name, note_id=wish_id)
             await stories.ask(order_id, "resolve", request, result_type=OrderState, update_id=str(wish_id))
@@ -371,6 +376,16 @@ async def is_noted(resources: Resources, wish_id: UUID) -> bool:
     """Was the wish carried on before, and only its answer lost?"""
     async with resources.autocommit() as session:
         return await session.get(AuditEntry, wish_id) is not None
+
+
+async def accepts_loss(resources: Resources, caller: Caller, order_id: UUID, wish_id: UUID, words: str) -> bool:
+    """Note that somebody knows of the order's lost disputes; false when there are none. It needs no workflow."""
+    async with resources.sessions.begin() as session:
+        is_answered = await disputes.accept(session, order_id, note_id=wish_id)
+        if is_answered:
+            action = f"resolve:{Decision.SKIP}"
+            await audit_log.note(session, caller.name, action, order_id=order_id, words=words, entry_id=wish_id)
+    return is_answered
 
 
 def searched(q: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from api.stories import Stories
 from db import audit_log, cancellations, order_views
 from db.cancellations import CancellationWish
 from domain.attention import Concern
+from domain.disputes import DisputeStatus
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
 from domain.payments import PaymentStatus
@@ -84,6 +85,16 @@ class RefundOut(Output):
     settled_at: datetime | None
 
 
+class DisputeOut(Output):
+    reference: str = Field(description="What the provider calls it")
+    status: DisputeStatus
+    amount: Amount
+    reason: str = Field(description="Why the customer's bank takes the money back, in the provider's own code")
+    evidence_due_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+
+
 class ReturnItemOut(UnitsOut):
     reason: str
     received: int
@@ -129,6 +140,7 @@ class OrderOut(Output):
     return_status: OrderReturnStatus = Field(description="How far it has come back, all its returns taken together")
     fulfillments: list[FulfillmentOut]
     refunds: list[RefundOut]
+    disputes: list[DisputeOut]
     returns: list[ReturnOut]
     email: str | None
     items: list[OrderItemOut]
@@ -344,6 +356,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 "next_action": {"redirect_url": redirect} if redirect else None,
             },
             "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
+            "disputes": [{**dispute, "amount": amount(dispute["amount"], currency)} for dispute in row["disputes"]],
             "items": [
                 {
                     **item,
@@ -373,6 +386,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         return_status=OrderReturnStatus.NONE,
         fulfillments=[],
         refunds=[],
+        disputes=[],
         returns=[],
         email=None,
         items=[],

@@ -45,6 +45,7 @@ class NewRefund(Input):
         "not_found",
         "refund_exceeds_captured",
         "refund_not_possible_yet",
+        "payment_disputed",
         "units_not_refundable",
         "idempotency_key_reused",
     ),

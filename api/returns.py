@@ -134,7 +134,9 @@ class ReturnController(Controller):
         "/{return_id:uuid}/receive",
         status_code=200,
         summary="Take a return in",
-        responses=refuses(*MOVES, "units_not_returnable", "refund_refused", "refund_not_possible_yet"),
+        responses=refuses(
+            *MOVES, "units_not_returnable", "refund_refused", "refund_not_possible_yet", "payment_disputed"
+        ),
     )
     async def receive(
         self,

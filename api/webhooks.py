@@ -8,7 +8,7 @@ from litestar import Request, Response, post
 from api.errors import refuses
 from api.inbox import told
 from api.stories import EngineAwayError, Stories
-from db import payments
+from db import disputes, payments
 from domain.errors import Refusal
 from providers.payments import WebhookForged
 from runtime.resources import Resources
@@ -31,6 +31,11 @@ async def stripe_webhook(request: Request[Any, Any, Any], resources: Resources, 
     except WebhookForged as forged:
         raise Refusal("webhook_forged", "This webhook is not signed by Stripe, or is too old.") from forged
     provider = resources.payments.name
+    if event.dispute is not None:
+        async with resources.sessions.begin() as session:
+            await payments.receive(session, provider, event)
+            await disputes.note(session, event.dispute)
+        return Response(None, status_code=200)
     async with resources.autocommit() as session:
         notice = await payments.receive(session, provider, event)
     if notice is not None:

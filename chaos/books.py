@@ -113,6 +113,8 @@ class Money:
     capture: int = 0
     void: int = 0
     refund: int = 0
+    dispute: int = 0
+    dispute_reversal: int = 0
     times: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     @property
@@ -121,6 +123,7 @@ class Money:
 
     @property
     def kept(self) -> int:
+        """What was taken and not refunded; what banks take back in disputes is no doing of the shop."""
         return self.capture - self.refund
 
 

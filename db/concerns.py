@@ -45,7 +45,7 @@ VOICE = text(
 
 
 async def settle(session: AsyncSession, order_id: UUID, concern: Concern | None = None) -> bool:
-    """Close the concern, or all of them; false when there is none."""
+    """Close the concern, or all but a dispute, which outlives its order; false when there is none."""
     settled = await session.execute(SETTLE, {"order_id": order_id, "concern": concern})
     return settled.first() is not None
 
@@ -54,7 +54,8 @@ SETTLE = text(
     """
     UPDATE concerns SET settled_at = now()
     WHERE order_id = :order_id AND settled_at IS NULL
-      AND (CAST(:concern AS text) IS NULL OR concern = CAST(:concern AS text))
+      AND CASE WHEN CAST(:concern AS text) IS NULL THEN concern <> 'payment_disputed'
+               ELSE concern = CAST(:concern AS text) END
     RETURNING id
     """
 )

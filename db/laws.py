@@ -219,9 +219,13 @@ TABLE_LAWS: dict[Law, TableLaw] = {
     Law.CANCELLED_ORDERS_KEEP_NOTHING: TableLaw(
         query="""
             SELECT orders.id AS subject, orders.id AS order_id, orders.number, payments.currency,
-                   payments.captured - payments.refunded - payments.refunding AS kept
-            FROM orders JOIN payments ON payments.order_id = orders.id
-            WHERE orders.status = 'cancelled' AND payments.captured <> payments.refunded + payments.refunding
+                   payments.captured - payments.refunded - payments.refunding - disputed.amount AS kept
+            FROM orders JOIN payments ON payments.order_id = orders.id CROSS JOIN LATERAL (
+                SELECT coalesce(sum(amount), 0)::bigint AS amount FROM disputes
+                WHERE disputes.order_id = orders.id AND disputes.status <> 'won'
+            ) AS disputed
+            WHERE orders.status = 'cancelled'
+              AND payments.captured > payments.refunded + payments.refunding + disputed.amount
         """,
         sentence="order S-{number} is cancelled, and {kept} of it are kept",
         amounts=("kept",),

@@ -34,6 +34,14 @@ _ORDERS = """
                ) ORDER BY refunds.id)
                FROM refunds WHERE refunds.order_id = orders.id
            ), '[]') AS refunds,
+           coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                   'reference', disputes.reference, 'status', disputes.status, 'amount', disputes.amount,
+                   'reason', disputes.reason, 'evidence_due_at', disputes.evidence_due_at,
+                   'opened_at', disputes.opened_at, 'closed_at', disputes.closed_at
+               ) ORDER BY disputes.opened_at, disputes.reference)
+               FROM disputes WHERE disputes.order_id = orders.id
+           ), '[]') AS disputes,
            (SELECT note FROM audit_log WHERE audit_log.id = orders.cancel_note_id) AS cancel_note,
            coalesce((
                SELECT jsonb_agg(jsonb_build_object(

@@ -358,7 +358,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     if request.reason == CancelReason.PAYMENT_EXPIRED and await payments.was_expected(session, order.id):
         await mailbox.ask_for(session, Occasion.TRANSFER_EXPIRED, order.id)
     await concerns.settle(session, order.id)
-    order.attention = None
+    order.attention = await concerns.first_open(session, order.id)
     order.updated_at = func.now()
     await session.flush()
     await record(

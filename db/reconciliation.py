@@ -14,7 +14,10 @@ OURS = """
            payments.refunding, orders.number, orders.status, (
                SELECT coalesce(sum(charge), 0)::bigint FROM fulfillments
                WHERE fulfillments.order_id = orders.id AND fulfillments.status = 'pending'
-           ) AS charging,
+           ) AS charging, (
+               SELECT coalesce(sum(amount), 0)::bigint FROM disputes
+               WHERE disputes.order_id = orders.id AND disputes.status <> 'won'
+           ) AS disputed,
            greatest(orders.updated_at, payments.updated_at) <= now() - make_interval(secs => :patience) AS is_quiet,
            payments.authorized > 0 AND orders.status NOT IN ('pending', 'cancelled') AS is_believed
     FROM payments JOIN orders ON orders.id = payments.order_id

@@ -75,7 +75,8 @@ class RefundWish:
 async def request(session: AsyncSession, wish: RefundWish) -> Refund:
     """Set the amount aside; the same refund again when it was set aside before.
 
-    Refuses ``refund_exceeds_captured``, ``units_not_refundable``, ``refund_not_possible_yet`` with nothing written.
+    Refuses ``refund_exceeds_captured``, ``payment_disputed``, ``units_not_refundable``, ``refund_not_possible_yet``
+    with nothing written.
     """
     order = await locked(session, wish.order_id)  # twins wait here for each other
     if order is None:
@@ -84,7 +85,10 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
         return known
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
     amount = await _amount(session, order, payment, wish)
-    left = payment.captured - payment.refunded - payment.refunding
+    disputed = await _disputed(session, order.id)
+    left = payment.captured - payment.refunded - payment.refunding - disputed
+    if disputed and (amount > left or left <= 0):
+        raise _is_disputed(Money(disputed, order.currency))
     if amount > left or amount == 0:
         raise Refusal(
             "refund_exceeds_captured",
@@ -93,6 +97,28 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
         )
     _check_all_is_captured(payment)
     return await _set_aside(session, order, payment, wish, amount)
+
+
+async def _disputed(session: AsyncSession, order_id: UUID, *, only_open: bool = False) -> int:
+    """What the customer's bank has taken back of the order's money, as far as it is not here again."""
+    found = await session.scalar(DISPUTED, {"order_id": order_id, "only_open": only_open})
+    return int(found or 0)
+
+
+DISPUTED = text(
+    """
+    SELECT sum(amount) FROM disputes
+    WHERE order_id = :order_id AND (status = 'open' OR (status = 'lost' AND NOT :only_open))
+    """
+)
+
+
+def _is_disputed(amount: Money) -> Refusal:
+    return Refusal(
+        "payment_disputed",
+        f"The customer's bank has taken {amount} of this order back, which cannot be refunded a second time.",
+        disputed={"amount": amount.amount, "currency": amount.currency},
+    )
 
 
 def _check_all_is_captured(payment: Payment) -> None:
@@ -133,7 +159,8 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everyt
 
     With ``is_everything`` the customer keeps nothing of the order, and gets all the money back.
 
-    Refuses ``refund_not_possible_yet`` while parcels are still to leave.
+    What a lost dispute took, the customer has already. Refuses ``refund_not_possible_yet`` while parcels are still to
+    leave, and ``payment_disputed`` while nobody knows whose the money is.
     """
     order = await session.get_one(Order, wish.order_id)
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
@@ -143,7 +170,9 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everyt
     }
     items = {line: quantity for line, quantity in owed.items() if quantity > 0}
     worth = await _amount(session, order, payment, replace(wish, items=items)) if items else 0
-    left = payment.captured - payment.refunded - payment.refunding
+    if (worth or is_everything) and (in_dispute := await _disputed(session, order.id, only_open=True)):
+        raise _is_disputed(Money(in_dispute, order.currency))
+    left = payment.captured - payment.refunded - payment.refunding - await _disputed(session, order.id)
     amount = left if is_everything else min(worth, left)
     if amount <= 0:
         return None

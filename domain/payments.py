@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from domain.disputes import DisputeNews
 from domain.money import Money
 
 MANUAL = "manual"
@@ -239,6 +240,8 @@ class ProviderEvent:
     """It says that money is held or taken."""
     is_ours: bool = False
     """The payment was asked for by this very shop, whatever its books say."""
+    dispute: DisputeNews | None = None
+    """It says how a dispute about a payment stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

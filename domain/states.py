@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain import orders, payments, refunds, returns, shipping
+from domain import disputes, orders, payments, refunds, returns, shipping
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ MACHINES = [
         "refunds.status",
         refunds.ALLOWED_MOVES,  # type: ignore[arg-type]
         {"requested": "the provider is asked until it answers; for a bank transfer a person is called"},
+    ),
+    Machine(
+        "Dispute",
+        "disputes.status",
+        disputes.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {"open": "a person is called at once, and told until when evidence is due; the provider says who has won"},
     ),
     Machine(
         "Return",

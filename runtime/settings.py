@@ -158,6 +158,9 @@ class Sandbox(Section):
         "payment_intent.succeeded",
         "payment_intent.payment_failed",
         "payment_intent.canceled",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
     )
     """What the shop's endpoint listens to, as one chooses it in Stripe's dashboard; ``*`` for everything."""
 

@@ -16,6 +16,8 @@ class Card:
     last4: str
     decline: tuple[str, str, str] | None = None
     """Code, decline code and message."""
+    disputed_as: str | None = None
+    """Why the payer's bank takes the money back as soon as it was taken."""
     challenges: bool = False
 
     @property
@@ -99,12 +101,20 @@ CHALLENGES = {
 }
 
 
+DISPUTED = {
+    "createDispute": ("0259", "fraudulent"),
+    "createDisputeProductNotReceived": ("2685", "product_not_received"),
+}
+
+
 def _the_cards() -> dict[str, Card]:
     cards = [Card(f"pm_card_{name}", brand, last4) for name, (brand, last4) in BRANDS.items()]
     for name, (last4, decline) in DECLINES.items():
         cards += [Card(f"pm_card_{prefix}{name}", "visa", last4, decline) for prefix in ("", "visa_")]
     for name, (last4, failing) in CHALLENGES.items():
         cards.append(Card(f"pm_card_{name}", "visa", last4, failing, challenges=True))
+    for name, (last4, reason) in DISPUTED.items():
+        cards.append(Card(f"pm_card_{name}", "visa", last4, disputed_as=reason))
     return {card.id: card for card in cards}
 
 

@@ -1,10 +1,11 @@
 """Every movement of money, append-only: the independent witness for "nobody was charged twice".
 
 Amounts are integers in the currency's minor unit, as Stripe has them. For each intent
-``authorize - capture - void`` is what its card still holds, and ``capture - refund`` what the shop has.
+``authorize - capture - void`` is what its card still holds, and
+``capture - refund - dispute + dispute_reversal`` what the shop has.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -12,7 +13,8 @@ from sandbox import clock
 from sandbox.objects import PaymentIntent
 from sandbox.store import Store
 
-Movement = Literal["authorize", "capture", "void", "refund"]
+Movement = Literal["authorize", "capture", "void", "refund", "dispute", "dispute_reversal"]
+MOVEMENTS: tuple[Movement, ...] = get_args(Movement)
 FIELDS = ("id", "payment_intent", "kind", "amount", "currency", "idempotency_key", "metadata", "at")
 
 
@@ -50,13 +52,13 @@ class Ledger:
         return rows
 
     def totals(self) -> dict[str, dict[str, int]]:
-        """Per currency what was authorized, captured, voided and refunded, and what that leaves."""
+        """Per currency what was authorized, captured, voided, refunded and disputed, and what that leaves."""
         totals: dict[str, dict[str, int]] = {}
         for currency, kind, amount in self._store.all(
             "SELECT currency, kind, sum(amount) FROM ledger GROUP BY currency, kind"
         ):
-            totals.setdefault(currency, dict.fromkeys(("authorize", "capture", "void", "refund"), 0))[kind] = amount
+            totals.setdefault(currency, dict.fromkeys(map(str, MOVEMENTS), 0))[kind] = amount
         for sums in totals.values():
             sums["held"] = sums["authorize"] - sums["capture"] - sums["void"]
-            sums["balance"] = sums["capture"] - sums["refund"]
+            sums["balance"] = sums["capture"] - sums["refund"] - sums["dispute"] + sums["dispute_reversal"]
         return totals

@@ -18,6 +18,7 @@ IntentStatus = Literal[
 ]
 CaptureMethod = Literal["automatic", "automatic_async", "manual"]
 CancellationReason = Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"]
+DisputeStatus = Literal["needs_response", "under_review", "won", "lost"]
 RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
 
@@ -102,6 +103,7 @@ class Charge(Struct, kw_only=True):
     currency: str
     customer: str | None = None
     description: str | None = None
+    disputed: bool = False
     failure_code: str | None = None
     failure_message: str | None = None
     livemode: bool = False
@@ -127,6 +129,30 @@ class Refund(Struct, kw_only=True):
     payment_intent: str
     reason: RefundReason | None = None
     status: Literal["succeeded"] = "succeeded"
+
+
+class EvidenceDetails(Struct, kw_only=True):
+    due_by: int
+    has_evidence: bool = False
+    past_due: bool = False
+    submission_count: int = 0
+
+
+class Dispute(Struct, kw_only=True):
+    id: str
+    object: str = "dispute"
+    amount: int
+    charge: str
+    created: int
+    currency: str
+    evidence: dict[str, str] = {}
+    evidence_details: EvidenceDetails
+    is_charge_refundable: bool = False
+    livemode: bool = False
+    metadata: dict[str, str] = {}
+    payment_intent: str
+    reason: str
+    status: DisputeStatus
 
 
 class EventData(Struct):

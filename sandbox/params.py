@@ -77,6 +77,20 @@ class UpdateRefund(Params, kw_only=True):
     metadata: Metadata = {}
 
 
+class Evidence(Struct, forbid_unknown_fields=True, frozen=True):
+    uncategorized_text: str | None = None
+
+
+class UpdateDispute(Params, kw_only=True):
+    evidence: Evidence = Evidence()
+    metadata: Metadata = {}
+    submit: bool = True
+
+
+class CloseDispute(Params, kw_only=True):
+    pass
+
+
 class Retrieve(Params, kw_only=True):
     client_secret: str | None = None
 
@@ -104,6 +118,11 @@ class ListCharges(ListParams, kw_only=True):
 
 
 class ListRefunds(ListParams, kw_only=True):
+    charge: str | None = None
+    payment_intent: str | None = None
+
+
+class ListDisputes(ListParams, kw_only=True):
     charge: str | None = None
     payment_intent: str | None = None
 

@@ -13,7 +13,9 @@ from sandbox.objects import (
     AutomaticPaymentMethods,
     CardError,
     Charge,
+    Dispute,
     EventRequest,
+    EvidenceDetails,
     NextAction,
     PaymentIntent,
     RedirectToUrl,
@@ -27,6 +29,7 @@ from sandbox.params import (
     CreateIntent,
     CreateRefund,
     Metadata,
+    UpdateDispute,
     UpdateIntent,
     UpdateRefund,
 )
@@ -35,6 +38,9 @@ from sandbox.store import Store
 from sandbox.webhooks import Outbox
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+TIME_FOR_EVIDENCE = 7 * 24 * 3600
+WINS, LOSES = "winning_evidence", "losing_evidence"
+"""Stripe's own words by which a test decides a dispute."""
 CANCELABLE = (*CONFIRMABLE, "requires_capture", "processing")
 
 
@@ -137,6 +143,8 @@ class Payments:
         self._outbox.record("charge.captured" if is_final else "charge.updated", charge, cause.told)
         tells = "payment_intent.succeeded" if is_final else "payment_intent.amount_capturable_updated"
         self._outbox.record(tells, intent, cause.told)
+        if is_final:
+            self._dispute_if_it_is_such_a_card(intent, charge, cause)
         return intent
 
     def cancel(self, intent: PaymentIntent, wish: CancelIntent, cause: Cause) -> PaymentIntent:
@@ -157,6 +165,9 @@ class Payments:
     def refund(self, wish: CreateRefund, cause: Cause) -> Refund:
         """Gives captured money back, never more than is left of it."""
         intent, charge = self._refundable(wish)
+        if self._is_charged_back(charge):
+            message = f"Charge {charge.id} has been charged back; cannot issue a refund."
+            raise StripeError(400, message, code="charge_disputed")
         left = intent.amount_received - charge.amount_refunded
         if left <= 0:
             message = f"Charge {charge.id} has already been refunded."
@@ -189,6 +200,65 @@ class Payments:
         self._shelves.refunds.put(refund)
         self._outbox.record("refund.updated", refund, cause.told)
         return refund
+
+    def contest(self, dispute: Dispute, wish: UpdateDispute, cause: Cause) -> Dispute:
+        """Takes the shop's evidence; Stripe's words for tests decide at once."""
+        _check_open(dispute)
+        dispute.metadata = _changed(dispute.metadata, wish.metadata)
+        words = wish.evidence.uncategorized_text
+        if words:
+            dispute.evidence["uncategorized_text"] = words
+            dispute.evidence_details.has_evidence = True
+        if words and wish.submit:
+            dispute.evidence_details.submission_count += 1
+            dispute.status = "under_review"
+        self._outbox.record("charge.dispute.updated", dispute, cause.told)
+        if wish.submit and words in (WINS, LOSES):
+            return self._decide(dispute, cause, is_won=words == WINS)
+        self._shelves.disputes.put(dispute)
+        return dispute
+
+    def give_in(self, dispute: Dispute, cause: Cause) -> Dispute:
+        """The shop does not contest it."""
+        _check_open(dispute)
+        return self._decide(dispute, cause, is_won=False)
+
+    def _dispute_if_it_is_such_a_card(self, intent: PaymentIntent, charge: Charge, cause: Cause) -> None:
+        reason = card(charge.payment_method).disputed_as
+        if reason is None:
+            return
+        now = int(clock.now())
+        dispute = Dispute(
+            id=new_id("dp"),
+            amount=intent.amount_received,
+            charge=charge.id,
+            created=now,
+            currency=intent.currency,
+            evidence_details=EvidenceDetails(due_by=now + TIME_FOR_EVIDENCE),
+            payment_intent=intent.id,
+            reason=reason,
+            status="needs_response",
+        )
+        charge.disputed = True
+        self._shelves.charges.put(charge)
+        self._shelves.disputes.put(dispute)
+        self._move("dispute", intent, dispute.amount, cause)
+        self._outbox.record("charge.dispute.created", dispute, cause.told)
+
+    def _decide(self, dispute: Dispute, cause: Cause, *, is_won: bool) -> Dispute:
+        dispute.status = "won" if is_won else "lost"
+        self._shelves.disputes.put(dispute)
+        intent = self._shelves.intents.find(dispute.payment_intent)
+        if is_won and intent is not None:
+            self._move("dispute_reversal", intent, dispute.amount, cause)
+        self._outbox.record("charge.dispute.closed", dispute, cause.told)
+        return dispute
+
+    def _is_charged_back(self, charge: Charge) -> bool:
+        return bool(
+            charge.disputed
+            and [it for it in self._shelves.disputes.where("charge = ?", [charge.id], 100) if it.status != "won"]
+        )
 
     def _try_card(self, intent: PaymentIntent, cause: Cause, *, off_session: bool, return_url: str | None) -> None:
         method = card(intent.payment_method or "")
@@ -226,6 +296,8 @@ class Payments:
         self._shelves.charges.put(charge)
         tells = "payment_intent.amount_capturable_updated" if is_manual else "payment_intent.succeeded"
         self._outbox.record(tells, intent, cause.told)
+        if not is_manual:
+            self._dispute_if_it_is_such_a_card(intent, charge, cause)
 
     def _decline(self, intent: PaymentIntent, method: Card, cause: Cause) -> None:
         charge = _new_charge(intent, method)
@@ -356,6 +428,11 @@ def _new_charge(intent: PaymentIntent, method: Card) -> Charge:
         payment_method_details={"type": "card", "card": method.details | {"multicapture": multicapture}},
         status="succeeded",
     )
+
+
+def _check_open(dispute: Dispute) -> None:
+    if dispute.status in ("won", "lost"):
+        raise StripeError(400, "This dispute is already closed.", code="invalid_request")
 
 
 def _changed(metadata: dict[str, str], changes: Metadata) -> dict[str, str]:

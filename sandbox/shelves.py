@@ -4,11 +4,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from sandbox.objects import Charge, Event, PaymentIntent, Refund
+from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund
 from sandbox.params import Created, ListParams
 from sandbox.store import Store
 
-T = TypeVar("T", PaymentIntent, Charge, Refund, Event)
+T = TypeVar("T", PaymentIntent, Charge, Refund, Dispute, Event)
 
 
 class Shelf(Generic[T]):
@@ -79,4 +79,5 @@ class Shelves:
         self.intents = Shelf(store, "payment_intents", PaymentIntent, ("status", "currency", "amount", "customer"))
         self.charges = Shelf(store, "charges", Charge, ("payment_intent",))
         self.refunds = Shelf(store, "refunds", Refund, ("payment_intent", "charge"))
+        self.disputes = Shelf(store, "disputes", Dispute, ("payment_intent", "charge"))
         self.events = Shelf(store, "events", Event, ("type",))

@@ -24,6 +24,10 @@ CREATE TABLE IF NOT EXISTS refunds (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
     payment_intent TEXT NOT NULL, charge TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS refunds_of_an_intent ON refunds (payment_intent);
+CREATE TABLE IF NOT EXISTS disputes (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
+    payment_intent TEXT NOT NULL, charge TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS disputes_of_a_charge ON disputes (charge);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -34,7 +38,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     status INTEGER NOT NULL, body BLOB NOT NULL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS ledger (
     id INTEGER PRIMARY KEY AUTOINCREMENT, payment_intent TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('authorize', 'capture', 'void', 'refund')),
+    kind TEXT NOT NULL CHECK (kind IN ('authorize', 'capture', 'void', 'refund', 'dispute', 'dispute_reversal')),
     amount INTEGER NOT NULL CHECK (amount > 0), currency TEXT NOT NULL,
     idempotency_key TEXT, metadata BLOB NOT NULL, at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS movements_of_an_intent ON ledger (payment_intent);

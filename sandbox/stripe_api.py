@@ -16,7 +16,7 @@ from sandbox import clock, forms, params, search
 from sandbox.errors import StripeError, no_such, something_broke
 from sandbox.faults import Faults, Mishap, OperationName
 from sandbox.idempotency import Claim, Idempotency
-from sandbox.objects import Charge, Event, PaymentIntent, Refund, new_id
+from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund, new_id
 from sandbox.payments import Cause, Payments
 from sandbox.shelves import Shelf, Shelves
 from sandbox.store import Store
@@ -24,7 +24,7 @@ from sandbox.wire import Answer, Call, ConnectionCut
 
 log = logging.getLogger("sandbox.stripe")
 
-T = TypeVar("T", PaymentIntent, Charge, Refund, Event)
+T = TypeVar("T", PaymentIntent, Charge, Refund, Dispute, Event)
 Run = Callable[[str, Any, Cause], object]
 
 NOUNS = {"payment_intents": "payment_intent", "charges": "charge", "refunds": "refund", "events": "event"}
@@ -116,8 +116,8 @@ class StripeApi:
                 return operation, object_id
         raise StripeError(
             404,
-            f"Unrecognized request URL ({method}: {path}). The sandbox knows PaymentIntents, Charges, Refunds and "
-            "Events; see GET /.",
+            f"Unrecognized request URL ({method}: {path}). The sandbox knows PaymentIntents, Charges, Refunds, "
+            "Disputes and Events; see GET /.",
         )
 
     def _performed(
@@ -202,6 +202,20 @@ class StripeApi:
                 params.UpdateRefund,
                 lambda i, *how: payments.update_refund(_found(shelves.refunds, "refund", i), *how),
             ),
+            "GET /v1/disputes": Operation("list", params.ListDisputes, self._list_disputes),
+            "GET /v1/disputes/{id}": Operation(
+                "retrieve", params.Retrieve, lambda i, *_: _found(shelves.disputes, "dispute", i)
+            ),
+            "POST /v1/disputes/{id}": Operation(
+                "update",
+                params.UpdateDispute,
+                lambda i, *how: payments.contest(_found(shelves.disputes, "dispute", i), *how),
+            ),
+            "POST /v1/disputes/{id}/close": Operation(
+                "update",
+                params.CloseDispute,
+                lambda i, _, cause: payments.give_in(_found(shelves.disputes, "dispute", i), cause),
+            ),
             "GET /v1/events": Operation("list", params.ListEvents, self._list_events),
             "GET /v1/events/{id}": Operation(
                 "retrieve", params.Retrieve, lambda i, *_: _found(shelves.events, "event", i)
@@ -240,6 +254,10 @@ class StripeApi:
     def _list_refunds(self, _: str, wish: params.ListRefunds, __: Cause) -> object:
         page = self._shelves.refunds.page(wish, payment_intent=wish.payment_intent, charge=wish.charge)
         return _listed("refunds", page)
+
+    def _list_disputes(self, _: str, wish: params.ListDisputes, __: Cause) -> object:
+        page = self._shelves.disputes.page(wish, payment_intent=wish.payment_intent, charge=wish.charge)
+        return _listed("disputes", page)
 
     def _list_events(self, _: str, wish: params.ListEvents, __: Cause) -> object:
         return _listed("events", self._shelves.events.page(wish, type=wish.type))

@@ -12,7 +12,7 @@ import msgspec
 
 from sandbox import clock
 from sandbox.faults import Faults, up_to
-from sandbox.objects import Charge, Event, EventData, EventRequest, PaymentIntent, Refund, new_id
+from sandbox.objects import Charge, Dispute, Event, EventData, EventRequest, PaymentIntent, Refund, new_id
 from sandbox.shelves import Shelf
 from sandbox.store import Store
 
@@ -52,7 +52,7 @@ class Outbox:
         self._due = [Due(*row) for row in self._store.all("SELECT next_at, id FROM deliveries")]
         heapq.heapify(self._due)
 
-    def record(self, kind: str, about: PaymentIntent | Charge | Refund, request: EventRequest) -> None:
+    def record(self, kind: str, about: PaymentIntent | Charge | Refund | Dispute, request: EventRequest) -> None:
         """Writes down that something happened and that the shop must hear of it; part of the caller's transaction."""
         event = Event(
             id=new_id("evt"),

@@ -10,6 +10,7 @@ from uuid import UUID
 import stripe
 from stripe import Charge, PaymentIntent, Refund
 
+from domain.disputes import DisputeNews, DisputeStatus
 from domain.money import Money
 from domain.payments import (
     Answer,
@@ -34,6 +35,15 @@ LAST_CAPTURE = "last_capture"
 """Metadata of an intent: the key of the capture that took money last. One parcel is captured at a time."""
 
 BRING_MONEY = {"payment_intent.amount_capturable_updated", "payment_intent.succeeded"}
+
+
+DISPUTES = {
+    "needs_response": DisputeStatus.OPEN,
+    "under_review": DisputeStatus.OPEN,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
+}
+"""What Stripe calls a dispute that moves money. A bank that only inquires (``warning_…``) has taken none."""
 
 
 class StripePayments:
@@ -235,6 +245,7 @@ class StripePayments:
                 reference=subject.get("payment_intent") or subject.get("id"),
                 brings_money=event["type"] in BRING_MONEY,
                 is_ours=(subject.get("metadata") or {}).get("shop") == self._return_url,
+                dispute=_dispute(event, subject),
             )
         except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
             raise WebhookForged("not signed by Stripe, too old, or not an event") from error
@@ -320,6 +331,23 @@ def _refund(refund: Refund) -> PaymentRefund:
     if refund.status in ("failed", "canceled"):
         return PaymentRefund(is_refunded=False, reference=refund.id, refusal=refund.failure_reason or refund.status)
     return PaymentRefund(is_refunded=True, reference=refund.id)
+
+
+def _dispute(event: dict[str, Any], subject: dict[str, Any]) -> DisputeNews | None:
+    status = DISPUTES.get(str(subject.get("status")))
+    if not event["type"].startswith("charge.dispute.") or status is None or not subject.get("payment_intent"):
+        return None
+    due_by = (subject.get("evidence_details") or {}).get("due_by")
+    return DisputeNews(
+        reference=str(subject["id"]),
+        payment_reference=str(subject["payment_intent"]),
+        amount=Money(int(subject["amount"]), str(subject["currency"]).upper()),
+        reason=str(subject["reason"]),
+        status=status,
+        evidence_due_at=datetime.fromtimestamp(due_by, UTC) if due_by else None,
+        opened_at=datetime.fromtimestamp(subject["created"], UTC),
+        told_at=datetime.fromtimestamp(event["created"], UTC),
+    )
 
 
 def _redirect_url(intent: PaymentIntent) -> str | None:

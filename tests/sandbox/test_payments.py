@@ -162,7 +162,16 @@ async def test_several_captures_take_what_ships_and_the_last_releases_the_rest(s
     charge = await sandbox_clean.stripe.v1.charges.retrieve_async(str(intent.latest_charge))
     assert (charge.amount, charge.amount_captured, charge.captured) == (1000, 800, True)
     assert await sandbox_clean.get("/ledger/totals") == {
-        "usd": {"authorize": 1000, "capture": 800, "void": 200, "refund": 0, "held": 0, "balance": 800}
+        "usd": {
+            "authorize": 1000,
+            "capture": 800,
+            "void": 200,
+            "refund": 0,
+            "dispute": 0,
+            "dispute_reversal": 0,
+            "held": 0,
+            "balance": 800,
+        }
     }
 
 

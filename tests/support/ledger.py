@@ -44,5 +44,10 @@ def kept(movements: list[tuple[str, int]]) -> int:
     return _sum(movements, "capture") - _sum(movements, "refund")
 
 
+def disputed(movements: list[tuple[str, int]]) -> int:
+    """What the customer's bank has taken back, and has not lost again."""
+    return _sum(movements, "dispute") - _sum(movements, "dispute_reversal")
+
+
 def _sum(movements: list[tuple[str, int]], kind: str) -> int:
     return sum(amount for moved, amount in movements if moved == kind)
