@@ -29,6 +29,7 @@ IN_WORDS = {
     "payments.find": "asks the provider what became of the payment",
     "orders.cancel_units": "gives up units that are not wanted any more",
     "payments.inspect": "asks the provider what a payment without an order is",
+    "payments.renew": "asks the provider to reserve the money once more",
     "payments.release": "frees the money that is not wanted any more",
     "payments.capture": "takes the money for a parcel",
     "payments.give_back": "gives the money back",

@@ -20,7 +20,7 @@ async def waits(session: AsyncSession, order_id: UUID) -> list[Wait]:
 WAITS = text(
     """
     WITH parcels AS (
-        SELECT fulfillments.id, fulfillments.status, fulfillments.remedy,
+        SELECT fulfillments.id, fulfillments.status, fulfillments.remedy, fulfillments.replaces_id,
                coalesce(fulfillments.shipped_at, fulfillments.created_at) AS since,
                sum(fulfillment_items.quantity)::int AS units
         FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
@@ -29,10 +29,16 @@ WAITS = text(
         SELECT (SELECT sum(quantity - cancelled) FROM order_lines WHERE order_id = :order_id)::int
                    - coalesce(sum(units) FILTER (WHERE status <> 'cancelled' OR remedy = 'refund'), 0)::int AS units
         FROM parcels
+    ), uncaptured AS (
+        SELECT unpacked.units + coalesce((
+            SELECT sum(units) FROM parcels WHERE status = 'pending' AND replaces_id IS NULL
+        ), 0)::int AS units
+        FROM unpacked
     ), happened AS (
         SELECT max(at) FILTER (WHERE type = 'order.payment_requires_action') AS approval_asked,
                -- Units that were unpacked begin to wait anew.
-               max(at) FILTER (WHERE type IN ('order.confirmed', 'fulfillment.cancelled')) AS to_pack
+               max(at) FILTER (WHERE type IN ('order.confirmed', 'fulfillment.cancelled')) AS to_pack,
+               max(at) FILTER (WHERE type = 'order.payment_renewed') AS renewed
         FROM order_events WHERE order_id = :order_id
     )
     SELECT 'to_be_approved' AS what, approval_asked AS since, unpacked.units, CAST(NULL AS uuid) AS fulfillment_id
@@ -44,5 +50,11 @@ WAITS = text(
     UNION ALL
     SELECT CASE status WHEN 'pending' THEN 'to_be_shipped' ELSE 'to_be_delivered' END, since, units, id
     FROM parcels WHERE status IN ('pending', 'shipped')
+    UNION ALL
+    SELECT 'to_be_captured', greatest(payments.created_at, happened.renewed), uncaptured.units, NULL
+    FROM happened, uncaptured, orders JOIN payments ON payments.order_id = orders.id
+    WHERE orders.id = :order_id AND orders.status IN ('confirmed', 'shipped') AND uncaptured.units > 0
+      AND payments.status = 'authorized' AND payments.captured < payments.authorized
+      AND payments.provider <> 'manual'
     """
 )

@@ -202,6 +202,15 @@ async def await_provider(session: AsyncSession, request: AwaitProvider) -> Order
     return state_of(order)
 
 
+async def renew_payment(session: AsyncSession, order_id: UUID, reference: str) -> None:
+    """The card's money is held once more, after the provider had let go of it: note under which name, once."""
+    order = await _existing(session, order_id)
+    if await payments.renew(session, order.id, reference):
+        order.updated_at = func.now()
+        await session.flush()
+        await record(session, order.id, "order.payment_renewed")
+
+
 async def await_transfer(session: AsyncSession, request: AwaitTransfer) -> OrderState:
     """The customer is asked by mail for a bank transfer, once."""
     order = await _existing(session, request.order_id)

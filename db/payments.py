@@ -189,6 +189,24 @@ async def known(session: AsyncSession, payment_id: UUID) -> KnownPayment | None:
     return KnownPayment(row.provider, row.provider_reference) if row else None
 
 
+async def chosen_method(session: AsyncSession, order_id: UUID) -> str:
+    """The provider's token of the card that the customer chose in the checkout."""
+    method = await session.scalar(
+        text("SELECT payment_method FROM checkouts WHERE order_id = :order_id"), {"order_id": order_id}
+    )
+    return str(method)
+
+
+async def renew(session: AsyncSession, order_id: UUID, reference: str) -> bool:
+    """The provider has the payment under another name now; true unless that was noted before."""
+    payment = await _of(session, order_id)
+    is_news = payment.provider_reference != reference
+    if is_news:
+        payment.provider_reference, payment.updated_at = reference, func.now()
+        await session.flush()
+    return is_news
+
+
 async def _of(session: AsyncSession, order_id: UUID) -> Payment:
     found = await session.scalars(select(Payment).where(Payment.order_id == order_id).with_for_update())
     return found.one()

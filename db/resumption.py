@@ -19,7 +19,13 @@ from domain.refunds import RefundStatus
 from domain.returns import FollowReturn, ReturnStatus, SettleReturn
 from domain.shipping import FulfillmentSoFar, FulfillOrder
 
-OF_STORIES = (Concern.PAYMENT_UNKNOWN, Concern.CAPTURE_REFUSED, Concern.UNDO_FAILING, Concern.LATE_PARCEL)
+OF_STORIES = (
+    Concern.PAYMENT_UNKNOWN,
+    Concern.CAPTURE_REFUSED,
+    Concern.UNDO_FAILING,
+    Concern.LATE_PARCEL,
+    Concern.AUTHORIZATION_EXPIRING,
+)
 """What a story calls a person for, and takes back itself: the next one finds out anew whether anybody is needed."""
 OVER = Prescription(problem="it is over; nothing is left to do")
 
@@ -80,6 +86,7 @@ async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:
             waiting_units=sum(waiting.values()),
             has_shipped=units.has_shipped,
             waits=await deadlines.waits(session, order.id),
+            authorizations=1 + units.renewed,
         ),
     )
 
@@ -87,7 +94,9 @@ async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:
 UNITS = text(
     """
     SELECT (SELECT sum(quantity)::int FROM order_lines WHERE order_id = :order_id) AS ordered,
-           EXISTS (SELECT FROM fulfillments WHERE order_id = :order_id AND shipped_at IS NOT NULL) AS has_shipped
+           EXISTS (SELECT FROM fulfillments WHERE order_id = :order_id AND shipped_at IS NOT NULL) AS has_shipped,
+           (SELECT count(*)::int FROM order_events WHERE order_id = :order_id AND type = 'order.payment_renewed')
+               AS renewed
     """
 )
 

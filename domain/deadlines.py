@@ -11,7 +11,12 @@ class Waiting(StrEnum):
     TO_BE_PACKED = "to_be_packed"
     TO_BE_SHIPPED = "to_be_shipped"
     TO_BE_DELIVERED = "to_be_delivered"
+    TO_BE_CAPTURED = "to_be_captured"
 
+
+AUTHORIZATION_LASTS = timedelta(days=7)
+"""So long a card's money is held. Stripe cancels what was not captured after 7 days unless the card's network and the
+account allow more: https://docs.stripe.com/payments/place-a-hold-on-a-payment-method"""
 
 PATIENCE = {
     # Cards' own challenges end after 15 minutes at most, and nobody else can buy the goods meanwhile.
@@ -21,6 +26,8 @@ PATIENCE = {
     Waiting.TO_BE_SHIPPED: timedelta(hours=24),
     # Carriers take one to four days, and search a parcel only for so long.
     Waiting.TO_BE_DELIVERED: timedelta(days=5),
+    # A working day is left to send what is missing, or to ask the customer.
+    Waiting.TO_BE_CAPTURED: AUTHORIZATION_LASTS - timedelta(days=1),
 }
 
 
@@ -52,3 +59,6 @@ class Wait:
                 return f"parcel {self.fulfillment_id} is packed and has waited to be shipped {since}"
             case Waiting.TO_BE_DELIVERED:
                 return f"parcel {self.fulfillment_id} has been on its way {since} and was not delivered"
+            case Waiting.TO_BE_CAPTURED:
+                until = f"until {self.since + AUTHORIZATION_LASTS:%d %b %H:%M} UTC"
+                return f"the card's money has been held {since} and can be captured {until}; {self.units} units wait"

@@ -1,10 +1,11 @@
 """What the shop asks of a payment provider, and what a provider can answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from domain.deadlines import Wait
 from domain.disputes import DisputeNews
 from domain.money import Money
 
@@ -67,11 +68,13 @@ class AuthorizePayment:
     """The provider's idempotency key: the same for every repetition of this wish."""
     is_resumed: bool = False
     """Asked for before by a workflow that is gone, maybe so long ago that the provider has forgotten the key."""
+    is_payer_away: bool = False
+    """Nobody is there to approve it with the bank, so a bank that wants that declines."""
 
 
-def authorize_key(order: UUID) -> str:
-    """An order's payment is asked for once, under this key."""
-    return f"order/{order}/authorize/1"
+def authorize_key(order: UUID, nth: int = 1) -> str:
+    """An order's payment is asked for once, under this key; and once more each time that it lapsed."""
+    return f"order/{order}/authorize/{nth}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,27 @@ class PaymentCapture:
     is_captured: bool
     refusal: str | None = None
     """Why the provider refuses for good, in its own code."""
+    has_lapsed: bool = False
+    """The provider has let go of the money; nothing can be captured unless it is authorised anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewAuthorization:
+    """The provider has let go of all the money: have it authorised anew, with the method that the customer chose."""
+
+    payment_id: UUID
+    order_id: UUID
+    order_number: str
+    total: Money
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizationRenewed:
+    refusal: str | None = None
+    """Why the money is not held again, in the provider's own code; ``None``: it is."""
+    waits: list[Wait] = field(default_factory=list)
+    """What the order waits for now."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,10 @@ class FulfillmentSoFar:
     """Parcels whose capture the provider refuses."""
     captures_refused: dict[UUID, int] = field(default_factory=dict)
     """How often, by parcel."""
+    has_lapsed: bool = False
+    """The provider has let go of the money before any of it was captured."""
+    authorizations: int = 1
+    """How often the money was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +108,8 @@ class FulfillOrder:
     """The engine was told to cancel the order before anybody had begun with it."""
     confirmed_at: datetime | None = None
     """``None`` for orders that were confirmed when nobody looked at the clock."""
+    authorized_at: datetime | None = None
+    """When the card was asked for the money, which lapses some days later; ``None`` for a bank transfer."""
     transfer_due_at: datetime | None = None
     """Until when the money of an order that was confirmed without it is waited for; ``None`` when it is paid."""
     so_far: FulfillmentSoFar | None = None
@@ -114,6 +120,8 @@ class FulfillOrder:
         if self.so_far is not None:
             return self.so_far
         waits = [] if self.confirmed_at is None else [self._to_pack(self.confirmed_at)]
+        if self.authorized_at is not None:
+            waits.append(Wait(what=Waiting.TO_BE_CAPTURED, since=self.authorized_at, units=self.units))
         return FulfillmentSoFar(status=OrderStatus.CONFIRMED, waiting_units=self.units, waits=waits)
 
     def _to_pack(self, since: datetime) -> Wait:

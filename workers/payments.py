@@ -24,6 +24,7 @@ def build(resources: Resources) -> Duty:
             payments.capture,
             payments.release,
             payments.inspect,
+            payments.renew,
             payments.give_back,
             refunds.pay_back,
             refunds.call,

@@ -80,6 +80,7 @@ class Checkout:
         self._concerns = Concerns(request.order_id)
         self._inquiry: Inquiry | None = None
         self._confirmed_at: datetime | None = None
+        self._authorized_at: datetime | None = None
         self._is_wanted = False
         self._transfer_due_at: datetime | None = None
         self._is_transfer_awaited = False
@@ -112,6 +113,8 @@ class Checkout:
 
     async def _take_payment(self, order: PlacedOrder) -> None:
         wish = self._the_payment_to_authorize(order)
+        if self._request.transfer_window is None:
+            self._authorized_at = workflow.now()
         self._authorization = await authorized(wish) or await self._what_became_of(wish)
         if self._authorization is not None and self._authorization.answer is Answer.REQUIRES_ACTION:
             self._authorization = await self._let_the_customer_act(order, self._authorization)
@@ -286,6 +289,7 @@ class Checkout:
                 authorize_key=self._authorize_key,
                 is_cancelled=is_cancelled,
                 confirmed_at=self._confirmed_at,
+                authorized_at=self._authorized_at,
                 transfer_due_at=self._transfer_due_at if self._waiver else None,
             ),
             workflow=Fulfillment.run,

@@ -14,7 +14,7 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern, Decision
-from domain.deadlines import Wait
+from domain.deadlines import Wait, Waiting
 from domain.orders import (
     AskToCancel,
     CancelOrder,
@@ -26,7 +26,16 @@ from domain.orders import (
     Resolve,
     allowed_moves,
 )
-from domain.payments import CapturePayment, GiveMoneyBack, PaymentStatus, ReleasePayment, TransferReceived
+from domain.payments import (
+    CapturePayment,
+    GiveMoneyBack,
+    PaymentCapture,
+    PaymentStatus,
+    ReleasePayment,
+    RenewAuthorization,
+    TransferReceived,
+    authorize_key,
+)
 from domain.shipping import (
     CancelUnits,
     FulfillmentSoFar,
@@ -65,6 +74,8 @@ class Fulfillment:
         self._concerns = Concerns(request.order_id, so_far.concerns)
         self._refused = {parcel.fulfillment_id: parcel for parcel in so_far.refused}
         self._captures_refused = Counter(so_far.captures_refused)
+        self._has_lapsed = so_far.has_lapsed
+        self._authorizations = so_far.authorizations
         self._transfer_due_at = request.transfer_due_at
         self._one_at_a_time = asyncio.Lock()
 
@@ -132,6 +143,8 @@ class Fulfillment:
             concerns=dict(self._concerns.open),
             refused=list(self._refused.values()),
             captures_refused=dict(self._captures_refused),
+            has_lapsed=self._has_lapsed,
+            authorizations=self._authorizations,
         )
         workflow.continue_as_new(
             replace(self._request, so_far=so_far, is_cancelled=False, transfer_due_at=self._transfer_due_at)
@@ -159,10 +172,17 @@ class Fulfillment:
 
     async def _say_what_is_late(self) -> None:
         await self._concerns.keep_true(Concern.LATE_PARCEL, self._what_is_late)
+        await self._concerns.keep_true(Concern.AUTHORIZATION_EXPIRING, self._what_lapses)
         self._describe()
 
     def _what_is_late(self) -> str | None:
-        return "; ".join(wait.words for wait in self._waits if wait.is_late(workflow.now())) or None
+        return "; ".join(wait.words for wait in self._late() if wait.what is not Waiting.TO_BE_CAPTURED) or None
+
+    def _what_lapses(self) -> str | None:
+        return "; ".join(wait.words for wait in self._late() if wait.what is Waiting.TO_BE_CAPTURED) or None
+
+    def _late(self) -> list[Wait]:
+        return [wait for wait in self._waits if wait.is_late(workflow.now())]
 
     @workflow.update(description="Whoever asks late whether the order was placed hears that it was")
     async def place(self) -> CheckoutOutcome:
@@ -280,7 +300,7 @@ class Fulfillment:
                     payment_id=self._request.payment_id,
                     order_id=self._request.order_id,
                     total=self._request.total,
-                    authorize_key=self._request.authorize_key,
+                    authorize_key=self._authorize_key,
                 ),
                 summary=f"give back {self._request.total}",
             ),
@@ -319,15 +339,18 @@ class Fulfillment:
             return await self._need_no_capture_of([parcel])
         self._refused[parcel] = request
         self._captures_refused[parcel] += 1
-        why = f"the provider refuses to capture {charge.amount}: {capture.refusal}"
+        self._has_lapsed = capture.has_lapsed
+        raise await self._refusal_to_ship(
+            f"The provider refuses to take {charge.amount}; the parcel must not leave.",
+            capture.refusal,
+            why=_why_not_captured(charge, capture),
+        )
+
+    async def _refusal_to_ship(self, detail: str, refusal: str | None, *, why: str) -> ApplicationError:
+        """What to raise, once a person is called."""
         await self._concerns.voice(Concern.CAPTURE_REFUSED, why)
         self._describe()
-        raise ApplicationError(
-            f"The provider refuses to take {charge.amount}; the parcel must not leave.",
-            {"refusal": capture.refusal},
-            type="capture_refused",
-            non_retryable=True,
-        )
+        return ApplicationError(detail, {"refusal": refusal}, type="capture_refused", non_retryable=True)
 
     async def _need_no_capture_of(self, parcels: list[UUID]) -> None:
         """They are paid for, or will not leave: nobody has to decide about them any more."""
@@ -349,10 +372,45 @@ class Fulfillment:
             return await self._cancel_unless_shipped(
                 AskToCancel(reason=reason, actor=request.actor, note_id=request.note_id)
             )
+        await self._renew_what_has_lapsed()
         for parcel in list(self._refused.values()):
             await self._ship(parcel)
         payment = PaymentStatus.CAPTURED if self._status is OrderStatus.SHIPPED else PaymentStatus.AUTHORIZED
         return OrderState(order_id=self._request.order_id, status=self._status, payment_status=payment)
+
+    async def _renew_what_has_lapsed(self) -> None:
+        """Each wish has a key of its own: a refused one may be granted when a person asks once more."""
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            if not self._has_lapsed:
+                return
+            self._authorizations += 1
+            total = self._request.total
+            renewed = await payments.renew(
+                RenewAuthorization(
+                    payment_id=self._request.payment_id,
+                    order_id=self._request.order_id,
+                    order_number=self._request.order_number,
+                    total=total,
+                    key=self._authorize_key,
+                ),
+                summary=f"authorise {total} anew",
+            )
+            if renewed.refusal is not None:
+                raise await self._refusal_to_ship(
+                    f"The authorisation has lapsed, and {total} is not authorised anew; the parcel must not leave.",
+                    renewed.refusal,
+                    why=f"the authorisation has lapsed, and {total} is not authorised anew: {renewed.refusal}",
+                )
+            self._has_lapsed = False
+            await self._wait_for(renewed.waits)
+
+    @property
+    def _authorize_key(self) -> str:
+        """The key of the newest authorisation."""
+        if self._authorizations == 1:
+            return self._request.authorize_key
+        return authorize_key(self._request.order_id, self._authorizations)
 
     @resolve.validator
     def _has_a_question(self, request: Resolve) -> None:
@@ -427,3 +485,8 @@ class Fulfillment:
         needs = f"**Order {self._request.order_number} needs a person**: {words}. " if words else ""
         unpaid = f" Its money, {self._request.total}, is still to come." if self._transfer_due_at else ""
         workflow.set_current_details(f"{needs}Order {self._request.order_number} {waits}.{unpaid}")
+
+
+def _why_not_captured(charge: ShipmentCharge, capture: PaymentCapture) -> str:
+    lapsed = "; its authorisation has lapsed, and a retry asks for a new one" if capture.has_lapsed else ""
+    return f"the provider refuses to capture {charge.amount}: {capture.refusal}{lapsed}"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import stripe
 from stripe import Charge, PaymentIntent, Refund
+from stripe.params import PaymentIntentCreateParams
 
 from domain.disputes import DisputeNews, DisputeStatus
 from domain.money import Money
@@ -58,27 +59,27 @@ class StripePayments:
         self._return_url = return_url
 
     async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
+        wish: PaymentIntentCreateParams = {
+            "amount": request.total.minor,
+            "currency": request.total.currency.lower(),
+            "capture_method": "manual",
+            "confirm": True,
+            "payment_method": request.method,
+            "payment_method_options": {"card": {"request_multicapture": "if_available"}},
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "always"},
+            "return_url": f"{self._return_url}/v1/orders/{request.order_id}",
+            "metadata": {
+                "payment_id": str(request.payment_id),
+                "order_id": str(request.order_id),
+                "order_number": request.order_number,
+                "shop": self._return_url,
+            },
+        }
+        if request.is_payer_away:
+            wish["off_session"] = True
         try:
             with unanswered_is_unknown():
-                intent = await self._intents.create_async(
-                    {
-                        "amount": request.total.minor,
-                        "currency": request.total.currency.lower(),
-                        "capture_method": "manual",
-                        "confirm": True,
-                        "payment_method": request.method,
-                        "payment_method_options": {"card": {"request_multicapture": "if_available"}},
-                        "automatic_payment_methods": {"enabled": True, "allow_redirects": "always"},
-                        "return_url": f"{self._return_url}/v1/orders/{request.order_id}",
-                        "metadata": {
-                            "payment_id": str(request.payment_id),
-                            "order_id": str(request.order_id),
-                            "order_number": request.order_number,
-                            "shop": self._return_url,
-                        },
-                    },
-                    {"idempotency_key": request.key},
-                )
+                intent = await self._intents.create_async(wish, {"idempotency_key": request.key})
         except stripe.CardError as declined:
             return PaymentAuthorization(
                 answer=Answer.DECLINED,
@@ -131,7 +132,7 @@ class StripePayments:
                     if intent.to_dict().get("metadata", {}).get(LAST_CAPTURE) != request.key:
                         raise
         except (stripe.CardError, stripe.InvalidRequestError) as refused:
-            return PaymentCapture(is_captured=False, refusal=_why(refused))
+            return PaymentCapture(is_captured=False, refusal=_why(refused), has_lapsed=_has_lapsed(refused))
         return PaymentCapture(is_captured=True)
 
     async def release(self, request: ReleasePayment, reference: str) -> None:
@@ -251,9 +252,10 @@ class StripePayments:
             raise WebhookForged("not signed by Stripe, too old, or not an event") from error
 
     async def _find(self, payment_id: UUID) -> PaymentIntent | None:
+        """The newest one that is alive: a payment that lapsed and was authorised anew has several."""
         with unanswered_is_unknown():
-            found = await self._intents.search_async({"query": f"metadata['payment_id']:'{payment_id}'", "limit": 1})
-        return found.data[0] if found.data else None
+            found = await self._intents.search_async({"query": f"metadata['payment_id']:'{payment_id}'", "limit": 100})
+        return max(found.data, key=lambda intent: (intent.status != "canceled", intent.created), default=None)
 
     async def _known_intent(self, request: GiveMoneyBack) -> PaymentIntent:
         """The intent to undo, also when nobody knows whether Stripe ever got our wish to make it.
@@ -358,6 +360,12 @@ def _redirect_url(intent: PaymentIntent) -> str | None:
 def _intent_id(error: stripe.StripeError) -> str | None:
     intent = error.error.payment_intent if error.error else None
     return intent.id if intent else None
+
+
+def _has_lapsed(refused: stripe.CardError | stripe.InvalidRequestError) -> bool:
+    """Stripe cancels what nobody has captured in time; of what was captured in part it frees the rest."""
+    intent = refused.error.payment_intent if refused.error else None
+    return intent is not None and intent.status == "canceled"
 
 
 def _why(error: stripe.StripeError) -> str:

@@ -16,6 +16,7 @@ from tests.support.catalog import AProduct, a_product, stock_of
 from tests.support.ledger import moved
 from tests.support.shopper import Shopper
 from tests.support.staff import headers_of
+from tests.support.waiting import eventually
 
 
 class Stuck:
@@ -103,12 +104,55 @@ async def test_a_person_cancels_what_cannot_be_captured(
     assert (told["waits_for"], told["story"], told["decisions"]) == ("nothing any more", None, [])
 
 
-async def test_a_retry_that_fails_again_says_so_and_leaves_the_order_waiting(stuck: Stuck) -> None:
-    is_problem(await stuck.resolves("retry"), 409, "capture_refused")
+@pytest.mark.matrix("ship: the authorisation has lapsed")
+async def test_a_retry_authorises_anew_what_has_lapsed_and_takes_the_money_once(
+    stuck: Stuck, sandbox: httpx.AsyncClient
+) -> None:
+    [concern] = (await stuck.desk.order(stuck.order))["concerns"]
+    assert "its authorisation has lapsed, and a retry asks for a new one" in concern["detail"]
 
-    shown = await stuck.desk.order(stuck.order)
+    answer = await stuck.resolves("retry")
+
+    assert answer.status_code == 200, answer.text
+    after = answer.json()
+    assert (after["status"], after["payment"]["status"]) == ("shipped", "captured")
+    assert (after["needs_attention"], after["concerns"]) == (False, [])
+    assert after["payment"]["provider_reference"] != stuck.order["payment"]["provider_reference"]
+    assert await moved(sandbox, stuck.order) == [("authorize", 1499), ("void", 1499)]
+    assert await moved(sandbox, after) == [("authorize", 1499), ("capture", 1499)]
+
+
+@pytest.mark.matrix("ship: the authorisation has lapsed")
+async def test_a_renewal_that_is_declined_says_so_and_leaves_the_order_waiting(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk
+) -> None:
+    """The bank of this card wants to see its customer, who is not there any more."""
+    product = await a_product(resources.sessions, price="10.00", stock=5)
+    shopper = Shopper(api)
+    cart = await shopper.a_cart((product.variant_id, 1))
+    order = (await shopper.check_out(cart, card="pm_card_threeDSecure2Required")).json()
+    await sandbox.post(f"{order['payment']['next_action']['redirect_url']}/complete")
+    await eventually(lambda: has_status(desk, order, "confirmed"))
+    parcel = await desk.packs(order)
+    intent = order["payment"]["provider_reference"]
+    await sandbox.post(f"/v1/payment_intents/{intent}/cancel", headers={"Authorization": "Bearer sk_test_sutler"})
+    is_problem(await desk.post(f"/fulfillments/{parcel}/ship", LABEL), 409, "capture_refused")
+    stuck = Stuck(desk, order, parcel, product)
+
+    problem = is_problem(await stuck.resolves("retry"), 409, "capture_refused")
+
+    assert problem["refusal"] == "authentication_required"
+    shown = await desk.order(order)
     assert (shown["status"], shown["needs_attention"]) == ("confirmed", True)
     assert [parcel["status"] for parcel in shown["fulfillments"]] == ["pending"]
+    assert shown["payment"]["provider_reference"] == intent
+    assert await moved(sandbox, order) == [("authorize", 1499), ("void", 1499)]
+    assert (await stuck.resolves("cancel")).json()["status"] == "cancelled"
+    assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=5, reserved=0)
+
+
+async def has_status(desk: Desk, order: dict[str, Any], status: str) -> bool:
+    return bool((await desk.order(order))["status"] == status)
 
 
 async def test_decisions_that_are_not_allowed_are_refused_with_those_that_are(

@@ -56,11 +56,11 @@ async def line_of(resources: Resources, order: AnOrder) -> UUID:
 async def test_an_order_waits_for_one_thing_after_the_other_and_in_the_end_for_nothing(
     resources: Resources, order: AnOrder
 ) -> None:
-    assert await waiting(resources, order) == [(Waiting.TO_BE_PACKED, 3, None)]
+    assert await waiting(resources, order) == [(Waiting.TO_BE_PACKED, 3, None), (Waiting.TO_BE_CAPTURED, 3, None)]
     plan = to_plan(order)
     parcel = plan.fulfillment_id
     await do(resources, parcels.plan, plan)
-    assert await waiting(resources, order) == [(Waiting.TO_BE_SHIPPED, 3, parcel)]
+    assert await waiting(resources, order) == [(Waiting.TO_BE_SHIPPED, 3, parcel), (Waiting.TO_BE_CAPTURED, 3, None)]
     await do(resources, parcels.ship, to_ship(order, parcel))
     assert await waiting(resources, order) == [(Waiting.TO_BE_DELIVERED, 3, parcel)]
     await do(resources, parcels.deliver, to_move(order, parcel))
@@ -81,21 +81,23 @@ async def test_each_parcel_and_what_is_in_none_wait_on_their_own_what_is_due_fir
         (Waiting.TO_BE_PACKED, 1, None),
         (Waiting.TO_BE_SHIPPED, 1, packed.fulfillment_id),
         (Waiting.TO_BE_DELIVERED, 1, left),
+        (Waiting.TO_BE_CAPTURED, 2, None),
     ]
     assert [wait.deadline - wait.since for wait in found] == [
         timedelta(hours=24),
         timedelta(hours=24),
         timedelta(days=5),
+        timedelta(days=6),
     ]
 
 
 async def test_units_that_were_unpacked_begin_to_wait_anew(resources: Resources, order: AnOrder) -> None:
-    [before] = await waits(resources, order)
+    [before, _] = await waits(resources, order)
     plan = to_plan(order)
     await do(resources, parcels.plan, plan)
     await do(resources, parcels.cancel, to_move(order, plan.fulfillment_id))
 
-    [after] = await waits(resources, order)
+    [after, _] = await waits(resources, order)
 
     assert (after.what, after.units) == (Waiting.TO_BE_PACKED, 3)
     assert after.since > before.since
@@ -111,7 +113,7 @@ async def test_a_parcel_that_replaces_a_lost_one_has_to_be_shipped(resources: Re
 async def test_nobody_waits_for_units_that_were_refunded_or_cancelled(resources: Resources, order: AnOrder) -> None:
     line = await line_of(resources, order)
     await do(resources, cancellations.cancel_units, await to_cancel_units(resources, order, (line, 1)))
-    assert await waiting(resources, order) == [(Waiting.TO_BE_PACKED, 2, None)]
+    assert await waiting(resources, order) == [(Waiting.TO_BE_PACKED, 2, None), (Waiting.TO_BE_CAPTURED, 2, None)]
     lost, other = await sent(resources, order, (line, 1)), await sent(resources, order, (line, 1))
     await do(resources, undelivered.give_up, to_give_up(order, lost, Remedy.REFUND))
 
@@ -146,4 +148,9 @@ def test_every_wait_says_what_waits_and_since_when(what: Waiting) -> None:
     wait = Wait(what=what, since=datetime(2026, 11, 25, 9, 5, tzinfo=UTC), units=3, fulfillment_id=parcel)
 
     assert "since 25 Nov 09:05 UTC" in wait.words
-    assert {Waiting.TO_BE_APPROVED: "payment", Waiting.TO_BE_PACKED: "3 units"}.get(what, str(parcel)) in wait.words
+    told = {
+        Waiting.TO_BE_APPROVED: "payment",
+        Waiting.TO_BE_PACKED: "3 units",
+        Waiting.TO_BE_CAPTURED: "until 02 Dec 09:05 UTC",
+    }
+    assert told.get(what, str(parcel)) in wait.words

@@ -308,6 +308,23 @@ async def test_an_order_whose_capture_was_refused(recorder: Recorder, person: Pe
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-capture_refused")
 
 
+async def test_an_order_whose_authorisation_lapsed(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    await recorder.sandbox.post(
+        f"/v1/payment_intents/{order['payment']['provider_reference']}/cancel",
+        headers={"Authorization": "Bearer sk_test_sutler"},
+    )
+    refused = await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    assert refused.json()["code"] == "capture_refused"
+    wish = {"decision": "retry", "note": f"{PLANTED} words"}
+    shipped = await recorder.desk(f"/orders/{order['id']}/resolve", wish)
+    assert shipped.status_code == 200, shipped.text
+    assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-authorised_anew")
+
+
 async def test_refunds(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product()
     order = await recorder.check_out(shopper, product, 1)

@@ -30,6 +30,7 @@ from domain.orders import (
 )
 from domain.payments import (
     Answer,
+    AuthorizationRenewed,
     AuthorizePayment,
     AwaitTransfer,
     CapturePayment,
@@ -47,6 +48,7 @@ from domain.payments import (
     PaymentStatus,
     ReleasePayment,
     RemindOfTransfer,
+    RenewAuthorization,
     StrayFound,
     TransferReceived,
 )
@@ -113,6 +115,8 @@ class Shop:
         self.refunded = 0
         self.cancelled_units = 0
         self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
+        self.authorized_at: datetime | None = None
+        """When a card was asked for the money; ``None`` in tests that do not care for how long that lasts."""
         self._since: dict[UUID | None, datetime] = {}
         self._behaviours: dict[str, Callable[[Any], Awaitable[Any]]] = {}
 
@@ -274,6 +278,16 @@ class Shop:
         self.held = 0 if request.is_final else self.held - request.amount.minor
         return PaymentCapture(is_captured=True)
 
+    @payments.renew.performed_by
+    async def renew(self, request: RenewAuthorization) -> AuthorizationRenewed:
+        return await self._perform(payments.renew, request, self.usually_renew)
+
+    async def usually_renew(self, request: RenewAuthorization) -> AuthorizationRenewed:
+        self.held = request.total.minor
+        if self.authorized_at is not None:
+            self.authorized_at = await self.environment.get_current_time()
+        return AuthorizationRenewed(waits=self._waits())
+
     @payments.release.performed_by
     async def release(self, request: ReleasePayment) -> PaymentReleased:
         return await self._perform(payments.release, request, self.usually_release)
@@ -427,6 +441,11 @@ class Shop:
         for parcel, (status, units) in self.parcels.items():
             if what := WAITING.get(status):
                 waits.append(Wait(what=what, since=self._since[parcel], units=units, fulfillment_id=parcel))
+        uncaptured = self._open_units + sum(
+            units for status, units in self.parcels.values() if status == FulfillmentStatus.PENDING
+        )
+        if self.authorized_at is not None and uncaptured:
+            waits.append(Wait(what=Waiting.TO_BE_CAPTURED, since=self.authorized_at, units=uncaptured))
         return sorted(waits, key=lambda wait: wait.deadline)
 
     async def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
@@ -457,6 +476,7 @@ class Shop:
     async def fulfill(self, request: FulfillOrder) -> Fulfilling:
         self.order, self.is_stock_reserved, self.held = OrderStatus.CONFIRMED, True, request.total.minor
         self._since[None] = request.confirmed_at or await self.environment.get_current_time()
+        self.authorized_at = request.authorized_at
         return await self.environment.client.start_workflow(
             Fulfillment.run, request, id=order_id(request.order_id), task_queue=Queue.FULFILLMENT
         )
@@ -490,6 +510,7 @@ class Shop:
                     self.find,
                     self.capture,
                     self.release,
+                    self.renew,
                     self.inspect,
                     self.give_back,
                     self.pay_back,

@@ -171,7 +171,9 @@ async def test_a_good_card_makes_an_order_that_goes_on_as_its_fulfillment(shop: 
     ]
     assert handed_over.confirmed_at is not None  # the rest is part of the time to pack
     assert await shop.environment.get_current_time() - handed_over.confirmed_at >= LONGEST_REST
-    assert replace(handed_over, confirmed_at=None) == FulfillOrder(
+    assert handed_over.authorized_at is not None
+    assert handed_over.authorized_at <= handed_over.confirmed_at
+    assert replace(handed_over, confirmed_at=None, authorized_at=None) == FulfillOrder(
         order_id=request.order_id,
         order_number="S-1001",
         payment_id=request.payment_id,

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.attention import Concern, Decision
-from domain.deadlines import PATIENCE, Waiting
+from domain.deadlines import AUTHORIZATION_LASTS, PATIENCE, Waiting
 from domain.money import Money
 from domain.orders import (
     AskToCancel,
@@ -28,6 +28,7 @@ from domain.orders import (
     Resolve,
 )
 from domain.payments import (
+    AuthorizationRenewed,
     CapturePayment,
     GiveMoneyBack,
     MoneyBack,
@@ -867,6 +868,120 @@ async def test_what_was_done_while_the_shop_was_told_that_it_is_late_is_taken_ba
 
     assert [detail is None for detail in await calls_for_a_person(desk)] == [False, True]
     assert await needs_attention(desk) is False
+
+
+# --- authorisations that lapse --------------------------------------------------------------------------------------
+
+LAPSED = PaymentCapture(is_captured=False, refusal="payment_intent_unexpected_state", has_lapsed=True)
+
+
+@pytest.fixture
+async def held(shop: Shop) -> Desk:
+    """An order whose card was asked for the money just now."""
+    now = await shop.environment.get_current_time()
+    request = to_fulfill(confirmed_at=now, authorized_at=now)
+    return Desk(shop, await shop.fulfill(request), request)
+
+
+async def warnings(desk: Desk) -> list[str | None]:
+    return [call.detail for call in desk.shop.requests(orders.attend) if call.concern is Concern.AUTHORIZATION_EXPIRING]
+
+
+async def test_money_that_is_about_to_lapse_calls_for_a_person_a_day_before(held: Desk) -> None:
+    since = held.request.authorized_at
+    assert since is not None
+    await held.pack()
+
+    await held.shop.environment.sleep(timedelta(days=5, hours=23))
+    assert await warnings(held) == []
+    await held.shop.environment.sleep(timedelta(hours=2))
+
+    [told] = await warnings(held)
+    until = in_words(since + AUTHORIZATION_LASTS)
+    assert (
+        told
+        == f"the card's money has been held since {in_words(since)} and can be captured until {until}; 3 units wait"
+    )
+    assert told in await details(held)
+
+
+async def test_nobody_is_needed_any_more_once_all_of_it_is_captured(held: Desk) -> None:
+    await held.ship(await held.pack(1))
+    await held.shop.environment.sleep(timedelta(days=6, hours=1))
+    last = await held.pack()
+    await held.ship(last)
+
+    [told, taken_back] = await warnings(held)
+    assert told is not None
+    assert told.endswith("2 units wait")
+    assert taken_back is None
+
+
+async def test_nobody_is_needed_any_more_once_the_order_is_cancelled(held: Desk) -> None:
+    await held.shop.environment.sleep(timedelta(days=6, hours=1))
+    await held.cancel()
+
+    assert [told is None for told in await warnings(held)] == [False, True]
+    assert held.shop.is_as_it_was
+
+
+async def test_an_order_in_time_sets_one_timer_although_its_money_could_lapse(held: Desk) -> None:
+    parcel = await held.pack()
+    await held.ship(parcel)
+    await held.deliver(parcel)
+
+    assert await held.order.result() == OrderStatus.DELIVERED
+    assert held.shop.requests(orders.attend) == []
+    kinds = [EventType.Name(event.event_type) for event in (await held.order.fetch_history()).events]
+    assert [kind for kind in kinds if "TIMER" in kind] == ["EVENT_TYPE_TIMER_STARTED"]
+
+
+@pytest.mark.matrix("ship: the authorisation has lapsed")
+async def test_a_retry_authorises_anew_what_has_lapsed_then_captures_and_ships(held: Desk) -> None:
+    held.shop.when(payments.capture, answering(LAPSED))
+    parcel = await held.pack()
+    await held.shop.environment.sleep(timedelta(days=7))
+    await refusal(held.ship(parcel))
+    held.shop.when(payments.capture, held.shop.usually_capture)
+    held.shop.held = 0
+
+    state = await resolve(held, Decision.RETRY)
+
+    assert (state.status, state.payment_status) == (OrderStatus.SHIPPED, PaymentStatus.CAPTURED)
+    [renewal] = held.shop.requests(payments.renew)
+    assert (renewal.key, renewal.total) == (f"order/{held.request.order_id}/authorize/2", TOTAL)
+    assert (held.shop.captured, held.shop.held) == (TOTAL.minor, 0)
+    assert [told is None for told in await warnings(held)] == [False, True]
+    assert await needs_attention(held) is False
+
+
+@pytest.mark.matrix("ship: the authorisation has lapsed")
+async def test_a_refused_renewal_is_told_and_the_next_one_is_a_new_wish(held: Desk) -> None:
+    held.shop.when(payments.capture, answering(LAPSED))
+    parcel = await held.pack()
+    await refusal(held.ship(parcel))
+    held.shop.when(payments.renew, answering(AuthorizationRenewed(refusal="insufficient_funds")))
+
+    told = await refusal(resolve(held, Decision.RETRY))
+
+    assert told == ("capture_refused", {"refusal": "insufficient_funds"})
+    assert held.shop.parcels[parcel][0] is FulfillmentStatus.PENDING
+    assert "insufficient_funds" in await details(held)
+    held.shop.when(payments.renew, held.shop.usually_renew)
+    held.shop.when(payments.capture, held.shop.usually_capture)
+    assert (await resolve(held, Decision.RETRY)).status is OrderStatus.SHIPPED
+    order = f"order/{held.request.order_id}"
+    assert [wish.key for wish in held.shop.requests(payments.renew)] == [f"{order}/authorize/2", f"{order}/authorize/3"]
+    assert held.shop.captured == TOTAL.minor
+
+
+async def test_a_refusal_that_is_no_lapse_authorises_nothing_anew(held: Desk) -> None:
+    held.shop.when(payments.capture, answering(PaymentCapture(is_captured=False, refusal="card_declined")))
+    await refusal(held.ship(await held.pack()))
+
+    await refusal(resolve(held, Decision.RETRY))
+
+    assert held.shop.requests(payments.renew) == []
 
 
 # --- long lives -----------------------------------------------------------------------------------------------------
