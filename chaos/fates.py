@@ -207,7 +207,7 @@ class Fates:
             )
 
     async def _have_its_capture_refused(self, purchase: Purchase) -> None:
-        """The bank has let go of the money: the parcel must stay, and a person decides."""
+        """The bank has let go of the money: the parcel must stay until a person has it authorised anew, or cancels."""
         parcel = await self._desk.pack(purchase)
         if parcel is None:
             return
@@ -217,7 +217,8 @@ class Fates:
             that=not await self._desk.ship(purchase, parcel, may_be=refused),
             otherwise=f"parcel {parcel} left without its money",
         )
-        await self._desk.resolve(purchase, "retry", may_be=refused)
+        if purchase.dice.random() < 0.5 and await self._desk.resolve(purchase, "retry", may_be=refused):
+            return
         await self._desk.resolve(purchase, "cancel")
         order = await self._desk.look(purchase)
         self._desk.expect(that=order["status"] == "cancelled", otherwise=f"order {purchase.id} was not cancelled")
