@@ -26,7 +26,8 @@ QUERIES = {
                ) AS challenged_at,
                min(order_events.at) FILTER (WHERE order_events.type IN ('order.confirmed', 'order.cancelled'))
                    AS decided_at,
-               coalesce(bool_or(order_events.type = 'order.confirmed'), false) AS was_confirmed
+               coalesce(bool_or(order_events.type = 'order.confirmed'), false) AS was_confirmed,
+               count(*) FILTER (WHERE order_events.type = 'order.payment_renewed') AS renewals
         FROM orders JOIN checkouts ON checkouts.order_id = orders.id
         LEFT JOIN payments ON payments.order_id = orders.id
         LEFT JOIN order_events ON order_events.order_id = orders.id

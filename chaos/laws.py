@@ -197,8 +197,8 @@ def _money_follows_payments(books: Books) -> Iterator[str]:
             if money.times:
                 yield f"{account.name} and was paid by transfer, but the ledger knows it"
             continue
-        renewed = money.times.get("void", 0)  # what the bank let go of may be authorised anew
-        if money.times.get("authorize", 0) > 1 + renewed or money.authorize - money.void > order["total"]:
+        wishes = 1 + order.get("renewals", 0)  # what the bank let go of is authorised anew
+        if money.times.get("authorize", 0) > wishes or money.authorize > wishes * order["total"]:
             yield f"{account.name}, the ledger has {money.times['authorize']} authorisations of {money.authorize}"
         kept = order["captured"] - order["refunded"]
         if money.kept != kept:
