@@ -3,20 +3,18 @@
 A loop beside the requests of every API process sees to them; a lock in Postgres lets one process at a time look.
 """
 
-import asyncio
-
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from temporalio.service import RPCError
 
-from api.stories import EngineAwayError, Stories
+from api.chores import kept_up
+from api.stories import Stories
 from db import payments
 from domain.payments import Notice
 from runtime.resources import Resources
 
 log = structlog.get_logger()
 
-PAUSE_SECONDS = 2.0
 OLD_ENOUGH_SECONDS = 5.0
 """Younger events are still in the hands of the request that brought them."""
 ONE_AT_A_TIME = 7_305_114
@@ -31,22 +29,20 @@ async def told(notice: Notice, resources: Resources, stories: Stories) -> None:
 
 async def see_to_the_unheard(resources: Resources, stories: Stories) -> None:
     """Until cancelled."""
-    while True:
-        await asyncio.sleep(PAUSE_SECONDS)
-        try:
-            await look_once(resources, stories)
-        except EngineAwayError:
-            log.warning("inbox_not_seen_to", error="the engine is away")
-        except (DBAPIError, OSError, TimeoutError) as error:
-            log.warning("inbox_not_seen_to", error=type(error).__name__)
+    await kept_up(lambda: look_once(resources, stories), name="inbox")
 
 
 async def look_once(resources: Resources, stories: Stories) -> int:
-    """How many events were told."""
+    """How many events were told; one that the engine does not take holds up no other."""
     async with resources.sessions.begin() as session:
         if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME}):
             return 0
         waiting = await payments.unheard(session, resources.payments.name, older_than=OLD_ENOUGH_SECONDS)
+        untold = 0
         for notice in waiting:
-            await told(notice, resources, stories)
-        return len(waiting)
+            try:
+                await told(notice, resources, stories)
+            except RPCError as error:
+                untold += 1
+                log.error("event_not_told", event_id=notice.event_id, error=error.message)
+        return len(waiting) - untold

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from temporalio.service import RPCError
 
-from api.stories import EngineAwayError, Stories
+from api.chores import kept_up
+from api.stories import Stories
 from db import checkouts, orders, placement, refunds, returns
 from db.checkouts import Intake, Unstarted
 from domain.orders import (
@@ -31,7 +31,6 @@ from workflows.checkout import HOLD_SECONDS
 
 log = structlog.get_logger()
 
-PAUSE_SECONDS = 2.0
 OLD_ENOUGH_SECONDS = 5.0
 """Younger checkouts are still in the hands of the request that brought them."""
 ONE_AT_A_TIME = 7_305_113
@@ -73,30 +72,57 @@ async def held_until_the_engine_is_back(intake: Intake, resources: Resources) ->
 async def see_to_the_unstarted(resources: Resources, stories: Stories) -> None:
     """Until cancelled."""
     begun: set[UUID] = set()
-    while True:
-        await asyncio.sleep(PAUSE_SECONDS)
-        try:
-            await look_once(resources, stories)
-            await begin_refunds_and_returns(resources, stories, begun)
-        except (DBAPIError, RPCError, OSError, TimeoutError) as error:
-            log.warning("intake_not_seen_to", error=type(error).__name__)
+
+    async def look() -> None:
+        await look_once(resources, stories, begun)
+        await begin_refunds_and_returns(resources, stories, begun)
+
+    await kept_up(look, name="intake")
 
 
-async def look_once(resources: Resources, stories: Stories) -> int:
-    """How many checkouts were begun or given back."""
+async def look_once(resources: Resources, stories: Stories, begun: set[UUID]) -> int:
+    """How many checkouts were begun or given back; those in ``begun`` need no look.
+
+    Nobody waits for what becomes of a checkout that was begun, so one that gets no further holds up no other.
+    """
     async with resources.sessions.begin() as session:
         if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": ONE_AT_A_TIME}):
             return 0
-        waiting = await checkouts.unstarted(session, older_than=OLD_ENOUGH_SECONDS, hold_seconds=HOLD_SECONDS)
-        seen_to = 0
+        waiting = await checkouts.unstarted(
+            session, older_than=OLD_ENOUGH_SECONDS, hold_seconds=HOLD_SECONDS, except_for=begun
+        )
+        seen_to = await _give_back_the_overdue(waiting, resources, stories, begun)
         for checkout in waiting:
-            if checkout.is_overdue:
-                seen_to += await _give_back(checkout, resources, stories)
-            elif not await _begin(checkout, resources, stories):
-                break  # the engine is still away
-            else:
+            if not checkout.is_overdue and await _begin(checkout, resources, stories):
+                begun.add(checkout.intake.order_id)
                 seen_to += 1
         return seen_to
+
+
+async def _give_back_the_overdue(
+    waiting: list[Unstarted], resources: Resources, stories: Stories, begun: set[UUID]
+) -> int:
+    """Should its workflow begin after all, it finds the order cancelled, and undoes what it did."""
+    overdue = [checkout.intake.order_id for checkout in waiting if checkout.is_overdue]
+    known = await asyncio.gather(*map(stories.is_begun, overdue))
+    begun.update(order_id for order_id, is_begun in zip(overdue, known, strict=True) if is_begun)
+    lost = [order_id for order_id in overdue if order_id not in begun]
+    for order_id in lost:
+        async with resources.sessions.begin() as session:
+            await orders.cancel(session, CancelOrder(order_id=order_id, reason=CancelReason.NOT_STARTED))
+        log.warning("checkout_given_back", order_id=str(order_id))
+    return len(lost)
+
+
+async def _begin(checkout: Unstarted, resources: Resources, stories: Stories) -> bool:
+    order_id, window = checkout.intake.order_id, resources.settings.payments.transfer_window
+    try:
+        await stories.begin_checkout(to_start(checkout.intake, checkout.customer, transfer_window=window))
+    except RPCError as error:
+        log.error("checkout_not_begun", order_id=str(order_id), error=error.message)
+        return False
+    log.info("checkout_begun_late", order_id=str(order_id))
+    return True
 
 
 async def begin_refunds_and_returns(resources: Resources, stories: Stories, begun: set[UUID]) -> None:
@@ -113,24 +139,3 @@ async def begin_refunds_and_returns(resources: Resources, stories: Stories, begu
     for following in goods:
         await stories.follow_return(following)
         begun.add(following.return_id)
-
-
-async def _begin(checkout: Unstarted, resources: Resources, stories: Stories) -> bool:
-    window = resources.settings.payments.transfer_window
-    try:
-        await stories.check_out(to_start(checkout.intake, checkout.customer, transfer_window=window))
-    except EngineAwayError:
-        return False
-    log.info("checkout_begun_late", order_id=str(checkout.intake.order_id))
-    return True
-
-
-async def _give_back(checkout: Unstarted, resources: Resources, stories: Stories) -> int:
-    """Should its workflow begin after all, it finds the order cancelled, and undoes what it did."""
-    order_id = checkout.intake.order_id
-    if await stories.is_begun(order_id):
-        return 0
-    async with resources.sessions.begin() as session:
-        await orders.cancel(session, CancelOrder(order_id=order_id, reason=CancelReason.NOT_STARTED))
-    log.warning("checkout_given_back", order_id=str(order_id))
-    return 1

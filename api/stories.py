@@ -85,26 +85,7 @@ class Stories:
         The workflow's id is the order's and the update's id is constant, so however often this is called, one
         checkout runs and every caller gets its one answer.
         """
-        start = WithStartWorkflowOperation(
-            Checkout.run,
-            request,
-            id=names.order_id(request.order_id),
-            task_queue=names.Queue.CHECKOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            task_timeout=WORKFLOW_TASK_TIMEOUT,
-            priority=FIRST,
-            static_summary=f"Order {request.order_number}",
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                    SearchAttributePair(names.CUSTOMER_ID, request.customer),
-                    SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
-                    SearchAttributePair(names.NEEDS_ATTENTION, False),
-                ]
-            ),
-        )
+        start = WithStartWorkflowOperation(Checkout.run, request, **_to_check_out(request))
         asking: Any = self._client.execute_update_with_start_workflow(
             Checkout.place,
             start_workflow_operation=start,
@@ -125,6 +106,14 @@ class Stories:
             raise
         finally:
             placing.cancel()
+
+    async def begin_checkout(self, request: StartCheckout) -> None:
+        """Start the checkout and do not wait for it; content when it was started before, however long ago."""
+        await self._begun(
+            self._client.start_workflow(
+                Checkout.run, request, **_to_check_out(request), rpc_timeout=PATIENCE_WITH_THE_ENGINE
+            )
+        )
 
     async def _engine_answers(self) -> bool:
         try:
@@ -380,6 +369,26 @@ ONCE: dict[str, Any] = {
     "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
     "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
 }
+
+
+def _to_check_out(request: StartCheckout) -> dict[str, Any]:
+    return {
+        "id": names.order_id(request.order_id),
+        "task_queue": names.Queue.CHECKOUT,
+        "task_timeout": WORKFLOW_TASK_TIMEOUT,
+        "priority": FIRST,
+        "static_summary": f"Order {request.order_number}",
+        "search_attributes": TypedSearchAttributes(
+            [
+                SearchAttributePair(names.ORDER_ID, str(request.order_id)),
+                SearchAttributePair(names.ORDER_NUMBER, request.order_number),
+                SearchAttributePair(names.CUSTOMER_ID, request.customer),
+                SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
+                SearchAttributePair(names.NEEDS_ATTENTION, False),
+            ]
+        ),
+        **ONCE,
+    }
 
 
 def _to_refund(request: RefundMoney) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Checkouts: the wish to order a cart, written down before anything is started, and what it was answered."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -171,9 +171,12 @@ class Unstarted:
     """Its goods have been held for as long as they may."""
 
 
-async def unstarted(session: AsyncSession, *, older_than: float, hold_seconds: int) -> list[Unstarted]:
+async def unstarted(
+    session: AsyncSession, *, older_than: float, hold_seconds: int, except_for: Collection[UUID] = ()
+) -> list[Unstarted]:
     """Checkouts that nobody has answered for so many seconds and whose payment nobody has asked for yet."""
-    rows = (await session.execute(UNSTARTED, {"age": older_than, "hold_seconds": hold_seconds})).mappings()
+    limits = {"age": older_than, "hold_seconds": hold_seconds, "except_for": list(except_for)}
+    rows = (await session.execute(UNSTARTED, limits)).mappings()
     found = []
     for row in rows:
         facts = dict(row)
@@ -191,6 +194,7 @@ UNSTARTED = text(
     LEFT JOIN orders ON orders.id = checkouts.order_id
     WHERE NOT checkouts.is_refused AND checkouts.answer_status IS NULL
       AND checkouts.created_at < now() - make_interval(secs => :age)
+      AND checkouts.order_id <> ALL(CAST(:except_for AS uuid[]))
       AND (orders.id IS NULL OR (
           orders.status = 'pending' AND orders.payment_status = 'pending' AND orders.pending_step IS NULL
       ))

@@ -102,9 +102,9 @@ async def api(api_url: str, workers: None) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def operator(resources: Resources) -> dict[str, str]:
-    """Headers of somebody who may do what operators may."""
+    """Headers of somebody who may do what operators may, for a quarter of an hour."""
     return await headers_of(resources, Role.OPERATOR)
 
 

@@ -155,7 +155,7 @@ CAPTURED = "payment_intent.succeeded"
 CANCELED = "payment_intent.canceled"
 
 
-@pytest.mark.parametrize("arrivals", permutations([RETURN, AUTHORIZED, CAPTURED, CANCELED]))
+@pytest.mark.parametrize("arrivals", [*permutations([RETURN, AUTHORIZED, CAPTURED, CANCELED])])
 async def test_whatever_comes_in_whichever_order_and_twice_there_is_one_order_and_one_capture(
     api: httpx.AsyncClient,
     sandbox: httpx.AsyncClient,

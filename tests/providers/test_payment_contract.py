@@ -395,7 +395,7 @@ async def test_money_that_was_given_back_is_not_captured(partner: Partner) -> No
 
     answer = await partner.provider.capture(a_capture(wish, 4497), reference)
 
-    assert answer == PaymentCapture(is_captured=False, refusal="payment_intent_unexpected_state")
+    assert answer == PaymentCapture(is_captured=False, refusal="payment_intent_unexpected_state", has_lapsed=True)
     assert await partner.movements(wish) == [("authorize", 4497), ("void", 4497)]
 
 

@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 
 from runtime import temporal
@@ -21,7 +22,7 @@ from runtime.resources import Resources
 from tests.support.gate import Gate
 from tests.support.processes import answers, free_port, process
 from tests.support.waiting import eventually
-from workflows.names import SEARCH_ATTRIBUTES, Queue
+from workflows.names import ORDER_NUMBER, SEARCH_ATTRIBUTES, Queue
 
 
 @dataclass
@@ -115,3 +116,16 @@ async def make_namespace(resources: Resources, namespace: str) -> None:
         return True
 
     await eventually(is_made)
+    await eventually(lambda: _takes_orders(resources, namespace))
+
+
+async def _takes_orders(resources: Resources, namespace: str) -> bool:
+    """The engine knows new search attributes only a moment after it was told of them."""
+    client = await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
+    numbered = TypedSearchAttributes([SearchAttributePair(ORDER_NUMBER, "S-1")])
+    try:
+        first = await client.start_workflow("Probe", id="probe", task_queue="probe", search_attributes=numbered)
+    except RPCError:
+        return False
+    await first.terminate()
+    return True

@@ -122,6 +122,7 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
     own = {
         **environment,
         "APP_DATABASE__SHOP_SCHEMA": name,
+        "APP_AUTH__ACCESS_TOKEN_SECONDS": "86400",  # its operator works for as long as the tests take
         "APP_TEMPORAL__NAMESPACE": name.replace("_", "-"),
         "APP_CACHE__PREFIX": f"{name}:",
         "APP_API__PORT": str(api_port),

@@ -27,6 +27,6 @@ async def headers_of(resources: Resources, role: Role) -> dict[str, str]:
         )
         session.add(account)
         await session.flush()
-        session.add(LoginSession(id=session_id, user_id=user_id, expires_at=func.now() + timedelta(hours=1)))
+        session.add(LoginSession(id=session_id, user_id=user_id, expires_at=func.now() + timedelta(days=1)))
     claims = AccessClaims(user_id=user_id, role=role, session_id=session_id)
     return {"Authorization": f"Bearer {resources.tokens.access(claims, token_id=uuid4(), now=datetime.now(UTC))}"}
