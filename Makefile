@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test lint chaos payments charges outage bench lock
+.PHONY: help up reset test soak lint chaos payments charges outage bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -19,7 +19,10 @@ reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
 
 test: $(INSTALLED) ## Run all tests against real servers, and measure what they cover
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+
+soak: $(INSTALLED) ## Run the tests that take many minutes
+	$(BIN)/pytest -m soak
 
 lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from chaos.books import Books, Money
 from chaos.laws import facts_of, longest_undecided, violations
 from chaos.schedule import PARTS, KillAt, schedule, steps_of_orders
 from chaos.wishes import Diary, Promise, Wish
+from tests.support.processes import uncounted
 from workers.breakpoints import Moment
 
 
@@ -27,6 +28,7 @@ def test_no_order_is_lost_whatever_is_killed(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        env=uncounted(),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,11 +11,16 @@ import pytest
 
 from chaos.books import Books, Money
 from chaos.payments import captures_lost, charged_twice
+from tests.support.processes import uncounted
 
 
 def run(module: str, *arguments: str, into: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments, "--into", str(into)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *arguments, "--into", str(into)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=uncounted(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads((into / f"{module.partition('.')[2]}-report.json").read_text())

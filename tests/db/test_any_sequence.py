@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -256,11 +257,32 @@ DEEDS: list[Callable[[Books, int, int], Awaitable[None]]] = [
 sequences = st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 9), st.integers(1, 3)), min_size=12, max_size=30)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=sequences, discount=st.sampled_from([0, 0, 7, 1000, 3200]), tax=st.sampled_from([0, 0, 199]))
+of_any_kind = given(
+    sequence=sequences, discount=st.sampled_from([0, 0, 7, 1000, 3200]), tax=st.sampled_from([0, 0, 199])
+)
+thoroughly = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.timeout(600)
+@settings(thoroughly, max_examples=25)
+@of_any_kind
 async def test_goods_and_money_add_up_after_every_step_of_any_sequence(
     resources: Resources, sequence: list[Any], discount: int, tax: int
 ) -> None:
+    await add_up_all_along(resources, sequence, discount, tax)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@settings(thoroughly, max_examples=1000)
+@of_any_kind
+async def test_they_add_up_in_a_thousand_sequences(
+    resources: Resources, sequence: list[Any], discount: int, tax: int
+) -> None:
+    await add_up_all_along(resources, sequence, discount, tax)
+
+
+async def add_up_all_along(resources: Resources, sequence: list[Any], discount: int, tax: int) -> None:
     sessions = resources.sessions
     products = [await a_product(sessions, price=price, stock=STOCK) for price in PRICES]
     order = await a_confirmed_order(

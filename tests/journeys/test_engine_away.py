@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,12 +21,20 @@ from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
 
 
-@pytest.fixture
-async def remote(
-    resources: Resources, workers: None, environment: dict[str, str], log_file: Path
+@pytest.fixture(scope="module")
+async def distant_api(
+    resources: Resources, workers: None, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Remote]:
-    async with an_api_far_from_the_engine(resources, environment, log_file) as far:
+    log = tmp_path_factory.mktemp("distant") / "api.log"
+    async with an_api_far_from_the_engine(resources, environment, log) as far:
         yield far
+
+
+@pytest.fixture
+async def remote(distant_api: Remote) -> AsyncIterator[Remote]:
+    """Its way to the engine is closed until the test opens it; the first test's API has never reached it."""
+    yield distant_api
+    await distant_api.gate.close()
 
 
 @pytest.mark.matrix("checkout: the engine is away when it is asked for")

@@ -15,6 +15,11 @@ from deploy.ports import free_ports
 from deploy.processes import kill_session
 
 
+def uncounted() -> dict[str, str]:
+    """The environment of processes whose lines are not counted, which makes them start in half the time."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def free_port() -> int:
     [port] = free_ports(1)
     return port
