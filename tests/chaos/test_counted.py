@@ -31,12 +31,12 @@ def run(module: str, *arguments: str, into: Path) -> dict[str, Any]:
 def test_nobody_is_charged_twice_and_no_capture_is_lost_when_answers_are_dropped_and_news_double(
     tmp_path: Path,
 ) -> None:
-    """A hundred of them; `make payments` is the long form with ten thousand."""
-    report = run("chaos.payments", "--count", "100", into=tmp_path)
+    """Some of them; `make payments` is the long form with ten thousand."""
+    report = run("chaos.payments", "--count", "40", "--doubled", "0.5", into=tmp_path)
 
     assert (report["charged_twice"], report["captures_lost"], report["violations"]) == ([], [], [])
-    assert report["orders"] == {"delivered, captured": 100}
-    assert report["answers_dropped"] >= 10
+    assert report["orders"] == {"delivered, captured": 40}
+    assert report["answers_dropped"] >= 5
     assert report["webhooks_doubled"] >= 1
     assert "| charged twice | 0 |" in (tmp_path / "payments-report.md").read_text()
 
