@@ -134,8 +134,12 @@ class Variant(Base):
     name: Mapped[str] = mapped_column(server_default="")
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     position: Mapped[int] = mapped_column(server_default=text("0"))
+    low_stock: Mapped[int | None]
+    """So many units, or fewer, are few; ``None`` when the shop's own line holds."""
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
+
+    __table_args__ = (CheckConstraint("low_stock >= 0", name="low_stock_not_negative"),)
 
 
 class Price(Base):
