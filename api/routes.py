@@ -10,6 +10,7 @@ from api.checkouts import check_out
 from api.documentation import openapi_document
 from api.health import health, ready
 from api.identity import AuthController, UserController, public_keys, verification_page
+from api.inventory import list_stock, set_low_stock
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
@@ -34,6 +35,8 @@ HANDLERS: list[Any] = [
     write_many,
     staff_products,
     adjust_stock,
+    list_stock,
+    set_low_stock,
     CartController,
     check_out,
     OrderController,

@@ -11,9 +11,12 @@ Sessions = async_sessionmaker[AsyncSession]
 
 @asynccontextmanager
 async def connect(
-    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float
+    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float, low_stock: int
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine whose connections work in the shop's schema and in UTC, closed at the end."""
+    """An engine whose connections work in the shop's schema and in UTC, closed at the end.
+
+    Triggers read ``low_stock``: so many units of a variant, or fewer, are few.
+    """
     engine = create_async_engine(
         url,
         hide_parameters=True,  # errors are logged, and parameters are people's names, addresses and password hashes
@@ -23,7 +26,12 @@ async def connect(
         pool_recycle=600,
         pool_pre_ping=False,  # a dead connection is one retried activity; a ping is a round trip on every request
         connect_args={
-            "server_settings": {"search_path": shop_schema, "timezone": "UTC", "application_name": "sutler"},
+            "server_settings": {
+                "search_path": shop_schema,
+                "timezone": "UTC",
+                "application_name": "sutler",
+                "sutler.low_stock": str(low_stock),
+            },
         },
     )
     try:

@@ -411,3 +411,13 @@ ADJUST_STOCK = text(
 )
 
 READ_STOCK = text("SELECT on_hand, reserved FROM stock WHERE variant_id = :variant_id AND location = 'main'")
+
+
+async def set_low_stock(session: AsyncSession, variant_id: UUID, quantity: int | None) -> None:
+    """So many units of the variant, or fewer, are few from now on; ``None`` when the shop's own line is to hold."""
+    wanted = {"variant_id": variant_id, "quantity": quantity}
+    if (await session.scalar(SET_LOW_STOCK, wanted)) is None:
+        raise Refusal("not_found", "There is no such variant.")
+
+
+SET_LOW_STOCK = text("UPDATE variants SET low_stock = :quantity WHERE id = :variant_id RETURNING id")

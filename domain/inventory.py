@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 from domain.errors import Refusal
@@ -26,6 +27,15 @@ def out_of_stock(shortages: Iterable[Shortage]) -> Refusal:
         for s in shortages
     ]
     return Refusal("out_of_stock", "Some items are not available in the quantity asked for.", items=items)
+
+
+class StockState(StrEnum):
+    """How much of a variant can be sold, in one word."""
+
+    IN = "in"
+    LOW = "low"
+    """Some, but no more than the line below which units are few."""
+    OUT = "out"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,13 @@ async def _import(
 
 def connected(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
     database = settings.database
-    return connect(database.url.get_secret_value(), shop_schema=database.shop_schema, pool_size=1, pool_wait_seconds=5)
+    return connect(
+        database.url.get_secret_value(),
+        shop_schema=database.shop_schema,
+        pool_size=1,
+        pool_wait_seconds=5,
+        low_stock=settings.shop.low_stock,
+    )
 
 
 def parser_of(

@@ -58,6 +58,7 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
                 shop_schema=database.shop_schema,
                 pool_size=database.pool_size,
                 pool_wait_seconds=database.pool_wait_seconds,
+                low_stock=settings.shop.low_stock,
             )
         )
         redis = Redis.from_url(

@@ -109,6 +109,8 @@ class Shop(Section):
     """Where customers reach the API; used in links that are mailed."""
     return_days: Annotated[int, Field(ge=0)] = 30
     """How long after its delivery something may be sent back."""
+    low_stock: Annotated[int, Field(ge=0)] = 5
+    """So many units of a variant, or fewer, are few, unless the variant has a line of its own; 0: only none is few."""
 
     @property
     def return_window(self) -> timedelta:

@@ -1,0 +1,78 @@
+"""What staff does with the stock as a whole: see what runs out, and say when that is."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import get, put
+from litestar.params import Parameter
+from pydantic import Field
+
+from api.auth import staff
+from api.errors import refuses
+from api.operators import DENIED
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.schemas import Input, Output
+from db import inventory, inventory_views
+from domain.catalog import LARGEST_STOCK
+from domain.inventory import StockState
+from runtime.resources import Resources
+
+
+class VariantStock(Output):
+    variant_id: UUID
+    product_id: UUID
+    sku: str
+    name: str
+    on_hand: int
+    reserved: int
+    available: int
+    low_stock: int = Field(description="So many units, or fewer, are `low`")
+    has_own_line: bool = Field(description="`false`: `low_stock` is the shop's own line")
+    state: StockState
+
+
+class StockPage(Output):
+    items: list[VariantStock]
+    next_cursor: str | None
+
+
+class LowStock(Input):
+    quantity: Annotated[int, Field(ge=0, le=LARGEST_STOCK, strict=True)] | None = Field(
+        description="So many units, or fewer, are `low`; `null`: as the shop has it", examples=[3]
+    )
+
+
+@get("/v1/admin/stock", summary="See what runs out", tags=["Stock"], guards=[staff], responses=refuses(*DENIED))
+async def list_stock(
+    resources: Resources,
+    limit: Limit,
+    cursor: Cursor,
+    state: Annotated[StockState | None, Parameter(description="Only what can be sold so much of")] = None,
+) -> StockPage:
+    """How much there is of each variant, the newest first; what is archived is left out."""
+    position = decode_cursor(cursor, length=1)
+    async with resources.autocommit() as session:
+        rows = await inventory_views.levels(
+            session,
+            low_stock=resources.settings.shop.low_stock,
+            limit=limit + 1,
+            before=uuid_in_cursor(position[0]) if position else None,
+            state=state,
+        )
+    more = encode_cursor([str(rows[limit - 1]["variant_id"])]) if len(rows) > limit else None
+    return StockPage.model_validate({"items": rows[:limit], "next_cursor": more})
+
+
+@put(
+    "/v1/variants/{variant_id:uuid}/low-stock",
+    summary="Say how few units of a variant are few",
+    tags=["Stock"],
+    guards=[staff],
+    responses=refuses(*DENIED, "not_found"),
+)
+async def set_low_stock(variant_id: UUID, data: LowStock, resources: Resources) -> VariantStock:
+    """The variant's own line instead of the shop's. Events tell when units cross it, not when it moves itself."""
+    async with resources.sessions.begin() as session:
+        await inventory.set_low_stock(session, variant_id, data.quantity)
+        row = await inventory_views.level(session, variant_id, low_stock=resources.settings.shop.low_stock)
+    return VariantStock.model_validate(row)
