@@ -52,6 +52,7 @@ def catalog_cache(resources: Resources) -> CatalogCache:
     return CatalogCache(
         resources.sessions,
         shared,
+        replica=resources.replica,
         seconds=settings.product_seconds,
         most_bytes=settings.memory_megabytes * 1_000_000 * 3 // 4,
     )
@@ -75,6 +76,7 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
+            following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))
                 for see_to in (see_to_the_unstarted, see_to_the_unheard)
@@ -82,9 +84,9 @@ def create_app(
             try:
                 yield
             finally:
-                for task in (listening, keeping_time, *seeing_to):
+                for task in (listening, keeping_time, *following, *seeing_to):
                     task.cancel()
-                await asyncio.gather(listening, keeping_time, *seeing_to, return_exceptions=True)
+                await asyncio.gather(listening, keeping_time, *following, *seeing_to, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,

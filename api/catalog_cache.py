@@ -2,29 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
 from litestar.serialization import decode_json, encode_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.catalog_queries import position_after
 from api.catalog_schemas import attributes_json, page_rest_json, product_json, suggestions_json, tree_json
+from api.metrics import CATALOG_READS
 from db import catalog_attributes, catalog_lists, catalog_suggestions, catalog_views
 from db.catalog_attributes import Definitions
-from db.catalog_news import News
+from db.catalog_news import EVERYTHING, News
 from db.catalog_query import ProductQuery
 from db.catalog_views import ProductView
 from db.engine import Sessions
+from db.replica import AWAY, Replica
 from domain.catalog import UUID_FORM
 from runtime.cache.memory import Flights, Memory
 from runtime.cache.shared import SharedCache
+
+Result = TypeVar("Result")
 
 UNKNOWN_SECONDS = 30.0
 """How long it is remembered that there is no such product, so that asking for it again and again costs nothing."""
@@ -93,9 +98,19 @@ class _Watch:
     products: set[UUID] = field(default_factory=set)
     everything: bool = False
     listing: bool = False
+    is_of_the_replica: bool = False
+    """Then ``products`` begins with those of which the replica lacked a change."""
 
     def has_seen(self, product_id: UUID) -> bool:
         return self.everything or product_id in self.products
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is read: these products, which products there are, or something that is told of with everything."""
+
+    products: Collection[UUID] = ()
+    is_listing: bool = False
 
 
 class CatalogCache:
@@ -105,8 +120,17 @@ class CatalogCache:
     is shown, marked as such and as sold out, when Postgres cannot be asked either.
     """
 
-    def __init__(self, sessions: Sessions, shared: SharedCache, *, seconds: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        shared: SharedCache,
+        *,
+        replica: Replica | None = None,
+        seconds: int,
+        most_bytes: int,
+    ) -> None:
         self.sessions = sessions
+        self._replica = replica
         self._shared = shared
         self._seconds = seconds
         self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6, Kept.spoil)
@@ -131,6 +155,7 @@ class CatalogCache:
     async def begin(self) -> None:
         self.has_new_times.set()
         self._shared.doubt()
+        self._expect(EVERYTHING)
         self.is_told = True
 
     def lose(self) -> None:
@@ -144,6 +169,7 @@ class CatalogCache:
 
     def forget(self, news: News) -> None:
         self._flights.part_with_all()
+        self._expect(news)
         if news.is_listing:
             self.has_new_times.set()
         if news.products is None:
@@ -160,6 +186,10 @@ class CatalogCache:
         if news.is_listing:
             self._spoil_listings()
         self._do(self._shared.forget([str(product_id) for product_id in news.products]))
+
+    def _expect(self, news: News) -> None:
+        if self._replica is not None:
+            self._replica.expect(news)
 
     def _spoil_everything(self) -> None:
         for watch in self._watches:
@@ -202,14 +232,17 @@ class CatalogCache:
         if product_id is not None:
             return (await self._by_ids([product_id], currency, asked=id_or_slug)).get(product_id)
         with self._watching() as watch:
-            async with self.sessions() as session:
-                view = await catalog_views.product(session, id_or_slug, currency=currency)
+            view = await self._read(
+                lambda session: catalog_views.product(session, id_or_slug, currency=currency), LISTS, watch
+            )
         if view is None:
             self._remember_unknown(id_or_slug, watch)
             return None
         if len(self._ids) > 100_000:
             self._ids.clear()
-        self._ids[id_or_slug] = view.product["id"]
+        self._ids[id_or_slug] = product_id = view.product["id"]
+        if watch.is_of_the_replica and watch.has_seen(product_id):
+            return (await self._by_ids([product_id], currency)).get(product_id)
         return self._keep(view, currency, watch)
 
     async def _by_ids(
@@ -226,14 +259,19 @@ class CatalogCache:
             missing = [product_id for product_id in product_ids if product_id not in found]
             if missing:
                 try:
-                    async with self.sessions() as session:
-                        views = await catalog_views.products_by_ids(session, missing, currency=currency)
+                    views = await self._read(
+                        lambda session: catalog_views.products_by_ids(session, missing, currency=currency),
+                        _Wanted(products=missing),
+                        watch,
+                    )
                 except OUTAGES as error:
                     return found | self._last_known(missing, currency, error)
                 for view in views:
                     found[view.product["id"]] = self._keep(view, currency, watch)
-                fresh = {str(found[i].product_id): _packed(found[i]) for i in missing if i in found}
-                await self._shared.fill(currency, fresh, leases)
+                # Other processes may have heard of changes that the replica and we have not heard of yet.
+                if not watch.is_of_the_replica:
+                    fresh = {str(found[i].product_id): _packed(found[i]) for i in missing if i in found}
+                    await self._shared.fill(currency, fresh, leases)
         if asked is not None and not found:
             self._remember_unknown(asked, watch)
         return found
@@ -250,8 +288,7 @@ class CatalogCache:
     async def _listed(self, query: ProductQuery) -> Listing:
         try:
             with self._watching() as watch:
-                async with self.sessions() as session:
-                    page = await catalog_lists.products(session, query)
+                page = await self._read(lambda session: catalog_lists.products(session, query), LISTS, watch)
         except OUTAGES:
             if (last := self._listings.get(query)) is not None:
                 return last
@@ -291,8 +328,9 @@ class CatalogCache:
     async def _suggested(self, words: tuple[str, ...], limit: int) -> Kept:
         try:
             with self._watching() as watch:
-                async with self.sessions() as session:
-                    found = await catalog_suggestions.suggestions(session, words, limit=limit)
+                found = await self._read(
+                    lambda session: catalog_suggestions.suggestions(session, words, limit=limit), LISTS, watch
+                )
         except OUTAGES:
             if (last := self._suggestions.get((words, limit))) is not None:
                 return last
@@ -316,8 +354,7 @@ class CatalogCache:
     async def _planted(self) -> Kept:
         try:
             with self._watching() as watch:
-                async with self.sessions() as session:
-                    rows = await catalog_views.categories(session)
+                rows = await self._read(catalog_views.categories, _Wanted(), watch)
         except OUTAGES:
             if self._tree is not None:
                 return self._tree
@@ -339,8 +376,7 @@ class CatalogCache:
     async def _defined(self) -> KeptAttributes:
         try:
             with self._watching() as watch:
-                async with self.sessions() as session:
-                    known = await catalog_attributes.definitions(session)
+                known = await self._read(catalog_attributes.definitions, _Wanted(), watch)
         except OUTAGES:
             if self._attributes is not None:
                 return self._attributes
@@ -352,6 +388,20 @@ class CatalogCache:
             known=known,
         )
         return self._attributes
+
+    async def _read(self, query: Callable[[AsyncSession], Awaitable[Result]], wanted: _Wanted, watch: _Watch) -> Result:
+        """From the replica if it knows of all changes that we were told of; from Postgres itself if not."""
+        replica = self._replica
+        if replica is not None and self.is_told and replica.knows(wanted.products, lists=wanted.is_listing):
+            watch.products |= replica.lacks
+            with suppress(*AWAY):
+                found = await replica.read(query)
+                watch.is_of_the_replica = True
+                CATALOG_READS.labels("replica").inc()
+                return found
+        CATALOG_READS.labels("primary").inc()
+        async with self.sessions() as session:
+            return await query(session)
 
     # How it is kept.
 
@@ -398,6 +448,7 @@ class CatalogCache:
             self._watches.remove(watch)
 
 
+LISTS = _Wanted(is_listing=True)
 OUTAGES = (DBAPIError, PoolTimeout, ConnectionError, OSError)
 
 

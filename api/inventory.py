@@ -47,7 +47,9 @@ async def list_stock(
     resources: Resources,
     limit: Limit,
     cursor: Cursor,
-    state: Annotated[StockState | None, Parameter(description="Only what can be sold so much of")] = None,
+    wanted: Annotated[
+        StockState | None, Parameter(query="state", default=None, description="Only what can be sold so much of")
+    ],
 ) -> StockPage:
     """How much there is of each variant, the newest first; what is archived is left out."""
     position = decode_cursor(cursor, length=1)
@@ -57,7 +59,7 @@ async def list_stock(
             low_stock=resources.settings.shop.low_stock,
             limit=limit + 1,
             before=uuid_in_cursor(position[0]) if position else None,
-            state=state,
+            state=wanted,
         )
     more = encode_cursor([str(rows[limit - 1]["variant_id"])]) if len(rows) > limit else None
     return StockPage.model_validate({"items": rows[:limit], "next_cursor": more})

@@ -24,6 +24,12 @@ BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody ha
 NEEDING_ATTENTION = Gauge(
     "sutler_orders_needing_attention", "Orders that need a person, by what they need one for", ["concern"]
 )
+CATALOG_READS = Counter(
+    "sutler_catalog_reads_total", "What the catalogue's memory lacked, by the server that it was read from", ["server"]
+)
+REPLICA_BEHIND = Gauge(
+    "sutler_replica_behind_seconds", "For how long the replica has not had all changes of the catalogue, or been away"
+)
 LONGEST_COUNT_SECONDS = 1.0
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -82,6 +88,8 @@ async def count_orders_that_need_a_person(resources: Resources) -> None:
 async def metrics(resources: Resources) -> Response[bytes]:
     await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
+    if resources.replica is not None:
+        REPLICA_BEHIND.set(resources.replica.behind_seconds)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])
 
 

@@ -1,10 +1,11 @@
 """What a process opens at its start and closes at its end."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -13,6 +14,7 @@ from temporalio.client import Client
 
 from db.deny_list import DenyList
 from db.engine import Sessions, autocommitting, connect, sessions_of
+from db.replica import Replica
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
@@ -28,6 +30,8 @@ class Resources:
     engine: AsyncEngine
     sessions: Sessions
     autocommit: Sessions
+    replica: Replica | None
+    """Nobody follows it but the API, which reads the catalogue from it."""
     redis: Redis
     temporal: Client
     payments: PaymentProvider
@@ -47,20 +51,22 @@ class Resources:
         )
 
 
+def connected(settings: Settings, url: SecretStr) -> AbstractAsyncContextManager[AsyncEngine]:
+    return connect(
+        url.get_secret_value(),
+        shop_schema=settings.database.shop_schema,
+        pool_size=settings.database.pool_size,
+        pool_wait_seconds=settings.database.pool_wait_seconds,
+        low_stock=settings.shop.low_stock,
+    )
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Resources]:
     """All resources of a process; nothing connects before it is used."""
     async with AsyncExitStack() as stack:
         database, mail = settings.database, settings.mail
-        engine = await stack.enter_async_context(
-            connect(
-                database.url.get_secret_value(),
-                shop_schema=database.shop_schema,
-                pool_size=database.pool_size,
-                pool_wait_seconds=database.pool_wait_seconds,
-                low_stock=settings.shop.low_stock,
-            )
-        )
+        engine = await stack.enter_async_context(connected(settings, database.url))
         redis = Redis.from_url(
             settings.cache.url.get_secret_value(),
             socket_timeout=1.0,
@@ -83,6 +89,10 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
         passwords = Passwords()
         stack.callback(passwords.close)
         sessions = sessions_of(engine)
+        replica = None
+        if database.replica_url is not None:
+            copy = await stack.enter_async_context(connected(settings, database.replica_url))
+            replica = Replica(autocommitting(copy), primary=autocommitting(engine))
         mailer = SmtpMailer(
             host=mail.host,
             port=mail.port,
@@ -97,6 +107,7 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
             engine=engine,
             sessions=sessions,
             autocommit=autocommitting(engine),
+            replica=replica,
             redis=redis,
             passwords=passwords,
             deny_list=DenyList(

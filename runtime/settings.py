@@ -34,6 +34,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Database(Section):
     url: SecretStr = SecretStr("postgresql+asyncpg://postgres:@127.0.0.1:54329/sutler")
     """SQLAlchemy URL of the shop's Postgres; the driver is always asyncpg."""
+    replica_url: SecretStr | None = None
+    """A streaming replica of it; the API reads the catalogue from there what its memory lacks."""
     shop_schema: str = "public"
     """Postgres schema that holds this shop's tables."""
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10

@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -35,14 +36,22 @@ HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 def postgres(directory: Path, port: int, *, hasty: bool = False) -> Service:
     """A Postgres server with its data in the directory and one database, ``sutler``."""
-    data = directory.resolve()
+    return _server("postgres", directory.resolve(), port, _create_cluster, hasty=hasty)
+
+
+def replica(directory: Path, port: int, *, of: int, hasty: bool = False) -> Service:
+    """A server that follows the one on port ``of`` and answers questions; copied from it at the first start."""
+    return _server("replica", directory.resolve(), port, partial(_copy_cluster, of=of), hasty=hasty)
+
+
+def _server(name: str, data: Path, port: int, create: Callable[..., None], *, hasty: bool) -> Service:
     settings = SETTINGS | {"port": str(port)} | (HASTY if hasty else {})
     return Service(
-        name="postgres",
+        name=name,
         argv=[_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())],
         address=f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{DATABASE}",
         user=system_user(),
-        prepare=partial(_prepare, data, hasty=hasty),
+        prepare=partial(_prepare, data, create, hasty=hasty),
         ready=partial(probes.postgres_accepts, port, DATABASE),
         stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
     )
@@ -76,7 +85,7 @@ def system_user() -> str | None:
     return SYSTEM_USER
 
 
-def _prepare(data: Path, *, hasty: bool) -> None:
+def _prepare(data: Path, create: Callable[..., None], *, hasty: bool) -> None:
     data.parent.mkdir(parents=True, exist_ok=True)
     if system_user() is not None:
         open_to_others(_installation())
@@ -84,21 +93,27 @@ def _prepare(data: Path, *, hasty: bool) -> None:
     if (data / "PG_VERSION").exists():
         _clear_what_a_killed_server_left(data)
     else:
-        _create_cluster(data, hasty=hasty)
+        # Made under another name and renamed when complete: an interrupted first start leaves nothing half-made.
+        fresh = data.with_name(data.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if user := system_user():
+            shutil.chown(fresh, user, user)
+        create(fresh, hasty=hasty)
+        fresh.rename(data)
 
 
-def _create_cluster(data: Path, *, hasty: bool) -> None:
-    # Made under another name and renamed when complete, so that an interrupted first start leaves nothing half-made.
-    fresh = data.with_name(data.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(mode=0o700)
-    if user := system_user():
-        shutil.chown(fresh, user, user)
+def _create_cluster(fresh: Path, *, hasty: bool) -> None:
     # The wheel is built without ICU. The builtin C.UTF-8 knows Unicode's letters and sorts alike on every machine.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
     _run("initdb", "-D", str(fresh), "-U", SUPERUSER, "--auth=trust", *locale, *(["--no-sync"] if hasty else []))
     _run("postgres", "--single", "-D", str(fresh), "postgres", words=f"CREATE DATABASE {DATABASE}\n")
-    fresh.rename(data)
+
+
+def _copy_cluster(fresh: Path, *, of: int, hasty: bool) -> None:
+    source = ["--host=127.0.0.1", f"--port={of}", f"--username={SUPERUSER}"]
+    copying = ["--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", *(["--no-sync"] if hasty else [])]
+    _run("pg_basebackup", "-D", str(fresh), *source, *copying)
 
 
 def _run(program: str, *arguments: str, words: str = "") -> None:
