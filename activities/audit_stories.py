@@ -54,7 +54,7 @@ STORY_LAWS: dict[Law, StoryLaw] = {
             FROM returns JOIN orders ON orders.id = returns.order_id LEFT JOIN refunds ON refunds.id = returns.refund_id
             WHERE returns.updated_at <= now() - make_interval(secs => :patience)
               AND (returns.status IN ('requested', 'approved')
-                   OR (returns.status = 'received' AND coalesce(refunds.status, 'succeeded') = 'succeeded'))
+                   OR (returns.status = 'received' AND coalesce(refunds.status, 'succeeded') <> 'requested'))
         """,
         sentence="a return of order S-{number} is {status}, and its workflow is gone",
         repair=Repair.RESUME_RETURN,

@@ -135,7 +135,7 @@ def decisions(order: OrderOut) -> list[Decision]:
         return [Decision.SKIP]
     if Concern.PAYMENT_UNKNOWN in concerns:
         return [Decision.RETRY, Decision.CANCEL]
-    known = [Decision.SKIP] if can_accept_dispute(order) else []
+    known = [Decision.SKIP] if can_accept_dispute(order) or Concern.REFUND_FAILED in concerns else []
     if Concern.CAPTURE_REFUSED not in concerns:
         return known
     has_shipped = any(parcel.shipped_at for parcel in order.fulfillments)

@@ -16,12 +16,13 @@ from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_ord
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
-from db import audit_log, deadlines, disputes, order_views
+from db import audit_log, concerns, deadlines, disputes, order_views, orders, returns
 from db.audit_log import AuditEntry
 from domain.attention import Concern, Decision
 from domain.errors import Refusal
-from domain.orders import OrderState, OrderStatus, PendingStep, Resolve, check_move
+from domain.orders import OrderAttention, OrderState, OrderStatus, PendingStep, Resolve, check_move
 from domain.payments import PaymentStatus
+from domain.returns import SettleReturn
 from domain.shipping import (
     FulfillmentStatus,
     GiveUpParcel,
@@ -197,7 +198,13 @@ class OperatorController(Controller):
         "/orders/{order_id:uuid}/resolve",
         status_code=200,
         summary="Answer an order that waits for a person",
-        responses=refuses(*MOVES, "nothing_to_resolve", "capture_refused", "order_not_cancellable"),
+        responses=refuses(
+            *MOVES,
+            "nothing_to_resolve",
+            "capture_refused",
+            "order_not_cancellable",
+            "return_transition_not_allowed",
+        ),
     )
     async def resolve(
         self, order_id: UUID, data: Resolution, caller: Caller, resources: Resources, stories: Stories, once: Once
@@ -205,15 +212,18 @@ class OperatorController(Controller):
         """`retry` what failed, `skip` it, or `cancel` the order; 409 names the decisions that are allowed now.
 
         To `skip` the bank transfer that a pending order waits for confirms the order without its money: the goods may
-        leave, and the transfer can still be noted when it comes. To `skip` a lost dispute notes that somebody knows.
+        leave, and the transfer can still be noted when it comes. To `skip` a lost dispute notes that somebody knows; to
+        `skip` a refund that the provider refuses, that it is seen to in another way.
         """
         await visible_order(resources, order_id, caller)
 
         async def carry_out(wish_id: UUID) -> OrderOut:
-            if data.decision is Decision.SKIP and await accepts_loss(resources, caller, order_id, wish_id, data.note):
+            if data.decision is Decision.SKIP and await is_seen_to(
+                resources, stories, caller, order_id, wish_id, data.note
+            ):
                 return await look(wish_id)
             order = await visible_order(resources, order_id, caller)
-            is_told = any(concern.concern is not Concern.PAYMENT_DISPUTED for concern in order.concerns)
+            is_told = any(concern.concern not in OUTSIDE_OF_ITS_STORY for concern in order.concerns)
             is_told = is_told or order.pending_step is PendingStep.TRANSFER_AWAITED
             if not is_told and not await is_noted(resources, wish_id):
                 detail = "The order does not wait for such a decision of a person."
@@ -376,6 +386,41 @@ async def is_noted(resources: Resources, wish_id: UUID) -> bool:
     """Was the wish carried on before, and only its answer lost?"""
     async with resources.autocommit() as session:
         return await session.get(AuditEntry, wish_id) is not None
+
+
+OUTSIDE_OF_ITS_STORY = (Concern.PAYMENT_DISPUTED, Concern.REFUND_FAILED)
+"""What the order's own workflow has no question about: it may be over for long."""
+
+
+async def is_seen_to(
+    resources: Resources, stories: Stories, caller: Caller, order_id: UUID, wish_id: UUID, words: str
+) -> bool:
+    """Note that somebody sees to what no workflow of the order can: lost disputes and refused refunds."""
+    knows_of_loss = await accepts_loss(resources, caller, order_id, wish_id, words)
+    return await does_without_refund(resources, stories, caller, order_id, wish_id, words) or knows_of_loss
+
+
+async def does_without_refund(
+    resources: Resources, stories: Stories, caller: Caller, order_id: UUID, wish_id: UUID, words: str
+) -> bool:
+    """Note that refused refunds are seen to, which is all that their returns wait for; false when there are none."""
+    async with resources.sessions.begin() as session:
+        entry = await session.get(AuditEntry, wish_id)
+        is_repeated = entry is not None and entry.action == SEES_TO_REFUND
+        if not is_repeated and not await concerns.is_open(session, order_id, Concern.REFUND_FAILED):
+            return False
+        await audit_log.note(session, caller.name, SEES_TO_REFUND, order_id=order_id, words=words, entry_id=wish_id)
+        waiting = await returns.refused(session, order_id)
+    for goods in waiting:
+        wish = SettleReturn(return_id=goods, order_id=order_id, actor=caller.name)
+        await stories.ask_return(goods, "do_without_refund", wish, update_id=str(wish_id))
+    async with resources.sessions.begin() as session:
+        await orders.attend(session, OrderAttention(order_id=order_id, concern=Concern.REFUND_FAILED, detail=None))
+    return True
+
+
+SEES_TO_REFUND = f"resolve:{Decision.SKIP}:{Concern.REFUND_FAILED}"
+"""How the audit log calls it."""
 
 
 async def accepts_loss(resources: Resources, caller: Caller, order_id: UUID, wish_id: UUID, words: str) -> bool:

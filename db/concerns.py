@@ -61,6 +61,16 @@ SETTLE = text(
 )
 
 
+async def is_open(session: AsyncSession, order_id: UUID, concern: Concern) -> bool:
+    found = await session.scalar(IS_OPEN, {"order_id": order_id, "concern": concern})
+    return bool(found)
+
+
+IS_OPEN = text(
+    "SELECT EXISTS (SELECT FROM concerns WHERE order_id = :order_id AND concern = :concern AND settled_at IS NULL)"
+)
+
+
 async def open_orders(session: AsyncSession) -> dict[Concern, int]:
     """How many orders have each concern, of those that any order has."""
     rows = await session.execute(

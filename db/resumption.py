@@ -141,11 +141,14 @@ async def _payment(session: AsyncSession, order_id: UUID) -> Payment:
 
 
 async def of_return(session: AsyncSession, return_id: UUID) -> Prescription:
-    """Goods that are here and paid back need no story any more: the return is settled at once."""
+    """Goods that are here and paid back need no story any more: the return is settled at once.
+
+    When the provider refuses to refund them, the story waits for a person.
+    """
     made = await session.get(returns.Return, return_id)
     if made is None or made.status in (ReturnStatus.REFUNDED, ReturnStatus.REJECTED):
         return OVER
-    if made.status == ReturnStatus.RECEIVED:
+    if made.status == ReturnStatus.RECEIVED and made.id not in await returns.refused(session, made.order_id):
         await returns.settle(session, SettleReturn(return_id=made.id, order_id=made.order_id))
         return Prescription()
     order = await session.get_one(Order, made.order_id)

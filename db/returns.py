@@ -11,10 +11,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db import inventory, refunds
 from db.base import Base, Id, Now, one_of
-from db.orders import Order, locked, record
+from db.orders import Order, attend, locked, record
 from db.refunds import RefundWish
+from domain.attention import Concern
 from domain.errors import Refusal
-from domain.orders import number_of
+from domain.orders import OrderAttention, number_of
+from domain.refunds import RefundStatus
 from domain.returns import (
     DecideReturn,
     FollowReturn,
@@ -139,11 +141,14 @@ async def decide(session: AsyncSession, request: DecideReturn) -> ReturnState:
 async def receive(session: AsyncSession, request: ReceiveReturn) -> ReturnState:
     """Resellable units go back into the stock, and what was paid for all of them is set aside to be refunded.
 
-    The same state again when it was received before. Refuses ``units_not_returnable`` for units that nobody announced.
+    The same state again when it was received before, with a new refund when the last one was refused. Refuses
+    ``units_not_returnable`` for units that nobody announced.
     """
     order = await _locked(session, request.order_id)
     made = await _return(session, order, request.return_id)
     if made.status in (ReturnStatus.RECEIVED, ReturnStatus.REFUNDED):
+        if made.refund_id != request.refund_id and await _is_refused(session, made):
+            await _set_refund_aside(session, made, request)
         return await _state(session, made)
     check_move(ReturnStatus(made.status), ReturnStatus.RECEIVED)
     announced = {
@@ -165,19 +170,36 @@ async def receive(session: AsyncSession, request: ReceiveReturn) -> ReturnState:
         item.restocked += units.quantity if units.is_resellable else 0
     await session.flush()
     await _restock(session, order, announced, actor=request.actor)
+    await _set_refund_aside(session, made, request)
+    await _move(session, order, made, ReturnStatus.RECEIVED, actor=request.actor)
+    return await _state(session, made)
+
+
+async def _is_refused(session: AsyncSession, made: Return) -> bool:
+    if made.status == ReturnStatus.REFUNDED or made.refund_id is None:
+        return False
+    refund = await session.get_one(refunds.Refund, made.refund_id, populate_existing=True)
+    return refund.status == RefundStatus.FAILED
+
+
+async def _set_refund_aside(session: AsyncSession, made: Return, request: ReceiveReturn) -> None:
+    received = await session.scalars(select(ReturnItem).where(ReturnItem.return_id == made.id, ReturnItem.received > 0))
     refund = await refunds.request_worth_of(
         session,
         RefundWish(
             refund_id=request.refund_id,
-            order_id=order.id,
-            reason="return",
+            order_id=made.order_id,
+            reason=RETURN,
             actor=request.actor,
-            items={line: item.received for line, item in announced.items() if item.received},
+            items={item.order_line_id: item.received for item in received},
         ),
     )
     made.refund_id = refund.id if refund else None
-    await _move(session, order, made, ReturnStatus.RECEIVED, actor=request.actor)
-    return await _state(session, made)
+    await session.flush()
+
+
+RETURN = "return"
+"""Why the money of a return goes back."""
 
 
 async def _restock(session: AsyncSession, order: Order, items: Mapping[UUID, ReturnItem], *, actor: str) -> None:
@@ -197,8 +219,36 @@ async def settle(session: AsyncSession, request: SettleReturn) -> ReturnState:
     made = await _return(session, order, request.return_id)
     if made.status != ReturnStatus.REFUNDED:
         check_move(ReturnStatus(made.status), ReturnStatus.REFUNDED)
-        await _move(session, order, made, ReturnStatus.REFUNDED, actor="system")
+        await _move(session, order, made, ReturnStatus.REFUNDED, actor=request.actor)
+        if not await session.scalar(IS_STILL_REFUSED, {"order_id": order.id, "return": RETURN}):
+            await attend(session, OrderAttention(order_id=order.id, concern=Concern.REFUND_FAILED, detail=None))
     return ReturnState(return_id=made.id, status=ReturnStatus(made.status))
+
+
+IS_STILL_REFUSED = text(
+    """
+    SELECT EXISTS (SELECT FROM refunds WHERE order_id = :order_id AND status = 'failed' AND reason <> :return)
+        OR EXISTS (
+            SELECT FROM returns JOIN refunds ON refunds.id = returns.refund_id
+            WHERE returns.order_id = :order_id AND returns.status = 'received' AND refunds.status = 'failed'
+        )
+    """
+)
+"""Other refunds of the order may have been refused, too; of those a person says that they are seen to."""
+
+
+async def refused(session: AsyncSession, order_id: UUID) -> list[UUID]:
+    """Returns whose goods are here, and whose refund the provider has refused."""
+    return list(await session.scalars(REFUSED, {"order_id": order_id}))
+
+
+REFUSED = text(
+    """
+    SELECT returns.id FROM returns JOIN refunds ON refunds.id = returns.refund_id
+    WHERE returns.order_id = :order_id AND returns.status = 'received' AND refunds.status = 'failed'
+    ORDER BY returns.id
+    """
+)
 
 
 async def _move(session: AsyncSession, order: Order, made: Return, to: ReturnStatus, *, actor: str) -> None:

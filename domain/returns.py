@@ -131,6 +131,8 @@ class ReceiveReturn:
 class SettleReturn:
     return_id: UUID
     order_id: UUID
+    actor: str = "system"
+    """Whoever says that the money is seen to, when the provider refuses to refund it."""
 
 
 @dataclass(frozen=True, kw_only=True)

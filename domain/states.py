@@ -75,7 +75,8 @@ MACHINES = [
         {
             "requested": "after 7 days without a decision a person is called",
             "approved": "after 30 days without the goods it is closed",
-            "received": "the refund is paid, or a person is called",
+            "received": "the refund is paid, or a person is called, who has it asked for again or says "
+            "that it is seen to",
         },
     ),
     Machine(

@@ -21,7 +21,7 @@ class NextFault(Struct, forbid_unknown_fields=True):
     """One fault for the next request of its operation; ``none`` lets that request pass."""
 
     operation: OperationName
-    fault: Literal["error", "error_after", "drop_response", "latency", "hang", "none"]
+    fault: Literal["error", "error_after", "drop_response", "refusal", "latency", "hang", "none"]
     ms: Milliseconds | None = None
     """How long a latency or a hang lasts; without it, a second or a minute."""
 
@@ -62,6 +62,8 @@ class Mishap:
     """Nothing is done and nothing is answered."""
     refuses: bool = False
     """A 500 before any work."""
+    says_no: bool = False
+    """A 400 before any work, which the idempotency key remembers: this request is refused for good."""
     breaks: bool = False
     """A 500 after the work was done; the idempotency key remembers that 500."""
     drops_answer: bool = False
@@ -112,6 +114,7 @@ class Faults:
             latency_ms=planned.lasts if planned.fault in ("latency", "hang") else rates.latency_ms,
             hangs=planned.fault == "hang",
             refuses=planned.fault == "error",
+            says_no=planned.fault == "refusal",
             breaks=planned.fault == "error_after",
             drops_answer=planned.fault == "drop_response",
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hmac import compare_digest
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -81,7 +81,12 @@ class StripeApi:
             else:
                 wish = forms.read(pairs, operation.params)
                 work = partial(operation.run, object_id, wish, Cause(request_id, claim.key if claim else None))
-                answer = self._performed(operation, lambda: self._shown(work(), wish), claim, breaks=mishap.breaks)
+                answer = self._performed(
+                    operation,
+                    _say_no if mishap.says_no else lambda: self._shown(work(), wish),
+                    claim,
+                    breaks=mishap.breaks,
+                )
         if claim:
             answer.headers["Idempotency-Key"] = claim.key
         if mishap.drops_answer:
@@ -289,6 +294,10 @@ def _claim(call: Call, pairs: forms.Pairs) -> Claim | None:
     """Only changes are claimed: Stripe ignores the key of a GET."""
     key = call.headers.get("Idempotency-Key") if call.method == "POST" else None
     return Claim(key, call.path, pairs) if key else None
+
+
+def _say_no() -> NoReturn:
+    raise StripeError(400, "This is refused, as the fault plan wants it.", code="refused_on_request")
 
 
 async def _suffer_before(mishap: Mishap, call: Call) -> None:

@@ -47,8 +47,18 @@ class Return:
         if self._refund_by_hand is not None:
             await self._pay_back(self._refund_by_hand)
             await self._settle()
+        if self._status is ReturnStatus.RECEIVED and workflow.patched("refused-refunds-are-seen-to"):
+            await self._wait_for_somebody_to_see_to_the_refund()
         self._describe(f"is {self._status}")
         return self._status
+
+    async def _wait_for_somebody_to_see_to_the_refund(self) -> None:
+        """Who takes the goods in once more has it asked for anew; who has paid it back elsewhere says so."""
+        self._describe("needs a person: its goods are here, and the provider refuses to refund them")
+        workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(True)])
+        await workflow.wait_condition(lambda: self._status is ReturnStatus.REFUNDED)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.upsert_search_attributes([names.NEEDS_ATTENTION.value_set(False)])
 
     async def _moves_on_from(self, status: ReturnStatus, *, within: timedelta) -> bool:
         try:
@@ -88,15 +98,27 @@ class Return:
                 return state
             if state.refund is not None and not await self._pay_back(state.refund):
                 raise ApplicationError(
-                    "The goods are here, but the provider refuses to refund them.",
+                    "The goods are here, but the provider refuses to refund them; take them in again to ask anew.",
                     {"refund_id": str(state.refund.refund_id)},
                     type="refund_refused",
                     non_retryable=True,
                 )
             return await self._settle()
 
-    async def _settle(self) -> ReturnState:
-        state = await returns.settle(SettleReturn(return_id=self._request.return_id, order_id=self._request.order_id))
+    @workflow.update(description="The refund that the provider refuses is seen to in another way")
+    async def do_without_refund(self, request: SettleReturn) -> ReturnState:
+        async with self._one_at_a_time:
+            return await self._settle(actor=request.actor)
+
+    @do_without_refund.validator
+    def _has_received(self, request: SettleReturn) -> None:
+        if self._status not in (ReturnStatus.RECEIVED, ReturnStatus.REFUNDED):
+            raise ApplicationError("The goods are not here.", type="nothing_to_resolve")
+
+    async def _settle(self, *, actor: str = "system") -> ReturnState:
+        state = await returns.settle(
+            SettleReturn(return_id=self._request.return_id, order_id=self._request.order_id, actor=actor)
+        )
         self._status = state.status
         return state
 

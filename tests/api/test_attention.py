@@ -104,6 +104,81 @@ async def test_a_person_cancels_what_cannot_be_captured(
     assert (told["waits_for"], told["story"], told["decisions"]) == ("nothing any more", None, [])
 
 
+@pytest.fixture
+async def half_stuck(api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, desk: Desk) -> Stuck:
+    """3 x 10.00, and 4.99 for shipping: one unit has left, and the provider refuses to take the money for the rest."""
+    product = await a_product(resources.sessions, price="10.00", stock=5)
+    order = await an_order(api, (product, 3))
+    line = order["items"][0]["id"]
+    await desk.ships(await desk.packs(order, (line, 1)))
+    parcel = await desk.packs(order, (line, 2))
+    await sandbox.put("/faults", json={"payments": {"next": [{"operation": "capture", "fault": "refusal"}]}})
+    problem = is_problem(await desk.post(f"/fulfillments/{parcel}/ship", LABEL), 409, "capture_refused")
+    assert problem["refusal"] == "refused_on_request"
+    return Stuck(desk, order, parcel, product)
+
+
+@pytest.mark.matrix("ship: the provider refuses to capture when another parcel has left")
+async def test_what_has_left_stays_paid_for_when_the_next_parcel_cannot_be_captured(
+    api: httpx.AsyncClient,
+    operator: dict[str, str],
+    half_stuck: Stuck,
+    resources: Resources,
+    sandbox: httpx.AsyncClient,
+) -> None:
+    shown = await half_stuck.desk.order(half_stuck.order)
+    assert (shown["status"], shown["fulfillment_status"], shown["payment"]["status"]) == (
+        "confirmed",
+        "partially_shipped",
+        "authorized",
+    )
+    assert [parcel["status"] for parcel in shown["fulfillments"]] == ["shipped", "pending"]
+    assert shown["attention"] == "the provider refuses to capture USD 20.00: refused_on_request"
+    assert (await explained(api, operator, half_stuck.order))["decisions"] == ["retry"]
+
+    is_problem(await half_stuck.resolves("cancel"), 409, "nothing_to_resolve")
+    refused = await api.post(f"/v1/orders/{half_stuck.order['id']}/cancel", json={"reason": "no"}, headers=operator)
+    is_problem(refused, 409, "order_not_cancellable")
+
+    assert await half_stuck.desk.order(half_stuck.order) == shown
+    assert await moved(sandbox, half_stuck.order) == [("authorize", 3499), ("capture", 1499)]
+    assert await stock_of(resources.sessions, half_stuck.product.variant_id) == StockLevel(on_hand=4, reserved=2)
+
+
+@pytest.mark.matrix("ship: the provider refuses to capture when another parcel has left")
+async def test_a_retry_captures_the_rest_once_and_sends_it_off(
+    half_stuck: Stuck, resources: Resources, sandbox: httpx.AsyncClient
+) -> None:
+    answer = await half_stuck.resolves("retry")
+
+    assert answer.status_code == 200, answer.text
+    after = answer.json()
+    assert (after["status"], after["payment"]["status"], after["concerns"]) == ("shipped", "captured", [])
+    assert await moved(sandbox, half_stuck.order) == [("authorize", 3499), ("capture", 1499), ("capture", 2000)]
+    assert await stock_of(resources.sessions, half_stuck.product.variant_id) == StockLevel(on_hand=2, reserved=0)
+
+
+@pytest.mark.matrix("ship: the provider refuses to capture when another parcel has left")
+async def test_units_that_cannot_be_captured_are_cancelled_and_the_rest_of_the_order_goes_on(
+    api: httpx.AsyncClient,
+    operator: dict[str, str],
+    half_stuck: Stuck,
+    resources: Resources,
+    sandbox: httpx.AsyncClient,
+) -> None:
+    units = [{"order_item_id": half_stuck.order["items"][0]["id"], "quantity": 2}]
+    wish = {"reason": "the bank says no", "items": units}
+
+    answer = await api.post(f"/v1/orders/{half_stuck.order['id']}/cancel", json=wish, headers=operator)
+
+    assert answer.status_code == 200, answer.text
+    after = answer.json()
+    assert (after["status"], after["payment"]["status"], after["concerns"]) == ("shipped", "captured", [])
+    assert [parcel["status"] for parcel in after["fulfillments"]] == ["shipped", "cancelled"]
+    assert await moved(sandbox, half_stuck.order) == [("authorize", 3499), ("capture", 1499), ("void", 2000)]
+    assert await stock_of(resources.sessions, half_stuck.product.variant_id) == StockLevel(on_hand=4, reserved=0)
+
+
 @pytest.mark.matrix("ship: the authorisation has lapsed")
 async def test_a_retry_authorises_anew_what_has_lapsed_and_takes_the_money_once(
     stuck: Stuck, sandbox: httpx.AsyncClient

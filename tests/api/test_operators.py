@@ -30,17 +30,17 @@ class Desk:
 
     def __init__(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
         self._http = http
-        self._headers = headers
+        self.headers = headers
 
     async def post(self, path: str, body: Any = None) -> httpx.Response:
-        return await self._http.post(f"/v1/admin{path}", json=body, headers=self._headers)
+        return await self._http.post(f"/v1/admin{path}", json=body, headers=self.headers)
 
     async def order(self, order: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = (await self._http.get(f"/v1/orders/{order['id']}", headers=self._headers)).json()
+        found: dict[str, Any] = (await self._http.get(f"/v1/orders/{order['id']}", headers=self.headers)).json()
         return found
 
     async def found(self, **query: Any) -> list[str]:
-        answer = await self._http.get("/v1/admin/orders", params=query, headers=self._headers)
+        answer = await self._http.get("/v1/admin/orders", params=query, headers=self.headers)
         assert answer.status_code == 200, answer.text
         return [order["id"] for order in answer.json()["items"]]
 

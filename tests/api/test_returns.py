@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from sqlalchemy import text
+from temporalio.client import WorkflowExecutionStatus
 
 from domain.customers import Role
 from domain.inventory import StockLevel
@@ -200,6 +201,109 @@ async def test_receiving_twice_is_receiving_once(
     assert 200 in {answer.status_code for answer in answers}
     assert [move for move in await moved(sandbox, goods.order) if move[0] == "refund"] == [("refund", 500)]
     assert len((await goods.now())["refunds"]) == 1
+
+
+async def refund_in_the_dashboard(sandbox: httpx.AsyncClient, order: dict[str, Any]) -> None:
+    """Somebody pays all of it back at the provider itself, which then refuses to refund any more."""
+    elsewhere = await sandbox.post(
+        "/v1/refunds",
+        data={"payment_intent": order["payment"]["provider_reference"]},
+        headers={"Authorization": "Bearer sk_test_sutler"},
+    )
+    assert elsewhere.status_code == 200, elsewhere.text
+
+
+async def is_received_and_refused(goods: Goods) -> str:
+    made = await goods.announced((goods.tea, 2))
+    await goods.moves(made, "approve")
+    problem = is_problem(await goods.moves(made, "receive"), 409, "refund_refused")
+    [refund] = (await goods.now())["refunds"]
+    assert (refund["id"], refund["status"], refund["refusal"]) == (
+        problem["refund_id"],
+        "failed",
+        "charge_already_refunded",
+    )
+    return made
+
+
+@pytest.mark.matrix("return: the provider refuses to refund")
+async def test_a_refund_that_is_refused_can_be_asked_for_again_while_the_goods_stay_here_once(
+    goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    await refund_in_the_dashboard(sandbox, goods.order)
+    made = await is_received_and_refused(goods)
+    between = await goods.now()
+    [shown] = between["returns"]
+    assert (shown["status"], between["return_status"], between["payment"]["refunded"]) == (
+        "received",
+        "in_progress",
+        usd("0.00"),
+    )
+    assert between["attention"] == "the provider refuses to refund USD 20.00: charge_already_refunded"
+
+    is_problem(await goods.moves(made, "receive"), 409, "refund_refused")
+
+    after = await goods.now()
+    assert [refund["status"] for refund in after["refunds"]] == ["failed", "failed"]
+    assert after["returns"][0]["refund_id"] == after["refunds"][1]["id"]
+    assert (after["needs_attention"], after["payment"]["refunded"]) == (True, usd("0.00"))
+    assert await moved(sandbox, goods.order) == [("authorize", 3999), ("capture", 3999), ("refund", 3999)]
+    variant = goods.tea_product.variant_id
+    assert await stock_of(resources.sessions, variant) == StockLevel(on_hand=8, reserved=0)
+    assert await ledger_of(resources.sessions, variant) == StockLevel(on_hand=8, reserved=0)
+
+
+@pytest.mark.matrix("return: the provider refuses to refund")
+async def test_a_refund_that_was_refused_is_paid_when_the_provider_has_changed_its_mind(
+    goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    made = await goods.announced((goods.tea, 2))
+    await goods.moves(made, "approve")
+    await sandbox.put("/faults", json={"payments": {"next": [{"operation": "refund", "fault": "refusal"}]}})
+    is_problem(await goods.moves(made, "receive"), 409, "refund_refused")
+
+    received = await goods.moves(made, "receive")
+
+    assert (received.status_code, received.json()["status"]) == (200, "refunded"), received.text
+    after = await goods.now()
+    assert [refund["status"] for refund in after["refunds"]] == ["failed", "succeeded"]
+    assert (after["needs_attention"], after["return_status"]) == (False, "partially_returned")
+    assert await moved(sandbox, goods.order) == [("authorize", 3999), ("capture", 3999), ("refund", 2000)]
+    assert await stock_of(resources.sessions, goods.tea_product.variant_id) == StockLevel(on_hand=8, reserved=0)
+
+
+@pytest.mark.matrix("return: the provider refuses to refund")
+async def test_a_person_says_that_a_refused_refund_is_seen_to_and_the_return_is_over(
+    goods: Goods, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    await refund_in_the_dashboard(sandbox, goods.order)
+    made = await is_received_and_refused(goods)
+    told = (await goods.http.get(f"/v1/admin/orders/{goods.order['id']}/explain", headers=goods.desk.headers)).json()
+    assert told["decisions"] == ["skip"]
+    wish = {"decision": "retry", "note": "they paid in the dashboard"}
+    problem = is_problem(await goods.desk.post(f"/orders/{goods.order['id']}/resolve", wish), 409, "nothing_to_resolve")
+    assert problem["allowed"] == ["skip"]
+
+    key = {**goods.desk.headers, "Idempotency-Key": str(uuid4())}
+    answers = [
+        await goods.http.post(
+            f"/v1/admin/orders/{goods.order['id']}/resolve", json={**wish, "decision": "skip"}, headers=key
+        )
+        for _ in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    after = await goods.now()
+    assert (after["needs_attention"], after["concerns"], after["return_status"]) == (False, [], "partially_returned")
+    assert [known["status"] for known in after["returns"]] == ["refunded"]
+    assert after["payment"]["refunded"] == usd("0.00")
+    run = await resources.temporal.get_workflow_handle(f"return:{made}").describe()
+    assert run.status is WorkflowExecutionStatus.COMPLETED
+    is_problem(
+        await goods.desk.post(f"/orders/{goods.order['id']}/resolve", {**wish, "decision": "skip"}),
+        409,
+        "nothing_to_resolve",
+    )
 
 
 @pytest.mark.parametrize(

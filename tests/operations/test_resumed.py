@@ -182,6 +182,30 @@ async def test_a_return_whose_workflow_was_ended_goes_on_where_it_stood(shop: Ow
     assert (await shop.audit()).breaches == []
 
 
+@pytest.mark.matrix("return: somebody ends its workflow")
+async def test_a_return_that_waits_for_its_refused_refund_waits_again(shop: OwnShop) -> None:
+    order = await shop.buy()
+    await shop.deliver(order)
+    wish = {"items": [{"order_item_id": order["items"][0]["id"], "quantity": 1, "reason": "too small"}]}
+    made = (await shop.http.post(f"/v1/orders/{order['id']}/returns", json=wish, headers=shop.operator)).json()
+    await shop.desk(f"/returns/{made['id']}/approve")
+    refusal = {"operation": "refund", "fault": "refusal"}
+    await shop.sandbox.put("/faults", json={"payments": {"next": [refusal]}})
+    await shop.desk(f"/returns/{made['id']}/receive", status=409)
+    await shop.resources.temporal.get_workflow_handle(return_id(UUID(made["id"]))).terminate()
+
+    [breach] = (await shop.audit()).breaches
+
+    assert (breach.law, breach.subject) == (Law.RETURNS_HAVE_A_STORY, made["id"])
+    assert (await repair(shop, breach)).is_healed
+    assert (await shop.look(order))["returns"][0]["status"] == "received"
+    received = await shop.desk(f"/returns/{made['id']}/receive")
+    assert received["status"] == "refunded"
+    assert await moved(shop.sandbox, order) == [("authorize", 2499), ("capture", 2499), ("refund", 1000)]
+    assert (await shop.look(order))["needs_attention"] is False
+    assert (await shop.audit()).breaches == []
+
+
 async def test_a_workflow_that_outlived_its_order_is_ended(shop: OwnShop) -> None:
     order = await shop.buy()
     await shop.sql("UPDATE orders SET status = 'delivered', updated_at = now() WHERE id = :id", id=UUID(order["id"]))

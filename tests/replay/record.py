@@ -358,6 +358,15 @@ async def test_returns(recorder: Recorder, person: Person) -> None:
             assert moved_on.status_code == 200, moved_on.text
         await recorder.one_chapter(return_id(UUID(made.json()["id"])), name)
 
+    made = await shopper.send("POST", f"/v1/orders/{order['id']}/returns", json={"items": wish})
+    assert (await recorder.desk(f"/returns/{made.json()['id']}/approve")).status_code == 200
+    refusal = {"operation": "refund", "fault": "refusal"}
+    await recorder.sandbox.put("/faults", json={"payments": {"next": [refusal]}})
+    for status in (409, 200):
+        received = await recorder.desk(f"/returns/{made.json()['id']}/receive")
+        assert received.status_code == status, received.text
+    await recorder.one_chapter(return_id(UUID(made.json()["id"])), "Return-refused_then_refunded")
+
 
 async def test_an_order_whose_workflow_was_ended(recorder: Recorder, person: Person) -> None:
     shopper, product, engine = await recorder.shopper(person), await recorder.product(), recorder.resources.temporal

@@ -65,6 +65,19 @@ async def test_an_error_rate_fails_before_any_work(sandbox_clean: Sandbox) -> No
     assert (await sandbox_clean.intents.list_async()).data == []
 
 
+async def test_a_refusal_is_final_for_its_key_and_moves_nothing(sandbox_clean: Sandbox) -> None:
+    intent = await sandbox_clean.authorized()
+    await sandbox_clean.next_fault("capture", "refusal")
+    for _ in range(2):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            await sandbox_clean.intents.capture_async(intent.id, options={"idempotency_key": "once"})
+        assert (refused.value.http_status, refused.value.code) == (400, "refused_on_request")
+    assert (await sandbox_clean.intents.retrieve_async(intent.id)).status == "requires_capture"
+
+    captured = await sandbox_clean.intents.capture_async(intent.id, options={"idempotency_key": "another"})
+    assert captured.status == "succeeded"
+
+
 async def test_a_dropped_answer_is_a_cut_connection_after_the_work(sandbox_clean: Sandbox) -> None:
     await sandbox_clean.faults(drop_response_rate=1)
     headers = {"Authorization": f"Bearer {KEY}"}

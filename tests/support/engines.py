@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from typing import Literal
 from uuid import uuid4
 
 import httpx
@@ -17,6 +18,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 
+from deploy.processes import kill_session
 from runtime import temporal
 from runtime.resources import Resources
 from tests.support.gate import Gate
@@ -31,11 +33,17 @@ class PrivateShop:
 
     client: Client
     http: httpx.AsyncClient
+    api: "Popen[bytes]"
     environment: dict[str, str]
     directory: Path
     _parts: ExitStack
 
-    async def start_worker(self, queue: Queue) -> "Popen[bytes]":
+    async def start_api(self) -> None:
+        """Its API, at the address of the one before, which is gone."""
+        part = api_process(self.environment, self.directory)
+        self.api = await asyncio.to_thread(self._parts.enter_context, part)
+
+    async def start_worker(self, queue: Queue | Literal["all"]) -> "Popen[bytes]":
         """A worker process that is polling when this returns."""
         return await self.start("cli", "worker", queue)
 
@@ -61,15 +69,22 @@ async def private_shop(
     await make_namespace(resources, namespace)
     port = port or free_port()
     own = {**environment, "APP_TEMPORAL__NAMESPACE": namespace, "APP_API__PORT": str(port)}
-    url = f"http://127.0.0.1:{port}"
     client = await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))
     with ExitStack() as parts:
-        api = process(
-            "cli", "api", environment=own, ready=answers(f"{url}/health"), log=directory / "api.log", within=90
-        )
-        await asyncio.to_thread(parts.enter_context, api)
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            yield PrivateShop(client, http, own, directory, parts)
+        api = await asyncio.to_thread(parts.enter_context, api_process(own, directory))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            yield PrivateShop(client, http, api, own, directory, parts)
+
+
+def api_process(environment: dict[str, str], directory: Path) -> AbstractContextManager["Popen[bytes]"]:
+    ready = answers(f"http://127.0.0.1:{environment['APP_API__PORT']}/health")
+    return process("cli", "api", environment=environment, ready=ready, log=directory / "api.log", within=90)
+
+
+async def kill(part: "Popen[bytes]") -> None:
+    """As ``kill -9``, the whole of it; gone when this returns."""
+    await asyncio.to_thread(kill_session, part.pid)
+    await asyncio.to_thread(part.wait)
 
 
 @dataclass
