@@ -136,10 +136,15 @@ class Variant(Base):
     position: Mapped[int] = mapped_column(server_default=text("0"))
     low_stock: Mapped[int | None]
     """So many units, or fewer, are few; ``None`` when the shop's own line holds."""
+    is_hot: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Staff expect far more customers than units, so checkouts pass the admission gate."""
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
-    __table_args__ = (CheckConstraint("low_stock >= 0", name="low_stock_not_negative"),)
+    __table_args__ = (
+        CheckConstraint("low_stock >= 0", name="low_stock_not_negative"),
+        Index("ix_variants_is_hot", "id", postgresql_where=text("is_hot")),
+    )
 
 
 class Price(Base):
