@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from litestar import Litestar
@@ -17,6 +17,7 @@ from api.catalog_clock import keep_time
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.hot_answers import HotAnswers
+from api.hot_variants import admission_gate, keep_right
 from api.idempotency import provide_once
 from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
@@ -24,6 +25,7 @@ from api.metrics import counting
 from api.routes import HANDLERS
 from api.stories import Stories
 from api.tracing import tracing
+from db.admissions import AdmissionGate
 from db.catalog_news import CatalogNews
 from runtime.cache.shared import SharedCache
 from runtime.resources import Resources, opened
@@ -46,6 +48,10 @@ async def provide_catalog(state: State) -> CatalogCache:
     return state.catalog  # type: ignore[no-any-return]
 
 
+async def provide_gate(state: State) -> AdmissionGate:
+    return state.gate  # type: ignore[no-any-return]
+
+
 def catalog_cache(resources: Resources) -> CatalogCache:
     settings = resources.settings.cache
     shared = SharedCache(resources.redis, prefix=f"{settings.prefix}catalog:", seconds=settings.product_seconds)
@@ -65,13 +71,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources:
-            app.state.resources = resources
+        async with AsyncExitStack() as stack:
+            app.state.resources = resources = await stack.enter_async_context(open_resources(settings))
             app.state.tokens = resources.tokens
             app.state.deny_list = resources.deny_list
             app.state.catalog = catalog = catalog_cache(resources)
-            news = CatalogNews(resources.engine.url, shop_schema=settings.database.shop_schema, reader=catalog)
+            app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))
+            news = CatalogNews(resources.engine.url, shop_schema=settings.database.shop_schema, readers=[catalog, gate])
             listening = asyncio.create_task(news.run())
+            counting_units = asyncio.create_task(keep_right(gate))
             keeping_time = asyncio.create_task(keep_time(catalog, resources.sessions))
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
@@ -84,9 +92,10 @@ def create_app(
             try:
                 yield
             finally:
-                for task in (listening, keeping_time, *following, *seeing_to):
+                beside_requests = (listening, counting_units, keeping_time, *following, *seeing_to)
+                for task in beside_requests:
                     task.cancel()
-                await asyncio.gather(listening, keeping_time, *following, *seeing_to, return_exceptions=True)
+                await asyncio.gather(*beside_requests, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,
@@ -96,6 +105,7 @@ def create_app(
             "stories": Provide(provide_stories),
             "caller": Provide(provide_caller),
             "catalog": Provide(provide_catalog),
+            "gate": Provide(provide_gate),
             "once": Provide(provide_once),
         },
         exception_handlers=EXCEPTION_HANDLERS,

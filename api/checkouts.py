@@ -9,16 +9,21 @@ from pydantic import Field
 
 from api.auth import Caller
 from api.carts import may_use
-from api.errors import PROBLEMS, problem_body, refuses
+from api.errors import PROBLEMS, problem, problem_body, refuses
 from api.idempotency import REPLAYED, Key, caller_key, fingerprint, media_type_of, with_people, without_people
 from api.intake import held_until_the_engine_is_back, to_start
+from api.metrics import TURNED_AWAY
 from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
 from api.stories import EngineAwayError, Stories
 from api.tracing import trace_id_of
 from db import cart_views, checkouts
+from db.admissions import AdmissionGate, TurnedAway
+from db.base import new_id
 from db.checkouts import Intake, Wish
+from db.inventory import Demand
 from domain.errors import Refusal
+from domain.inventory import out_of_stock
 from domain.orders import CancelReason, OrderStatus, Refused
 from domain.payments import MANUAL
 from runtime.resources import Resources
@@ -75,6 +80,7 @@ async def check_out(
     caller: Caller,
     resources: Resources,
     stories: Stories,
+    gate: AdmissionGate,
     idempotency_key: Key,
 ) -> Response[Any]:
     """Prices the cart, reserves its goods, authorises the payment and confirms the order.
@@ -88,7 +94,10 @@ async def check_out(
         raise Refusal("idempotency_key_required", "POST /v1/checkouts needs an Idempotency-Key header.")
     if isinstance(data.payment_method, ManualPayment) and resources.settings.transfer_to is None:
         raise Refusal("payment_method_unavailable", "This shop does not take bank transfers.")
-    checkout = await taken_in(data, idempotency_key, caller, request, resources)
+    checkout = await taken_in(data, idempotency_key, caller, request, resources, gate)
+    if isinstance(checkout, TurnedAway):
+        TURNED_AWAY.inc()
+        return _turned_away(checkout, request)
     replayed = REPLAYED if checkout.is_repeat else {}
     if checkout.answer is not None and checkout.answer_status is not None:
         told = checkout.answer
@@ -106,6 +115,7 @@ async def check_out(
     except EngineAwayError:
         outcome = await held_until_the_engine_is_back(checkout, resources)
     if outcome is not None and outcome.refused is not None:
+        gate.refused(_short_of(outcome.refused))
         return await _refused(outcome.refused, checkout, request, resources, replayed)
     async with resources.autocommit() as session:
         order = await order_seen_by(session, checkout.order_id, caller, data.cart_id)
@@ -126,9 +136,17 @@ async def seen(checkout: Intake, data: NewCheckout, caller: Caller, resources: R
 
 
 async def taken_in(
-    data: NewCheckout, key: str, caller: Caller, request: Request[Any, Any, Any], resources: Resources
-) -> Intake:
-    """Write the wish down before anything is started; refuses a cart that nobody here may order."""
+    data: NewCheckout,
+    key: str,
+    caller: Caller,
+    request: Request[Any, Any, Any],
+    resources: Resources,
+    gate: AdmissionGate,
+) -> Intake | TurnedAway:
+    """Write the wish down before anything is started; refuses a cart that nobody here may order.
+
+    Of who is turned away at the gate nothing is written. A cart whose checkout is on its way was admitted before.
+    """
     wish = Wish(
         caller=caller_key(caller, request),
         idempotency_key=key,
@@ -146,7 +164,15 @@ async def taken_in(
         if view.cart["completed_at"] is not None:
             raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
         _check_is_complete(view, data)
-        return await checkouts.take_in(session, wish)
+        order_id = new_id()
+        if not view.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, _demand(view))):
+            return away
+        return await checkouts.take_in(session, wish, order_id=order_id)
+
+
+def _demand(view: cart_views.CartView) -> list[Demand]:
+    wanted = [Demand(item["variant_id"], item["sku"], item["quantity"]) for item in view.items]
+    return sorted(wanted, key=lambda demand: demand.variant_id)
 
 
 def _check_is_complete(view: cart_views.CartView, data: NewCheckout) -> None:
@@ -181,6 +207,16 @@ def _why_cancelled(order: OrderOut) -> Refused:
         case CancelReason.PAYMENT_UNAVAILABLE:
             return Refused(code="payment_unavailable", detail="The order could not be paid; nothing was charged.")
     return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
+
+
+def _turned_away(away: TurnedAway, request: Request[Any, Any, Any]) -> Response[Any]:
+    refusal = out_of_stock(away.shortages)
+    return problem(request, refusal.code, refusal.detail, headers=REPLAYED if away.is_repeat else None, **refusal.facts)
+
+
+def _short_of(refused: Refused) -> list[UUID]:
+    """The variants that a checkout lacked units of."""
+    return [UUID(item["variant_id"]) for item in refused.facts["items"]] if refused.code == "out_of_stock" else []
 
 
 async def _refused(

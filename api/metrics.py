@@ -32,6 +32,13 @@ REPLICA_BEHIND = Gauge(
 )
 LONGEST_COUNT_SECONDS = 1.0
 
+TURNED_AWAY = Counter("sutler_checkouts_turned_away_total", "Checkouts that the admission gate turned away")
+GATE_CHANGES = Counter(
+    "sutler_admission_gate_changes_total",
+    "Units by which the tables set the admission gate right: given back, received, or lost by the gate",
+    ["direction"],
+)
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Clients may send any word as a method, and every word would be a new time series."""
 

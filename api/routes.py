@@ -9,6 +9,7 @@ from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
 from api.documentation import openapi_document
 from api.health import health, ready
+from api.hot_variants import HotVariantController
 from api.identity import AuthController, UserController, public_keys, verification_page
 from api.inventory import list_stock, set_low_stock
 from api.metrics import metrics
@@ -37,6 +38,7 @@ HANDLERS: list[Any] = [
     adjust_stock,
     list_stock,
     set_low_stock,
+    HotVariantController,
     CartController,
     check_out,
     OrderController,

@@ -1,5 +1,6 @@
 """What all tables share: names of constraints, ids, times."""
 
+import time
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -25,6 +26,11 @@ class Base(DeclarativeBase):
 def new_id() -> UUID:
     """A UUIDv7: unique, and ordered by the time it was made."""
     return uuid7()
+
+
+def before_ids_of_the_last(seconds: int) -> UUID:
+    """What sorts before every id that :func:`new_id` has made for so long."""
+    return UUID(int=int((time.time() - seconds) * 1000) << 80)
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True, default=new_id)]

@@ -12,7 +12,10 @@ from db.catalog import SOLD_NAME
 _CART = text(
     """
     SELECT carts.id, carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method,
-           carts.version, carts.order_id, carts.completed_at, shipping_rates.amount AS shipping
+           carts.version, carts.order_id, carts.completed_at, shipping_rates.amount AS shipping,
+           EXISTS (
+               SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
+           ) AS has_a_checkout
     FROM carts LEFT JOIN shipping_rates
       ON shipping_rates.code = carts.shipping_method AND shipping_rates.currency = carts.currency
     WHERE carts.id = :cart_id

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -42,10 +43,10 @@ class Reader(Protocol):
 class CatalogNews:
     """Keeps one connection open that listens, and opens it again when it breaks."""
 
-    def __init__(self, url: URL, *, shop_schema: str, reader: Reader) -> None:
+    def __init__(self, url: URL, *, shop_schema: str, readers: Sequence[Reader]) -> None:
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._channel = f"catalog_{shop_schema}"
-        self._reader = reader
+        self._readers = readers
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -67,16 +68,20 @@ class CatalogNews:
         connection.add_termination_listener(lambda _: is_broken.set())
         try:
             await connection.add_listener(self._channel, self._told)
-            await self._reader.begin()
+            for reader in self._readers:
+                await reader.begin()
             while not is_broken.is_set():
                 await _happens(is_broken, within=CHECK_SECONDS)
                 await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
         finally:
-            self._reader.lose()
+            for reader in self._readers:
+                reader.lose()
             connection.terminate()
 
     def _told(self, _: Any, __: int, ___: str, payload: object) -> None:
-        self._reader.hear(news_of(str(payload)))
+        news = news_of(str(payload))
+        for reader in self._readers:
+            reader.hear(news)
 
 
 async def _happens(event: asyncio.Event, *, within: float) -> None:

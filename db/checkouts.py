@@ -102,13 +102,14 @@ _INTAKE = """checkouts.order_id, checkouts.order_number, checkouts.payment_id, c
 READ = text(f"SELECT {_INTAKE} FROM checkouts WHERE order_id = :order_id")  # noqa: S608 (constant text)
 
 
-async def take_in(session: AsyncSession, wish: Wish) -> Intake:
+async def take_in(session: AsyncSession, wish: Wish, *, order_id: UUID | None = None) -> Intake:
     """Give the wish its order id, number and payment id, or those of the cart's checkout that is already on its way.
 
+    ``order_id`` is the id that a new order gets; without one it is made up here.
     ``wish.idempotency_key`` is new, as far as :func:`repeated` knew; twins that arrive together meet here.
     """
     wanted: dict[str, Any] = {
-        "order_id": new_id(),
+        "order_id": order_id or new_id(),
         "payment_id": new_id(),
         "cart_id": wish.cart_id,
         "payment_method": wish.payment_method,

@@ -125,6 +125,8 @@ class Api(Section):
     checkout_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     """How long a checkout is waited for before the answer becomes 202."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    rush: Annotated[int, Field(ge=1)] = 20
+    """So many customers whom one process told within ten seconds that a variant is sold out make it hot."""
 
 
 class Workers(Section):

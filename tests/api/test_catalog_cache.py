@@ -34,7 +34,7 @@ async def a_cache(
     """As one API process has it, listening."""
     shared = SharedCache(resources.redis, prefix=f"test-{uuid4().hex}:", seconds=60)
     cache = CatalogCache(sessions or resources.sessions, shared, seconds=60, most_bytes=most_bytes)
-    news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, reader=cache)
+    news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, readers=[cache])
     listening = asyncio.create_task(news.run())
     try:
 

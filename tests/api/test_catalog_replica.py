@@ -95,7 +95,7 @@ async def a_reader(
         shared = SharedCache(resources.redis, prefix=prefix or f"test-{uuid4().hex}:", seconds=60)
         cache = CatalogCache(resources.sessions, shared, replica=replica, seconds=60, most_bytes=1_000_000)
         reader = Reader(resources, cache, replica)
-        news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, reader=cache)
+        news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, readers=[cache])
         tasks = [asyncio.create_task(replica.follow())]
         if is_told:
             tasks.append(asyncio.create_task(news.run()))
