@@ -1,7 +1,8 @@
 """Reading the catalogue, against a bare ASGI answer of the same bytes on the same server in the same run."""
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,39 +14,82 @@ from benchmarks.shop import Shop, answering, part
 from deploy.ports import free_ports
 
 ROUNDS = 3
-SECONDS = 3.0
-CONNECTIONS = 32
+SECONDS = 2.0
+CONNECTIONS = (50, 400)
+SUBJECTS = (
+    "catalogue list, 20 products",
+    "product by id",
+    "search",
+    "list with facets",
+    "list, 304",
+    "product by id, 304",
+)
+IN_ALL = ROUNDS * len(SUBJECTS) * len(CONNECTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    name: str
+    path: str
+    body: bytes = b""
+    header: str = ""
+    status: int = 200
 
 
 async def run(shop: Shop, progress: Callable[[str], None]) -> list[Row]:
-    async with aiohttp.ClientSession(shop.api_url) as http:
-        page = await (await http.get("/v1/products?limit=20")).json()
-    product = page["items"][0]["id"]
+    """All of them warm: each has been asked for before, as nearly all questions of shoppers have."""
     rows = []
-    for name, path in {
-        "catalogue list, 20 products": "/v1/products?limit=20",
-        "product by id": f"/v1/products/{product}",
-    }.items():
-        ours, floor = await _against_the_floor(shop, name, path, progress)
-        rows.append(Row(name, f"{CONNECTIONS} connections", ours, floor))
+    for subject in await _subjects(shop):
+        async with _bare(shop, subject.body) as floor_port:
+            for connections in CONNECTIONS:
+                ours, floor = [], []
+                for _ in range(ROUNDS):
+                    floor.append(await _asked(floor_port, subject, connections))
+                    ours.append(await _asked(shop.api_port, subject, connections))
+                    progress(subject.name)
+                rows.append(Row(subject.name, f"{connections} connections", ours, floor))
     return rows
 
 
-async def _against_the_floor(
-    shop: Shop, name: str, path: str, progress: Callable[[str], None]
-) -> tuple[list[Series], list[Series]]:
-    async with AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory()))
-        body, [port] = directory / "body", free_ports(1)
-        async with aiohttp.ClientSession(shop.api_url) as http, http.get(path) as answer:
-            body.write_bytes(await answer.read())
-        bare = {**shop.environment, "BENCH_BODY": str(body), "BENCH_PORT": str(port)}
-        await stack.enter_async_context(part("benchmarks.bare", environment=bare, log=directory))
-        await answering(f"http://127.0.0.1:{port}/")
-        ours, floor = [], []
-        await hammered(shop.api_port, path, connections=CONNECTIONS, seconds=1)
-        for _ in range(ROUNDS):
-            floor.append(await hammered(port, path, connections=CONNECTIONS, seconds=SECONDS))
-            ours.append(await hammered(shop.api_port, path, connections=CONNECTIONS, seconds=SECONDS))
-            progress(name)
-    return ours, floor
+async def _subjects(shop: Shop) -> list[Subject]:
+    async with aiohttp.ClientSession(shop.api_url) as http:
+
+        async def answer(path: str) -> tuple[bytes, str]:
+            async with http.get(path) as told:
+                told.raise_for_status()
+                return await told.read(), told.headers["ETag"]
+
+        page = await (await http.get("/v1/products?limit=20")).json()
+        paths = [
+            "/v1/products?limit=20",
+            f"/v1/products/{page['items'][0]['id']}",
+            "/v1/products?limit=20&q=milk",
+            "/v1/products?limit=20&facets=category,brand,price",
+        ]
+        answers = [await answer(path) for path in paths]
+        known = [
+            Subject(name=name, path=path, body=body)
+            for name, path, (body, _) in zip(SUBJECTS[: len(paths)], paths, answers, strict=True)
+        ]
+        unchanged = [
+            Subject(name=name, path=paths[which], header=f"If-None-Match: {answers[which][1]}", status=304)
+            for which, name in enumerate(SUBJECTS[len(paths) :])
+        ]
+        return known + unchanged
+
+
+async def _asked(port: int, subject: Subject, connections: int) -> Series:
+    return await hammered(
+        port, subject.path, connections=connections, seconds=SECONDS, header=subject.header, status=subject.status
+    )
+
+
+@asynccontextmanager
+async def _bare(shop: Shop, body: bytes) -> AsyncIterator[int]:
+    with TemporaryDirectory() as directory:
+        kept, [port] = Path(directory) / "body", free_ports(1)
+        kept.write_bytes(body)
+        bare = {**shop.environment, "BENCH_BODY": str(kept), "BENCH_PORT": str(port)}
+        async with part("benchmarks.bare", environment=bare, log=Path(directory)):
+            await answering(f"http://127.0.0.1:{port}/")
+            yield port

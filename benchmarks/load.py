@@ -44,8 +44,9 @@ async def measured(work: Callable[[], Awaitable[None]], at_a_time: int, count: i
 class _Connection(asyncio.Protocol):
     """Asks for the same thing until the time is over."""
 
-    def __init__(self, request: bytes, until: float, times: list[float]) -> None:
+    def __init__(self, request: bytes, status: int, until: float, times: list[float]) -> None:
         self._request = request
+        self._expected = f"HTTP/1.1 {status}".encode()
         self._until = until
         self._times = times
         self._received = b""
@@ -69,10 +70,10 @@ class _Connection(asyncio.Protocol):
         head, separator, body = self._received.partition(b"\r\n\r\n")
         if not separator:
             return
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0] or 0)
         if len(body) < length:
             return
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith(self._expected):
             self.is_done.set_exception(RuntimeError(head.decode()))
             return
         self._received = b""
@@ -84,14 +85,17 @@ class _Connection(asyncio.Protocol):
             self.is_done.set_exception(exc or ConnectionError("the server hung up"))
 
 
-async def hammered(port: int, path: str, *, connections: int, seconds: float) -> Series:
-    """GET the path over that many kept-alive connections for that long."""
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+async def hammered(
+    port: int, path: str, *, connections: int, seconds: float, header: str = "", status: int = 200
+) -> Series:
+    """GET the path over that many kept-alive connections for that long; every answer must have this status."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *([header] if header else []), "", ""]
+    request = "\r\n".join(lines).encode()
     times: list[float] = []
     begin = time.perf_counter()
     loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(lambda: _Connection(request, begin + seconds, times), "127.0.0.1", port)
+        await loop.create_connection(lambda: _Connection(request, status, begin + seconds, times), "127.0.0.1", port)
         for _ in range(connections)
     ]
     await asyncio.gather(*(protocol.is_done for _, protocol in made))
