@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
+import psutil
 import uvloop
 from rich.console import Console
 from rich.table import Table
@@ -82,8 +84,14 @@ async def filled(database_url: str, name: str, count: int | None) -> list[str]:
         return list(await analysing.scalars(text("SELECT name FROM products ORDER BY id")))
 
 
+@dataclass(frozen=True)
+class Served:
+    http: aiohttp.ClientSession
+    process: psutil.Process
+
+
 @asynccontextmanager
-async def serving(stack: embedded.Running, name: str, directory: Path) -> AsyncIterator[aiohttp.ClientSession]:
+async def serving(stack: embedded.Running, name: str, directory: Path, **settings: str) -> AsyncIterator[Served]:
     """The API of this shop, in a process of its own."""
     shop = on_free_ports(
         directory,
@@ -93,11 +101,11 @@ async def serving(stack: embedded.Running, name: str, directory: Path) -> AsyncI
         temporal_http_port=stack.temporal_http_port,
         api_port=free_ports(1)[0],
     )
-    own = {"APP_DATABASE__SHOP_SCHEMA": name, "APP_CACHE__PREFIX": f"{name}:", "APP_LOG_LEVEL": "WARNING"}
-    async with part("cli", "api", environment={**shop.environment(), **own}, log=directory):
+    own = {"APP_DATABASE__SHOP_SCHEMA": name, "APP_CACHE__PREFIX": f"{name}:", "APP_LOG_LEVEL": "WARNING", **settings}
+    async with part("cli", "api", environment={**shop.environment(), **own}, log=directory) as process:
         await answering(f"{shop.api_url}/health")
         async with aiohttp.ClientSession(shop.api_url) as http:
-            yield http
+            yield Served(http, process)
 
 
 async def took(http: aiohttp.ClientSession, path: str, params: dict[str, str]) -> float:
@@ -119,7 +127,7 @@ async def main(count: int) -> None:
                 console.print(f"{name}: {len(names[name]):,} products")
                 folder = Path(directory) / name
                 folder.mkdir()
-                shops[name] = await exits.enter_async_context(serving(stack, name, folder))
+                shops[name] = (await exits.enter_async_context(serving(stack, name, folder))).http
             asked = zip(*(searches(names[name], count) for name in SHOPS), strict=True)
             typed = zip(*(beginnings(names[name], count // 4) for name in SHOPS), strict=True)
             for in_turn in asked:
