@@ -61,7 +61,7 @@ def sandbox_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
     """The sandbox process: payments, mail, ledger and faults."""
     url = f"http://127.0.0.1:{environment['APP_SANDBOX__PORT']}"
     log = tmp_path_factory.mktemp("sandbox") / "sandbox.log"
-    with process("sandbox", environment=environment, ready=answers(f"{url}/health"), log=log):
+    with process("sandbox", environment=environment, ready=answers(f"{url}/health"), log=log, is_counted=True):
         yield url
 
 
@@ -90,7 +90,8 @@ def api_url(settings: Settings, environment: dict[str, str], tmp_path_factory: p
     """The API as it runs in production: its own process behind its real server."""
     log = tmp_path_factory.mktemp("api") / "api.log"
     url = f"http://127.0.0.1:{settings.api.port}"
-    with process("cli", "api", environment=environment, ready=answers(f"{url}/health"), log=log, within=90):
+    ready = answers(f"{url}/health")
+    with process("cli", "api", environment=environment, ready=ready, log=log, is_counted=True):
         yield url
 
 

@@ -56,7 +56,6 @@ class PrivateShop:
             environment={**self.environment, **variables, "APP_READY_FILE": str(ready)},
             ready=ready.exists,
             log=self.directory / f"{name}.log",
-            within=90,
         )
         return await asyncio.to_thread(self._parts.enter_context, part)
 
@@ -78,7 +77,7 @@ async def private_shop(
 
 def api_process(environment: dict[str, str], directory: Path) -> AbstractContextManager["Popen[bytes]"]:
     ready = answers(f"http://127.0.0.1:{environment['APP_API__PORT']}/health")
-    return process("cli", "api", environment=environment, ready=ready, log=directory / "api.log", within=90)
+    return process("cli", "api", environment=environment, ready=ready, log=directory / "api.log")
 
 
 async def kill(part: "Popen[bytes]") -> None:

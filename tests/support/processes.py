@@ -16,7 +16,7 @@ from deploy.processes import kill_session
 
 
 def uncounted() -> dict[str, str]:
-    """The environment of processes whose lines are not counted, which makes them start in half the time."""
+    """The environment for processes whose lines are not counted; they start in half the time."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
@@ -42,13 +42,21 @@ def answers(url: str) -> Callable[[], bool]:
 
 @contextmanager
 def process(
-    *argv: str, environment: Mapping[str, str], ready: Callable[[], bool], log: Path, within: float = 90.0
+    *argv: str,
+    environment: Mapping[str, str],
+    ready: Callable[[], bool],
+    log: Path,
+    within: float = 90.0,
+    is_counted: bool = False,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """``python -m …`` with the given settings, ready when yielded; the log is shown when it does not get ready."""
+    """``python -m …`` with the given settings, ready when yielded; the log is shown when it does not get ready.
+
+    ``is_counted``: its lines count for the coverage, for which it pays with its time to start.
+    """
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", *argv],
-            env={**os.environ, **environment},
+            env={**(os.environ if is_counted else uncounted()), **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
