@@ -223,6 +223,39 @@ def catalog_import(
     raise typer.Exit(run_import(file, currency=currency, errors=errors))
 
 
+FailedRows = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Write the rows that failed to this file, to mend and send again.")
+]
+
+
+@catalog.command("upload")
+def catalog_upload(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Shopify's product CSV, or JSON lines.")],
+    currency: Annotated[str | None, typer.Option(help="Of the prices; the shop's own by default.")] = None,
+    failed_rows: FailedRows = None,
+    token: Token = None,
+) -> None:
+    """Send products to the running shop, which imports them in the background, and watch it.
+
+    The import survives crashes and restarts; Ctrl-C leaves it running. The exit code is 1 if a row failed.
+    """
+    from deploy.catalog_upload import upload
+
+    raise typer.Exit(upload(file, currency=currency, failed_rows=failed_rows, token=token))
+
+
+@catalog.command("follow")
+def catalog_follow(
+    import_id: Annotated[str | None, typer.Argument(help="As `sutler catalog upload` names it; or the newest.")] = None,
+    failed_rows: FailedRows = None,
+    token: Token = None,
+) -> None:
+    """Watch an import that runs, or see what became of it."""
+    from deploy.catalog_upload import follow
+
+    raise typer.Exit(follow(import_id, failed_rows=failed_rows, token=token))
+
+
 @catalog.command("export")
 def catalog_export(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="A .csv as Shopify has it; otherwise JSON lines.")],

@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from api.chores import kept_up
 from api.stories import Stories
-from db import checkouts, orders, placement, refunds, returns
+from db import checkouts, exports, imports, orders, placement, refunds, returns
 from db.checkouts import Intake, Unstarted
 from domain.orders import (
     CancelOrder,
@@ -76,6 +76,7 @@ async def see_to_the_unstarted(resources: Resources, stories: Stories) -> None:
     async def look() -> None:
         await look_once(resources, stories, begun)
         await begin_refunds_and_returns(resources, stories, begun)
+        await begin_imports_and_exports(resources, stories)
 
     await kept_up(look, name="intake")
 
@@ -139,3 +140,14 @@ async def begin_refunds_and_returns(resources: Resources, stories: Stories, begu
     for following in goods:
         await stories.follow_return(following)
         begun.add(following.return_id)
+
+
+async def begin_imports_and_exports(resources: Resources, stories: Stories) -> None:
+    """Those that still wait; beginning twice is beginning once."""
+    async with resources.autocommit() as session:
+        to_read = await imports.unstarted(session, older_than=OLD_ENOUGH_SECONDS)
+        to_write = await exports.unstarted(session, older_than=OLD_ENOUGH_SECONDS)
+    for reading in to_read:
+        await stories.begin_import(reading)
+    for writing in to_write:
+        await stories.begin_export(writing)

@@ -8,9 +8,11 @@ from api.catalog import CategoryController, ProductController, adjust_stock, sug
 from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
 from api.documentation import openapi_document
+from api.exports import ExportController
 from api.health import health, ready
 from api.hot_variants import HotVariantController
 from api.identity import AuthController, UserController, public_keys, verification_page
+from api.imports import ImportController
 from api.inventory import list_stock, set_low_stock
 from api.metrics import metrics
 from api.operators import OperatorController
@@ -34,6 +36,8 @@ HANDLERS: list[Any] = [
     suggest,
     AttributeController,
     write_many,
+    ImportController,
+    ExportController,
     staff_products,
     adjust_stock,
     list_stock,

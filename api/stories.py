@@ -32,6 +32,8 @@ from db.base import new_id
 from db.engine import Sessions
 from domain.audit import Breach, Law, Repair, RepairBreach
 from domain.errors import Refusal
+from domain.exports import WriteExport
+from domain.imports import ImportCatalog
 from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
 from domain.payments import Listener, LookIntoStray, Notice
 from domain.refunds import PaidByHand, RefundMoney, RefundState
@@ -39,6 +41,8 @@ from domain.returns import FollowReturn, ReturnState
 from domain.shipping import CancelUnits
 from workflows import names
 from workflows.audit import Repair as RepairStory
+from workflows.catalog_export import CatalogExport
+from workflows.catalog_import import CatalogImport
 from workflows.checkout import Checkout
 from workflows.goods_return import Return
 from workflows.refund import Refund
@@ -160,6 +164,30 @@ class Stories:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+
+    async def begin_import(self, request: ImportCatalog) -> None:
+        """Start a pass over an import's rows; content when it was started before, however long ago."""
+        starting = self._client.start_workflow(
+            CatalogImport.run,
+            request,
+            id=names.catalog_import_id(request.import_id, request.attempt),
+            task_queue=names.Queue.CATALOG,
+            rpc_timeout=PATIENCE_WITH_THE_ENGINE,
+            **ONCE,
+        )
+        await self._begun(starting)
+
+    async def begin_export(self, request: WriteExport) -> None:
+        """Start to write the export; content when it was started before, however long ago."""
+        starting = self._client.start_workflow(
+            CatalogExport.run,
+            request,
+            id=names.catalog_export_id(request.export_id),
+            task_queue=names.Queue.CATALOG,
+            rpc_timeout=PATIENCE_WITH_THE_ENGINE,
+            **ONCE,
+        )
+        await self._begun(starting)
 
     async def follow_return(self, request: FollowReturn) -> None:
         """Start the return's story; content when it was started before, however long ago."""

@@ -1,6 +1,6 @@
 """The whole catalogue, read from one snapshot: what changes meanwhile does not tear a product apart."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 PORTION = 1000
 
 
-async def exported(engine: AsyncEngine, currency: str) -> AsyncIterator[RowMapping]:
+async def exported(engine: AsyncEngine, currency: str) -> AsyncGenerator[RowMapping]:
     """Every product that is not archived, in the order in which they were made, with its variants.
 
     A variant has its ``amount`` in the currency, or none. Stock is what is on hand.

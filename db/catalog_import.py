@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from db import catalog_import_sql as sql
 from db.base import new_id
@@ -106,6 +106,13 @@ async def importing(engine: AsyncEngine) -> AsyncIterator[Connection]:
         yield raw
 
 
+async def import_within(session: AsyncSession, products: Sequence[ProductRecord]) -> Imported:
+    """The same for one batch, as part of the session's transaction, which must have begun."""
+    raw: Connection = (await (await session.connection()).get_raw_connection()).driver_connection
+    await raw.execute(sql.STAGING_TABLES)
+    return await import_batch(raw, products)
+
+
 async def import_batch(connection: Connection, products: Sequence[ProductRecord]) -> Imported:
     """Merge the products; those that the database refuses are reported, and do not stop the others."""
     try:
@@ -116,7 +123,8 @@ async def import_batch(connection: Connection, products: Sequence[ProductRecord]
             raise
         if len(products) == 1:
             reason = f"the database refuses it: {type(error).__name__}"
-            return Imported(errors=[RowError(line=products[0].line, column="", reason=reason)])
+            lines = sorted({variant.line for variant in products[0].variants})
+            return Imported(errors=[RowError(line=line, column="", reason=reason) for line in lines])
     half = len(products) // 2
     imported = await import_batch(connection, products[:half])
     imported += await import_batch(connection, products[half:])
@@ -125,6 +133,7 @@ async def import_batch(connection: Connection, products: Sequence[ProductRecord]
 
 async def _merged(connection: Connection, products: Sequence[ProductRecord]) -> Imported:
     await connection.execute("SELECT pg_advisory_xact_lock($1)", CATALOGUE_LOCK)
+    await connection.execute(sql.EMPTY_STAGING_TABLES)
     categories = await _categories(connection, products)
     started = time.perf_counter()
     await _copy(connection, products, categories)

@@ -22,6 +22,9 @@ STAGING_TABLES = """
     ) ON COMMIT DELETE ROWS
 """
 
+# For batches that share a transaction.
+EMPTY_STAGING_TABLES = "DELETE FROM staged_products; DELETE FROM staged_variants; DELETE FROM staged_attributes"
+
 ATTRIBUTES = """
     SELECT code, name, kind,
            ARRAY(SELECT value FROM attribute_choices WHERE attribute = code ORDER BY position) AS choices

@@ -10,6 +10,8 @@ from deploy.order_tables import explanation, lines_table, look_closer, orders_ta
 from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, terminal, visitors
 from runtime.settings import Settings
 
+Look = Callable[[Visitor, Settings, Console], Awaitable[int | None]]
+
 
 def list_orders(query: Mapping[str, str], token: str | None) -> int:
     """Print the orders that the query of ``GET /v1/admin/orders`` finds; the exit code."""
@@ -20,7 +22,7 @@ def list_orders(query: Mapping[str, str], token: str | None) -> int:
         if found["next_cursor"]:
             console.print(f"There are more than these {len(found['items'])}.")
 
-    return _as_operator(look, token)
+    return as_operator(look, token)
 
 
 def show_order(number: str, token: str | None) -> int:
@@ -37,7 +39,7 @@ def show_order(number: str, token: str | None) -> int:
         console.print(timeline_table(events["items"]))
         look_closer(console, settings.temporal, order)
 
-    return _as_operator(look, token)
+    return as_operator(look, token)
 
 
 def explain_order(number: str, token: str | None) -> int:
@@ -50,7 +52,7 @@ def explain_order(number: str, token: str | None) -> int:
         told = await operator.get(f"/v1/admin/orders/{order['id']}/explain")
         console.print(explanation(told))
 
-    return _as_operator(look, token)
+    return as_operator(look, token)
 
 
 class NoSuchOrderError(Exception):
@@ -70,19 +72,19 @@ async def _find(operator: Visitor, number: str) -> Json:
     return answer.body
 
 
-def _as_operator(look: Callable[[Visitor, Settings, Console], Awaitable[None]], token: str | None) -> int:
+def as_operator(look: Look, token: str | None) -> int:
+    """Do something in an operator's name; the exit code, 0 when it says none."""
     settings, console = Settings(), terminal()
 
-    async def visit() -> None:
+    async def visit() -> int:
         async with visitors(settings) as operator:
             operator.token = token
             if token is None:
                 await operator.sign_in(OPERATOR, settings.demo.password.get_secret_value())
-            await look(operator, settings, console)
+            return await look(operator, settings, console) or 0
 
     try:
-        asyncio.run(visit())
+        return asyncio.run(visit())
     except (NobodyAnswersError, NoSuchOrderError, UnwelcomeError) as problem:
         console.print(str(problem), soft_wrap=True)
         return 1
-    return 0

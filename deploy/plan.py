@@ -15,7 +15,13 @@ from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 READY_FILE = "APP_READY_FILE"
 
-NICE = {Queue.FULFILLMENT: 10, Queue.REGISTRATION: 10, Queue.NOTIFICATIONS: 10, Queue.OPERATIONS: 10}
+NICE = {
+    Queue.FULFILLMENT: 10,
+    Queue.REGISTRATION: 10,
+    Queue.NOTIFICATIONS: 10,
+    Queue.OPERATIONS: 10,
+    Queue.CATALOG: 15,
+}
 """On one machine, work that a customer waits for goes before mails and parcels."""
 
 

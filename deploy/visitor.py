@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from runtime.settings import Settings
 Json = Any
 OPERATOR = "operator@example.com"
 PATIENCE = aiohttp.ClientTimeout(total=60)
+AS_LONG_AS_IT_TAKES = aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=60)
 
 
 class NobodyAnswersError(Exception):
@@ -83,6 +85,33 @@ class Visitor:
         if answer.status >= 400:
             raise UnwelcomeError(answer)
         return answer.body
+
+    async def send_file(self, path: str, file: Path, media_type: str, *, query: Mapping[str, str]) -> Json:
+        """However long it takes; the body of the answer."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": media_type}
+        try:
+            with file.open("rb") as content:
+                async with self.http.post(
+                    self.address + path, data=content, params=query, headers=headers, timeout=AS_LONG_AS_IT_TAKES
+                ) as response:
+                    answer = Answer(f"POST {path}", response.status, await response.json(content_type=None), {})
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            raise NobodyAnswersError(self.address) from None
+        if answer.status >= 400:
+            raise UnwelcomeError(answer)
+        return answer.body
+
+    async def save_file(self, path: str, file: Path) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            async with self.http.get(self.address + path, headers=headers, timeout=AS_LONG_AS_IT_TAKES) as response:
+                if response.status >= 400:
+                    raise UnwelcomeError(Answer(f"GET {path}", response.status, await response.json(), {}))
+                with file.open("wb") as sink:
+                    async for part in response.content.iter_chunked(64 * 1024):
+                        sink.write(part)
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            raise NobodyAnswersError(self.address) from None
 
     async def sign_in(self, email: str, password: str) -> None:
         pair = await self.done("POST", "/v1/auth/login", {"email": email, "password": password})

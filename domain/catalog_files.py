@@ -13,9 +13,13 @@ from domain.catalog import (
     LONGEST_DESCRIPTION,
     LONGEST_NAME,
     LONGEST_SKU,
+    ProductRecord,
     RowError,
     is_slug,
 )
+
+NumberedLine = tuple[int, bytes]
+"""A line of a file and its number there, from 1 on."""
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -38,17 +42,37 @@ class Reading:
 
     rows: int = 0
     bytes: int = 0
+    first_line: int = 0
+    last_line: int = 0
+    """Of the row that was read last."""
+    header_ends: int = 0
+    """The last line of the header, in formats that have one."""
+    is_given_up: bool = False
+    """This is not a file of its kind, and nothing more of it is read."""
     is_suspicious: bool = False
     """The lines read since this was last cleared hold bytes that no row may hold."""
     slugs: dict[str, int] = field(default_factory=dict)
     skus: dict[str, int] = field(default_factory=dict)
 
 
-def decoded(lines: Iterable[bytes], reading: Reading) -> Iterator[str]:
+@dataclass(slots=True)
+class Entry:
+    """What a file says of one product: where its rows are, and what was made of them."""
+
+    line: int
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    """The first and the last line of each."""
+    records: list[ProductRecord | RowError] = field(default_factory=list)
+
+
+def decoded(lines: Iterable[NumberedLine], reading: Reading) -> Iterator[str]:
     """The lines as text; a byte that is not UTF-8 survives as a lone surrogate, for its row to be refused."""
-    for number, line in enumerate(lines):
+    for number, line in lines:
         reading.bytes += len(line)
-        if number == 0:
+        reading.last_line = number
+        if not reading.first_line:
+            reading.first_line = number
+        if number == 1:
             if line.startswith(UTF_16):
                 raise BadCell("", "the file is UTF-16; save it as UTF-8")
             line = line.removeprefix(codecs.BOM_UTF8)

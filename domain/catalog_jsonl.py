@@ -18,6 +18,8 @@ from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord
 from domain.catalog_attributes import MOST_ATTRIBUTES_OF_A_PRODUCT, MOST_TAGS, tag_of
 from domain.catalog_files import (
     BadCell,
+    Entry,
+    NumberedLine,
     Reading,
     category_path,
     checked_brand,
@@ -45,18 +47,29 @@ OF_A_SINGLE_VARIANT = OF_A_VARIANT - {"name"}
 
 def read(lines: Iterable[bytes], reading: Reading, currency: str) -> Iterator[ProductRecord | RowError]:
     """The products of the file and what is wrong with its rows, in the order of the file."""
-    line = 0
+    for entry in entries(enumerate(lines, start=1), reading, currency):
+        yield from entry.records
+
+
+def entries(lines: Iterable[NumberedLine], reading: Reading, currency: str) -> Iterator[Entry]:
+    """The same, line by line."""
     try:
-        for line, text in enumerate(decoded(lines, reading), start=1):
+        for text in decoded(lines, reading):
             if not text.strip():
                 continue
             reading.rows += 1
-            try:
-                yield _product(line, _parsed(text), reading, currency)
-            except BadCell as bad:
-                yield bad.at(line)
+            line = reading.last_line
+            yield Entry(line, [(line, line)], [_record(line, text, reading, currency)])
     except BadCell as bad:
-        yield bad.at(line + 1)
+        reading.is_given_up = True
+        yield Entry(reading.last_line, records=[bad.at(reading.last_line)])
+
+
+def _record(line: int, text: str, reading: Reading, currency: str) -> ProductRecord | RowError:
+    try:
+        return _product(line, _parsed(text), reading, currency)
+    except BadCell as bad:
+        return bad.at(line)
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from itertools import chain
 from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord, derived_sku, parse_price
 from domain.catalog_files import (
     BadCell,
+    Entry,
+    NumberedLine,
     Reading,
     category_path,
     checked_brand,
@@ -29,6 +31,8 @@ from domain.catalog_files import (
 from domain.money import Money
 
 LONGEST_CELL = 1024 * 1024
+MOST_ROWS = 10 * MOST_VARIANTS
+"""Of one product, images and rows that cannot be read included; so that no file can fill the memory."""
 
 HANDLE, TITLE, BODY, VENDOR = "Handle", "Title", "Body (HTML)", "Vendor"
 CATEGORY, TYPE, PUBLISHED, STATUS = "Product Category", "Type", "Published", "Status"
@@ -71,60 +75,80 @@ class Row:
 class Draft:
     """A product whose rows are still being read."""
 
-    row: Row
-    product: ProductRecord | None
+    entry: Entry
+    handle: str | None
+    """``None`` for rows that cannot be read and follow no product."""
+    row: Row | None = None
+    """Its first; the others do not repeat what it says."""
+    product: ProductRecord | None = None
     """``None`` when its first row was refused, and all of its rows with it."""
     option_names: list[str] = field(default_factory=list)
+
+    def goes_on_with(self, handle: str | None) -> bool:
+        return len(self.entry.rows) < MOST_ROWS and handle in (None, self.handle)
+
+    def finished(self) -> Entry:
+        if self.product is not None and self.product.variants:
+            self.entry.records.append(self.product)
+        return self.entry
 
 
 def read(lines: Iterable[bytes], reading: Reading, currency: str) -> Iterator[ProductRecord | RowError]:
     """The products of the file and what is wrong with its rows, in the order of the file, one product at a time."""
+    for entry in entries(enumerate(lines, start=1), reading, currency):
+        yield from entry.records
+
+
+def entries(lines: Iterable[NumberedLine], reading: Reading, currency: str) -> Iterator[Entry]:
+    """The same, with where each product has its rows. Lines that cannot be read belong to the product before."""
     draft: Draft | None = None
     for row in _rows(lines, reading):
-        if isinstance(row, RowError):
-            yield row
-            continue
-        if draft is not None and row[HANDLE] == draft.row[HANDLE]:
-            yield from _one_more_variant(draft, row, reading, currency)
-            continue
-        if draft is not None:
-            yield from _finished(draft)
-        draft = Draft(row, None, [row[name] for name, _ in OPTIONS])
-        try:
-            draft.product = _product(row, reading)
-        except BadCell as bad:
-            yield bad.at(row.line)
-        else:
-            yield from _add_variant(draft, row, reading, currency)
+        handle = None if isinstance(row, RowError) else row[HANDLE]
+        if draft is None or not draft.goes_on_with(handle):
+            if draft is not None:
+                yield draft.finished()
+            draft = Draft(Entry(reading.first_line), handle)
+        if not reading.is_given_up:
+            draft.entry.rows.append((reading.first_line, reading.last_line))
+        draft.entry.records += [row] if isinstance(row, RowError) else _wrong_in(draft, row, reading, currency)
     if draft is not None:
-        yield from _finished(draft)
+        yield draft.finished()
 
 
-def _finished(draft: Draft) -> Iterator[ProductRecord]:
-    if draft.product is not None and draft.product.variants:
-        yield draft.product
+def _wrong_in(draft: Draft, row: Row, reading: Reading, currency: str) -> Iterator[RowError]:
+    """Add the row to the product; what is wrong with it."""
+    if draft.row is not None:
+        yield from _one_more_variant(draft, draft.row, row, reading, currency)
+        return
+    draft.row, draft.option_names = row, [row[name] for name, _ in OPTIONS]
+    try:
+        draft.product = _product(row, reading)
+    except BadCell as bad:
+        yield bad.at(row.line)
+    else:
+        yield from _add_variant(draft, row, row, reading, currency)
 
 
-def _one_more_variant(draft: Draft, row: Row, reading: Reading, currency: str) -> Iterator[RowError]:
+def _one_more_variant(draft: Draft, first: Row, row: Row, reading: Reading, currency: str) -> Iterator[RowError]:
     if _is_image_only(row):
         return
     if draft.product is None:
-        reason = f"belongs to the product on line {draft.row.line}, which was refused"
+        reason = f"belongs to the product on line {first.line}, which was refused"
         yield RowError(line=row.line, column=HANDLE, reason=reason)
     elif len(draft.product.variants) == MOST_VARIANTS:
         yield RowError(line=row.line, column=HANDLE, reason=f"is a product with more than {MOST_VARIANTS} variants")
     else:
-        yield from _add_variant(draft, row, reading, currency)
+        yield from _add_variant(draft, first, row, reading, currency)
 
 
 def _is_image_only(row: Row) -> bool:
     return not (row[PRICE] or row[SKU] or row[QUANTITY] or any(row[value] for _, value in OPTIONS))
 
 
-def _add_variant(draft: Draft, row: Row, reading: Reading, currency: str) -> Iterator[RowError]:
+def _add_variant(draft: Draft, first: Row, row: Row, reading: Reading, currency: str) -> Iterator[RowError]:
     assert draft.product is not None  # noqa: S101 - for the type checker
     try:
-        draft.product.variants.append(_variant(draft, row, reading, currency))
+        draft.product.variants.append(_variant(draft, first, row, reading, currency))
     except BadCell as bad:
         yield bad.at(row.line)
 
@@ -160,9 +184,9 @@ def _choice(row: Row, column: str, choices: dict[str, bool]) -> bool:
         raise BadCell(column, f"must be one of {', '.join(word for word in choices if word)}") from None
 
 
-def _variant(draft: Draft, row: Row, reading: Reading, currency: str) -> VariantRecord:
+def _variant(draft: Draft, first: Row, row: Row, reading: Reading, currency: str) -> VariantRecord:
     options = _options(draft, row)
-    sku = checked_sku(SKU, row[SKU]) or derived_sku(draft.row[HANDLE], options.values())
+    sku = checked_sku(SKU, row[SKU]) or derived_sku(first[HANDLE], options.values())
     says_options = OPTIONS[0][1] in row.positions
     variant = VariantRecord(
         line=row.line,
@@ -204,7 +228,7 @@ def _quantity(row: Row) -> int | None:
     return checked_stock(QUANTITY, int(text))
 
 
-def _rows(lines: Iterable[bytes], reading: Reading) -> Iterator[Row | RowError]:
+def _rows(lines: Iterable[NumberedLine], reading: Reading) -> Iterator[Row | RowError]:
     """The rows under the header; what cannot be read as a row is an error, and reading goes on with the next line."""
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(decoded(lines, reading))
@@ -212,13 +236,16 @@ def _rows(lines: Iterable[bytes], reading: Reading) -> Iterator[Row | RowError]:
         header = next(reader, [])
         positions = _positions(header)
     except BadCell as bad:
+        reading.is_given_up = True
         yield bad.at(1)
         return
     except csv.Error as error:
+        reading.is_given_up = True
         yield RowError(line=1, column="", reason=f"cannot be read as CSV: {error}")
         return
+    reading.header_ends = reading.last_line
     while True:
-        line = reader.line_num + 1
+        reading.first_line = 0
         reading.is_suspicious = False
         try:
             cells = next(reader)
@@ -226,11 +253,12 @@ def _rows(lines: Iterable[bytes], reading: Reading) -> Iterator[Row | RowError]:
             return
         except csv.Error as error:
             reading.rows += 1
-            yield RowError(line=line, column="", reason=f"cannot be read as CSV: {error}")
+            yield RowError(line=reading.first_line, column="", reason=f"cannot be read as CSV: {error}")
             continue
         if not any(cells):
             continue
         reading.rows += 1
+        line = reading.first_line
         if (wrong := _wrong_with(cells, header, reading)) is None:
             yield Row(line, cells, positions)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain import disputes, orders, payments, refunds, returns, shipping
+from domain import disputes, exports, imports, orders, payments, refunds, returns, shipping
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,26 @@ MACHINES = [
             "approved": "after 30 days without the goods it is closed",
             "received": "the refund is paid, or a person is called, who has it asked for again or says "
             "that it is seen to",
+        },
+    ),
+    Machine(
+        "Import",
+        "catalog_imports.status",
+        imports.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {
+            "receiving": "the request that sends the file; one that broke off is forgotten after a day",
+            "waiting": "an API process begins its CatalogImport, again and again until the engine has taken it",
+            "running": "its CatalogImport, chunk by chunk, by whichever worker lives; a person can cancel it",
+            "completed": "an end; failed rows can be tried again for a week",
+        },
+    ),
+    Machine(
+        "Export",
+        "catalog_exports.status",
+        exports.ALLOWED_MOVES,  # type: ignore[arg-type]
+        {
+            "waiting": "an API process begins its CatalogExport, again and again until the engine has taken it",
+            "running": "its CatalogExport, tried until the file is written",
         },
     ),
     Machine(

@@ -21,11 +21,11 @@ from db.engine import connect
 from domain import catalog_jsonl, shopify_csv
 from domain.catalog import ProductRecord, RowError
 from domain.catalog_files import Reading
+from domain.imports import LONGEST_LINE, FileFormat
 from domain.money import minor_digits
 from providers.complete_journey import all_goods, best_sellers
 from runtime.settings import Settings
 
-LONGEST_LINE = 4 * 1024 * 1024
 SHOWN_ERRORS = 20
 
 Records = Iterable[ProductRecord | RowError]
@@ -146,12 +146,22 @@ def connected(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
 def parser_of(
     file: Path, source: BinaryIO
 ) -> Callable[[Iterable[bytes], Reading, str], Iterator[ProductRecord | RowError]]:
+    """How the file is read."""
+    return catalog_jsonl.read if _format_of(file, source) is FileFormat.JSONL else shopify_csv.read
+
+
+def format_of(file: Path) -> FileFormat:
+    with file.open("rb") as source:
+        return _format_of(file, source)
+
+
+def _format_of(file: Path, source: BinaryIO) -> FileFormat:
     """By the name of the file; for another name by its first character."""
     suffix = file.suffix.lower()
     first = source.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     source.seek(0)
     is_json = suffix in (".jsonl", ".ndjson", ".json") or (suffix != ".csv" and first == b"{")
-    return catalog_jsonl.read if is_json else shopify_csv.read
+    return FileFormat.JSONL if is_json else FileFormat.CSV
 
 
 def lines_of(source: BinaryIO) -> Iterator[bytes]:

@@ -151,6 +151,19 @@ class Operations(Section):
     """Audit and reconciliation run by the clock; otherwise their schedules are made paused."""
 
 
+class Catalog(Section):
+    import_max_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
+    """The largest file that may be sent to be imported."""
+    chunk_rows: Annotated[int, Field(ge=1, le=5000)] = 500
+    """About how many rows are imported in one transaction; changes of products by others wait for its end."""
+    keep_days: Annotated[int, Field(ge=1)] = 7
+    """How long the file of an import and its failed rows are kept after it has ended."""
+
+    @property
+    def keep(self) -> timedelta:
+        return timedelta(days=self.keep_days)
+
+
 class Sandbox(Section):
     host: str = "127.0.0.1"
     port: Port = 8090
@@ -193,6 +206,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     workers: Workers = Workers()
     operations: Operations = Operations()
+    catalog: Catalog = Catalog()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
 

@@ -17,6 +17,8 @@ from api.errors import PROBLEMS
 from runtime.resources import Resources
 from workers.run import DUTIES
 from workflows.audit import Audit, Reconciliation, Repair
+from workflows.catalog_export import CatalogExport
+from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -91,6 +93,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.FULFILLMENT: [Fulfillment, Return],
     Queue.NOTIFICATIONS: [Mailbox],
     Queue.OPERATIONS: [Audit, Reconciliation, Repair],
+    Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],
 }
 
 

@@ -15,6 +15,8 @@ from domain.orders import number_of, sequence_of
 from runtime.temporal import DATA_CONVERTER
 from workers.run import workflow_runner
 from workflows.audit import Audit, Reconciliation, Repair
+from workflows.catalog_export import CatalogExport
+from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -25,7 +27,11 @@ from workflows.registration import Registration
 from workflows.stray_payment import StrayPayment
 
 OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, StrayPayment]
-STORIES: list[type] = [Registration, *OF_ORDERS, Mailbox, Audit, Reconciliation, Repair]
+STORIES: list[type] = [
+    *(Registration, *OF_ORDERS, Mailbox),
+    *(Audit, Reconciliation, Repair),
+    *(CatalogImport, CatalogExport, CatalogTidying),
+]
 
 OF_SOMEBODY = (
     "customer",

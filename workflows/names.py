@@ -15,6 +15,8 @@ class Queue(StrEnum):
     FULFILLMENT = "fulfillment"
     NOTIFICATIONS = "notifications"
     OPERATIONS = "operations"
+    CATALOG = "catalog"
+    """Apart from the others, so that a large file delays no order and no repair."""
 
 
 def registration_id(user_id: UUID) -> str:
@@ -51,6 +53,18 @@ def refund_id(refund: UUID) -> str:
 def return_id(goods: UUID) -> str:
     return f"return:{goods}"
 
+
+def catalog_import_id(made: UUID, attempt: int) -> str:
+    """Each pass over an import's rows is a workflow of its own."""
+    return f"catalog-import:{made}:{attempt}"
+
+
+def catalog_export_id(made: UUID) -> str:
+    return f"catalog-export:{made}"
+
+
+CATALOG_TIDYING_ID = "catalog-tidying"
+"""Its Schedule's id, and the beginning of the workflow's that it starts."""
 
 AUDIT_ID = "audit"
 RECONCILIATION_ID = "reconciliation"

@@ -16,6 +16,7 @@ from tests.api.test_late_money import about
 from tests.api.test_webhooks import deliver
 from tests.support.catalog import a_product, ledger_of, stock_of
 from tests.support.engines import Remote, an_api_far_from_the_engine
+from tests.support.files import Importer, a_mark, csv_of
 from tests.support.ledger import moved
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
@@ -67,6 +68,19 @@ async def test_a_checkout_without_an_engine_is_taken_in_held_and_becomes_one_ord
     assert await stock_of(resources.sessions, product.variant_id) == StockLevel(on_hand=5, reserved=2)
     last = await shopper.check_out(cart, key=key)
     assert (last.status_code, last.json()["id"]) == (201, order["id"])
+
+
+@pytest.mark.matrix("import: the engine is away when a file comes")
+async def test_a_file_that_comes_without_an_engine_is_imported_when_it_is_back(
+    remote: Remote, operator: dict[str, str]
+) -> None:
+    desk, mark = Importer(remote.http, operator), a_mark()
+
+    made = await desk.sent(csv_of(mark, 3))
+    await remote.gate.open()
+
+    done = await desk.ended(made)
+    assert (done["status"], done["products"]["created"]) == ("completed", 3)
 
 
 async def test_without_an_engine_a_cart_that_cannot_be_ordered_is_refused_at_once(

@@ -14,10 +14,11 @@ from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
 from tests.support.engines import PrivateShop, private_shop
+from tests.support.files import Importer, a_mark, csv_of
 from tests.support.people import mails_to
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
-from workflows.names import Queue
+from workflows.names import Queue, catalog_import_id
 
 
 @pytest.fixture
@@ -88,6 +89,67 @@ async def test_a_payments_worker_killed_while_the_card_is_asked_charges_once(
     await shop.start_worker(Queue.PAYMENTS)
 
     await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
+
+
+@pytest.mark.matrix("import: a worker is killed in the middle")
+async def test_a_catalog_worker_killed_in_the_middle_of_a_file_loses_no_row_and_doubles_none(
+    shop: PrivateShop, operator: dict[str, str], resources: Resources
+) -> None:
+    in_small_chunks = {"APP_CATALOG__CHUNK_ROWS": "40"}
+    worker = await shop.start("cli", "worker", Queue.CATALOG, **in_small_chunks)
+    desk, mark = Importer(shop.http, operator), a_mark()
+    made = await desk.sent(csv_of(mark, 2000))
+
+    async def is_in_the_middle() -> bool:
+        return int((await desk.see(made))["rows"]) >= 200
+
+    await eventually(is_in_the_middle)
+    worker.kill()
+    await asyncio.to_thread(worker.wait)
+    left = await desk.see(made)
+    assert (left["status"], 200 <= left["rows"] < 2000) == ("running", True)
+    await shop.start("cli", "worker", Queue.CATALOG, **in_small_chunks)
+
+    done = await desk.ended(made)
+    assert (done["status"], done["rows"], done["failed"]) == ("completed", 2000, 0)
+    assert done["products"] == done["variants"] == {"created": 2000, "updated": 0, "unchanged": 0}
+    async with resources.sessions() as session:
+        moved = await session.execute(
+            text(
+                "SELECT count(DISTINCT variants.id), count(*), sum(on_hand_change) FROM stock_movements "
+                "JOIN variants ON variants.id = variant_id WHERE sku LIKE :mark"
+            ),
+            {"mark": f"{mark}%"},
+        )
+        assert tuple(moved.one()) == (2000, 2000, 6000)
+
+
+@pytest.mark.matrix("import: somebody cancels it in the middle")
+async def test_an_import_cancelled_in_the_middle_keeps_what_it_has_imported(
+    shop: PrivateShop, operator: dict[str, str], resources: Resources
+) -> None:
+    await shop.start("cli", "worker", Queue.CATALOG, APP_CATALOG__CHUNK_ROWS="20")
+    desk, mark = Importer(shop.http, operator), a_mark()
+    made = await desk.sent(csv_of(mark, 2000))
+
+    async def has_begun() -> bool:
+        return int((await desk.see(made))["rows"]) > 0
+
+    await eventually(has_begun)
+    cancelled, again = await desk.ask(made, "cancel"), await desk.ask(made, "cancel")
+
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert again.json() == cancelled.json()
+    story = shop.client.get_workflow_handle(catalog_import_id(UUID(made), 1))
+    assert await story.result() == "cancelled"
+    assert await desk.see(made) == cancelled.json()
+    rows = cancelled.json()["rows"]
+    assert 0 < rows < 2000
+    async with resources.sessions() as session:
+        there = await session.scalar(text("SELECT count(*) FROM products WHERE slug LIKE :mark"), {"mark": f"{mark}%"})
+    assert there == rows
+    refused = await desk.ask(made, "retry")
+    assert (refused.status_code, refused.json()["current_status"], refused.json()["allowed"]) == (409, "cancelled", [])
 
 
 async def slow_down_the_next_card(sandbox: httpx.AsyncClient, *, seconds: float) -> None:

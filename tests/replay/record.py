@@ -22,16 +22,19 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
+from db import imports
 from db.customers import User
 from domain.attention import Concern
 from domain.audit import Law, LookAtBooks
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
+from domain.imports import ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
 from domain.orders import OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
+from tests.support.files import Importer, a_mark, a_waiting_import, csv_of
 from tests.support.ledger import late_money, moved, moved_by
 from tests.support.orders import a_cart, to_place
 from tests.support.people import Person
@@ -39,11 +42,15 @@ from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
 from workers.histories import keep, without_machines
 from workflows.audit import Audit, Reconciliation
+from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.names import (
+    CATALOG_TIDYING_ID,
     MAILBOX_ID,
     Queue,
+    catalog_export_id,
+    catalog_import_id,
     order_id,
     refund_id,
     registration_id,
@@ -545,6 +552,35 @@ async def test_a_bank_transfer_that_never_came(recorder: Recorder) -> None:
         Checkout.run, request, id=order_id(request.order_id), task_queue=Queue.CHECKOUT
     )
     await recorder.one_chapter(order_id(request.order_id), "Checkout-transfer_expired")
+
+
+async def test_imports_and_exports_of_the_catalogue(recorder: Recorder) -> None:
+    desk, engine = Importer(recorder.http, recorder.operator), recorder.resources.temporal
+    rows = csv_of(a_mark(), 1100, price="free")
+    done = await desk.imported(rows)
+    await recorder.one_chapter(catalog_import_id(UUID(done["id"]), 1), "CatalogImport-completed")
+    await desk.ask(done["id"], "retry")
+    await recorder.one_chapter(catalog_import_id(UUID(done["id"]), 2), "CatalogImport-tried_again")
+
+    for is_cancelled, name in ((False, "in_its_second_run"), (True, "cancelled")):
+        made = await a_waiting_import(recorder.resources.sessions, rows.encode())
+        if is_cancelled:
+            async with recorder.resources.sessions.begin() as session:
+                await imports.cancel(session, made)
+        request = ImportCatalog(import_id=made, chunks_of_a_run=2)
+        story = await engine.start_workflow(
+            CatalogImport.run, request, id=catalog_import_id(made, 1), task_queue=Queue.CATALOG
+        )
+        assert await story.result() is (ImportStatus.CANCELLED if is_cancelled else ImportStatus.COMPLETED)
+        await recorder.one_chapter(story.id, f"CatalogImport-{name}")
+
+    asked = await recorder.desk("/catalog/exports", {})
+    await recorder.one_chapter(catalog_export_id(UUID(asked.json()["id"])), "CatalogExport-written")
+
+    await engine.execute_workflow(
+        CatalogTidying.run, TidyUp(older_than_seconds=3600), id=CATALOG_TIDYING_ID, task_queue=Queue.CATALOG
+    )
+    await recorder.one_chapter(CATALOG_TIDYING_ID, "CatalogTidying-done")
 
 
 async def at_the_bank(recorder: Recorder, person: Person) -> tuple[Shopper, dict[str, Any], str]:

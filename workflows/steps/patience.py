@@ -114,3 +114,12 @@ A_LONG_LOOK = Patience(
     heartbeat=timedelta(minutes=1),
 )
 """Reading through long lists: what is found is told as it goes, and the next worker reads on from there."""
+
+A_CHUNK = Patience(
+    attempt=timedelta(minutes=5),
+    budget=None,
+    first_pause=timedelta(seconds=1),
+    longest_pause=timedelta(minutes=1),
+    heartbeat=timedelta(seconds=10),
+)
+"""A longer transaction that nobody waits for; the next worker begins it anew when one falls silent."""

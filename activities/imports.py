@@ -1,0 +1,34 @@
+"""Import steps: chunks of files that staff sent, and what is kept of them."""
+
+from datetime import timedelta
+
+from activities.heartbeats import heard_of
+from db import exports, import_chunks, imports
+from db.engine import Sessions
+from domain.imports import ImportProgress, ReadChunk, Tidied, TidyUp
+from workflows.steps import imports as steps
+
+
+class ImportActivities:
+    def __init__(self, sessions: Sessions, *, chunk_rows: int) -> None:
+        self._sessions = sessions
+        self._chunk_rows = chunk_rows
+
+    @steps.read_chunk.performed_by
+    async def read_chunk(self, request: ReadChunk) -> ImportProgress:
+        async with heard_of(), self._sessions.begin() as session:
+            return await import_chunks.read(session, request, most_rows=self._chunk_rows)
+
+    @steps.tidy_up.performed_by
+    async def tidy_up(self, request: TidyUp) -> Tidied:
+        """One transaction for each import, because a file may be large."""
+        older_than = timedelta(seconds=request.older_than_seconds)
+        async with heard_of():
+            async with self._sessions() as session:
+                outdated = await imports.outdated(session, older_than=older_than)
+            for import_id in outdated:
+                async with self._sessions.begin() as session:
+                    await imports.tidy(session, import_id)
+            async with self._sessions.begin() as session:
+                forgotten = await exports.tidy(session, older_than=older_than)
+        return Tidied(imports=len(outdated), exports=forgotten)

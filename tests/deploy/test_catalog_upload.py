@@ -1,0 +1,79 @@
+"""``sutler catalog upload`` and ``follow``, as people call them."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.files import HEADER, IMPORTS, Importer, a_mark, csv_of
+
+
+@pytest.fixture
+def theirs(environment: dict[str, str], operator: dict[str, str]) -> dict[str, str]:
+    """What an operator has set on a terminal."""
+    token = operator["Authorization"].removeprefix("Bearer ")
+    return {"PATH": "", "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **environment, "SUTLER_TOKEN": token}
+
+
+def begun(*argv: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    program = [sys.executable, "-m", "cli", "catalog", *argv]
+    return subprocess.Popen(program, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+async def sutler(*argv: str, environment: Mapping[str, str]) -> tuple[int, str]:
+    program = begun(*argv, environment=environment)
+    told, _ = await asyncio.to_thread(program.communicate, timeout=60)
+    return program.returncode, told
+
+
+async def test_an_upload_tells_what_became_of_the_file_and_has_the_failed_rows_to_mend(
+    api: httpx.AsyncClient, theirs: dict[str, str], tmp_path: Path
+) -> None:
+    mark, mend = a_mark(), tmp_path / "mend.csv"
+    (tmp_path / "mugs.csv").write_text(csv_of(mark, 30) + f"{mark}-bad,Bad,,5.555,\n")
+
+    code, told = await sutler("upload", str(tmp_path / "mugs.csv"), "--failed-rows", str(mend), environment=theirs)
+
+    assert code == 1, told
+    assert "is completed: 31 rows read, 1 failed" in told
+    assert "products │      30 │       0 │         0" in told
+    assert "32 │ Variant Price │ USD amounts have exactly 2 decimal places" in told
+    assert mend.read_text() == HEADER + f"{mark}-bad,Bad,,5.555,\n"
+
+    mend.write_text(HEADER + f"{mark}-bad,Good,,5.55,\n")
+    code, told = await sutler("upload", str(mend), environment=theirs)
+    assert (code, "1 rows read, 0 failed" in told) == (0, True), told
+
+
+async def test_ctrl_c_leaves_the_import_running_and_says_how_to_look_at_it_again(
+    api: httpx.AsyncClient, operator: dict[str, str], theirs: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mugs.csv"
+    file.write_text(csv_of(a_mark(), 12_000))
+    desk = Importer(api, operator)
+
+    program = begun("upload", str(file), environment=theirs)
+    assert program.stdout is not None
+    _, import_id, *_ = (await asyncio.to_thread(program.stdout.readline)).split()
+    program.send_signal(signal.SIGINT)
+    told, _ = await asyncio.to_thread(program.communicate, timeout=60)
+
+    assert program.returncode == 130, told
+    assert told.strip() == f"The import goes on. Look at it again: sutler catalog follow {import_id}"
+    assert (await desk.ended(import_id))["rows"] == 12_000
+    code, told = await sutler("follow", import_id, environment=theirs)
+    assert (code, f"Import {import_id} is completed: 12,000 rows read, 0 failed" in told) == (0, True), told
+
+
+async def test_what_the_shop_refuses_is_said(api: httpx.AsyncClient, theirs: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mugs.csv").write_text(csv_of(a_mark(), 1))
+
+    code, told = await sutler("upload", str(tmp_path / "mugs.csv"), "--currency", "XXQ", environment=theirs)
+
+    assert code == 1
+    assert f"422 validation_failed from POST {IMPORTS}" in told
