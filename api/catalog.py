@@ -309,10 +309,15 @@ async def shown_category(session: AsyncSession, category_id: UUID, *, status_cod
 async def adjust_stock(
     variant_id: UUID, data: StockAdjustment, caller: Caller, catalog: CatalogCache, resources: Resources, once: Once
 ) -> Response[StockOut]:
-    """Adds units to what is on hand or takes them off, never below what orders have reserved; one ledger entry."""
+    """Adds units to what lies at the location or takes them off, never below what orders have reserved there.
+
+    One ledger entry; the answer is what lies there now.
+    """
 
     async def carry_out(session: AsyncSession) -> StockOut:
-        level = await inventory.adjust(session, variant_id, data.quantity_change, reason=data.reason, actor=caller.name)
+        level = await inventory.adjust(
+            session, variant_id, data.quantity_change, reason=data.reason, actor=caller.name, location=data.location
+        )
         return StockOut(on_hand=level.on_hand, reserved=level.reserved, available=level.available)
 
     adjusted = await once.write(Asked("adjust", variant_id, data), carry_out, status_code=201)

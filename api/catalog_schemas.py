@@ -36,6 +36,7 @@ from domain.catalog import (
 )
 from domain.catalog_attributes import LONGEST_VALUE, MOST_CHOICES, MOST_TAGS, Attribute, AttributeKind, tag_of
 from domain.catalog_files import why_not_storable
+from domain.inventory import MAIN_LOCATION
 
 
 def _storable(text: str) -> str:
@@ -216,9 +217,13 @@ class CategoryChange(Input):
         return value
 
 
+LocationCode = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$", examples=["north"])]
+
+
 class StockAdjustment(Input):
     quantity_change: Annotated[int, Field(ge=-LARGEST_STOCK, le=LARGEST_STOCK, strict=True, examples=[-2])]
     reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["damaged in transport"])]
+    location: LocationCode = MAIN_LOCATION
 
     @field_validator("quantity_change")
     @classmethod
@@ -229,6 +234,8 @@ class StockAdjustment(Input):
 
 
 class StockOut(Output):
+    """What lies at the location that was adjusted."""
+
     on_hand: int
     reserved: int
     available: int

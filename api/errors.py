@@ -65,6 +65,8 @@ PROBLEMS: dict[str, Problem] = {
     "export_file_gone": Problem(410, "The file of this export is not kept any more"),
     "import_rows_gone": Problem(410, "The rows of this import are not kept any more"),
     "insufficient_stock": Problem(409, "There is not that much stock"),
+    "location_exists": Problem(409, "There is a location with this code"),
+    "location_in_use": Problem(409, "This location cannot be closed"),
     # carts, checkout and orders
     "cart_completed": Problem(409, "This cart has become an order"),
     "cart_in_checkout": Problem(409, "This cart is being checked out"),

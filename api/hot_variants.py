@@ -94,7 +94,7 @@ async def admission_gate(resources: Resources) -> AsyncIterator[AdmissionGate]:
         shop_schema=database.shop_schema,
         pool_size=1,
         pool_wait_seconds=database.pool_wait_seconds,
-        low_stock=resources.settings.shop.low_stock,
+        stock=resources.settings.shop.stock_rules,
     ) as engine:
         yield AdmissionGate(
             resources.redis,

@@ -18,6 +18,13 @@ from domain.inventory import StockState
 from runtime.resources import Resources
 
 
+class StockAt(Output):
+    location: str
+    on_hand: int
+    reserved: int
+    available: int
+
+
 class VariantStock(Output):
     variant_id: UUID
     product_id: UUID
@@ -29,6 +36,7 @@ class VariantStock(Output):
     low_stock: int = Field(description="So many units, or fewer, are `low`")
     has_own_line: bool = Field(description="`false`: `low_stock` is the shop's own line")
     state: StockState
+    locations: list[StockAt]
 
 
 class StockPage(Output):

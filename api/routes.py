@@ -14,6 +14,7 @@ from api.hot_variants import HotVariantController
 from api.identity import AuthController, UserController, public_keys, verification_page
 from api.imports import ImportController
 from api.inventory import list_stock, set_low_stock
+from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
@@ -43,6 +44,9 @@ HANDLERS: list[Any] = [
     list_stock,
     set_low_stock,
     HotVariantController,
+    LocationController,
+    transfer_stock,
+    stock_of_order,
     CartController,
     check_out,
     OrderController,

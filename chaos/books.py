@@ -63,18 +63,19 @@ QUERIES = {
         SELECT order_id::text, concern, settled_at IS NULL AS is_open FROM concerns
     """,
     "stock": """
-        SELECT stock.variant_id::text, stock.on_hand, stock.reserved,
+        SELECT stock.variant_id::text, sum(stock.on_hand) AS on_hand, sum(stock.reserved) AS reserved,
                (SELECT coalesce(sum(on_hand_change), 0) FROM stock_movements
                 WHERE stock_movements.variant_id = stock.variant_id) AS moved_on_hand,
                (SELECT coalesce(sum(reserved_change), 0) FROM stock_movements
                 WHERE stock_movements.variant_id = stock.variant_id) AS moved_reserved,
                (SELECT coalesce(sum(quantity - shipped - released), 0) FROM stock_holds
                 WHERE stock_holds.variant_id = stock.variant_id) AS held
-        FROM stock
+        FROM stock GROUP BY stock.variant_id
     """,
     "holds": """
-        SELECT order_id::text, variant_id::text, quantity, shipped, released, expires_at IS NOT NULL AS expires
-        FROM stock_holds
+        SELECT order_id::text, variant_id::text, sum(quantity) AS quantity, sum(shipped) AS shipped,
+               sum(released) AS released, bool_or(expires_at IS NOT NULL) AS expires
+        FROM stock_holds GROUP BY order_id, variant_id
     """,
     "movements": """
         SELECT order_id::text, variant_id::text, sum(reserved_change) AS reserved,

@@ -41,14 +41,17 @@ STRANGERS_SKUS = """
 """
 
 # Locks the stock rows in the order in which orders lock them, so that the two cannot deadlock. A line of a file is
-# imported as a whole or not at all: one variant that cannot be set holds back the others of its line.
+# imported as a whole or not at all: one variant that cannot be set holds back the others of its line. Files tell what
+# lies at the main location.
 SET_STOCK = """
-    WITH locked AS (
-        SELECT stock.variant_id, s.line, s.stock AS wanted, stock.on_hand, stock.reserved
+    WITH stocked AS (
+        SELECT stock.variant_id, s.line, s.stock AS wanted, stock.location, stock.on_hand, stock.reserved
         FROM staged_variants s JOIN variants v ON v.sku = s.sku JOIN stock ON stock.variant_id = v.id
-        WHERE stock.location = 'main' AND s.stock <> stock.on_hand
-        ORDER BY stock.variant_id
+        WHERE s.stock <> (SELECT on_hand FROM stock WHERE stock.variant_id = v.id AND stock.location = 'main')
+        ORDER BY stock.variant_id, stock.location
         FOR UPDATE OF stock
+    ), locked AS MATERIALIZED (
+        SELECT * FROM stocked WHERE location = 'main' AND wanted <> on_hand
     ), changed AS (
         UPDATE stock SET on_hand = locked.wanted FROM locked
         WHERE stock.variant_id = locked.variant_id AND stock.location = 'main'

@@ -5,18 +5,17 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from domain.inventory import StockRules
+
 Sessions = async_sessionmaker[AsyncSession]
 """Opens sessions; ``async with sessions.begin() as session`` is one transaction."""
 
 
 @asynccontextmanager
 async def connect(
-    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float, low_stock: int
+    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float, stock: StockRules
 ) -> AsyncIterator[AsyncEngine]:
-    """An engine whose connections work in the shop's schema and in UTC, closed at the end.
-
-    Triggers read ``low_stock``: so many units of a variant, or fewer, are few.
-    """
+    """An engine whose connections work in the shop's schema and in UTC, and know its rules; closed at the end."""
     engine = create_async_engine(
         url,
         hide_parameters=True,  # errors are logged, and parameters are people's names, addresses and password hashes
@@ -30,7 +29,8 @@ async def connect(
                 "search_path": shop_schema,
                 "timezone": "UTC",
                 "application_name": "sutler",
-                "sutler.low_stock": str(low_stock),
+                "sutler.low_stock": str(stock.low_stock),
+                "sutler.allocation": stock.allocation.value,
             },
         },
     )

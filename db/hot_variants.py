@@ -94,12 +94,14 @@ COUNT = text(
         WHERE checkouts.order_id > :since AND cart_items.variant_id = ANY(CAST(:variants AS uuid[]))
     )
     SELECT variants.id AS variant_id, variants.product_id, variants.sku, variants.is_hot,
-           stock.on_hand - stock.reserved AS available, CAST(coalesce(promised.units, 0) AS int) AS promised,
+           stocked.available, CAST(coalesce(promised.units, 0) AS int) AS promised,
            coalesce(taken_in.orders, '{}') AS taken_in
     FROM variants
-    JOIN stock ON stock.variant_id = variants.id AND stock.location = 'main'
+    CROSS JOIN LATERAL (
+        SELECT CAST(sum(on_hand - reserved) AS int) AS available FROM stock WHERE stock.variant_id = variants.id
+    ) AS stocked
     LEFT JOIN promised ON promised.variant_id = variants.id
     CROSS JOIN taken_in
-    WHERE variants.id = ANY(CAST(:variants AS uuid[]))
+    WHERE variants.id = ANY(CAST(:variants AS uuid[])) AND stocked.available IS NOT NULL
     """
 )

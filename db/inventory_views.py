@@ -25,7 +25,7 @@ async def level(session: AsyncSession, variant_id: UUID, *, low_stock: int) -> d
 
 STOCKED = f"""
     SELECT variants.id AS variant_id, variants.product_id, products.archived_at, variants.sku, {SOLD_NAME} AS name,
-           stocked.on_hand, stocked.reserved, stocked.on_hand - stocked.reserved AS available,
+           stocked.locations, stocked.on_hand, stocked.reserved, stocked.on_hand - stocked.reserved AS available,
            coalesce(variants.low_stock, :low_stock) AS low_stock, variants.low_stock IS NOT NULL AS has_own_line,
            CASE WHEN stocked.on_hand = stocked.reserved THEN 'out'
                 WHEN stocked.on_hand - stocked.reserved <= coalesce(variants.low_stock, :low_stock) THEN 'low'
@@ -33,7 +33,10 @@ STOCKED = f"""
     FROM variants
     JOIN products ON products.id = variants.product_id
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(on_hand), 0)::int AS on_hand, coalesce(sum(reserved), 0)::int AS reserved
+        SELECT coalesce(sum(on_hand), 0)::int AS on_hand, coalesce(sum(reserved), 0)::int AS reserved,
+               coalesce(jsonb_agg(jsonb_build_object(
+                   'location', location, 'on_hand', on_hand, 'reserved', reserved, 'available', on_hand - reserved
+               ) ORDER BY location), '[]') AS locations
         FROM stock WHERE stock.variant_id = variants.id
     ) AS stocked
 """  # noqa: S608 (constant text)

@@ -35,20 +35,24 @@ TABLE_LAWS: dict[Law, TableLaw] = {
             FROM (
                 SELECT order_id, variant_id, sum(held) AS held, sum(sent) AS sent, sum(moved) AS moved
                 FROM (
-                    SELECT order_id, variant_id, shipped AS held, 0 AS sent, 0 AS moved
-                    FROM stock_holds WHERE shipped > 0
-                    UNION ALL
-                    SELECT fulfillments.order_id, order_lines.variant_id, 0, fulfillment_items.quantity, 0
-                    FROM fulfillments
-                    JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
-                    JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
-                    WHERE fulfillments.shipped_at IS NOT NULL
-                    UNION ALL
-                    SELECT order_id, variant_id, 0, 0, -on_hand_change
-                    FROM stock_movements WHERE reason = 'shipped' AND order_id IS NOT NULL
-                ) AS units
+                    SELECT order_id, variant_id, location, sum(held) AS held, sum(sent) AS sent, sum(moved) AS moved
+                    FROM (
+                        SELECT order_id, variant_id, location, shipped AS held, 0 AS sent, 0 AS moved
+                        FROM stock_holds WHERE shipped > 0
+                        UNION ALL
+                        SELECT fulfillments.order_id, order_lines.variant_id, NULL, 0, fulfillment_items.quantity, 0
+                        FROM fulfillments
+                        JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+                        JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
+                        WHERE fulfillments.shipped_at IS NOT NULL
+                        UNION ALL
+                        SELECT order_id, variant_id, location, 0, 0, -on_hand_change
+                        FROM stock_movements WHERE reason = 'shipped' AND order_id IS NOT NULL
+                    ) AS units
+                    GROUP BY order_id, variant_id, location
+                ) AS places
                 GROUP BY order_id, variant_id
-                HAVING sum(held) <> sum(sent) OR sum(sent) <> sum(moved)
+                HAVING sum(held) <> sum(sent) OR bool_or(location IS NOT NULL AND held <> moved)
             ) AS goods
             JOIN orders ON orders.id = goods.order_id JOIN variants ON variants.id = goods.variant_id
             GROUP BY goods.order_id, orders.number
@@ -59,15 +63,16 @@ TABLE_LAWS: dict[Law, TableLaw] = {
     ),
     Law.STOCK_IS_ITS_MOVEMENTS: TableLaw(
         query="""
-            SELECT stock.variant_id || '/' || stock.location AS subject, NULL::uuid AS order_id, variants.sku,
-                   stock.on_hand, coalesce(moved.on_hand, 0) AS moved
-            FROM stock JOIN variants ON variants.id = stock.variant_id LEFT JOIN (
+            SELECT variant_id || '/' || location AS subject, NULL::uuid AS order_id, variants.sku,
+                   CASE location WHEN 'main' THEN '' ELSE ' at ' || location END AS place,
+                   coalesce(stock.on_hand, 0) AS on_hand, coalesce(moved.on_hand, 0) AS moved
+            FROM stock FULL JOIN (
                 SELECT variant_id, location, sum(on_hand_change) AS on_hand FROM stock_movements
                 GROUP BY variant_id, location
-            ) AS moved ON moved.variant_id = stock.variant_id AND moved.location = stock.location
-            WHERE stock.on_hand <> coalesce(moved.on_hand, 0)
+            ) AS moved USING (variant_id, location) JOIN variants ON variants.id = variant_id
+            WHERE coalesce(stock.on_hand, 0) <> coalesce(moved.on_hand, 0)
         """,
-        sentence="{on_hand} units of {sku} are in stock, but its movements add up to {moved}",
+        sentence="{on_hand} units of {sku} are in stock{place}, but its movements add up to {moved}",
         repair=Repair.WRITE_MISSING_MOVEMENT,
     ),
     Law.ORDERS_HOLD_WHAT_THEY_WAIT_FOR: TableLaw(
@@ -106,19 +111,23 @@ TABLE_LAWS: dict[Law, TableLaw] = {
     ),
     Law.RESERVED_IS_HELD: TableLaw(
         query="""
-            SELECT stock.variant_id || '/' || stock.location AS subject, NULL::uuid AS order_id, variants.sku,
-                   stock.reserved, coalesce(moved.reserved, 0) AS moved, coalesce(held.units, 0) AS held
-            FROM stock JOIN variants ON variants.id = stock.variant_id LEFT JOIN (
+            SELECT variant_id || '/' || location AS subject, NULL::uuid AS order_id, variants.sku,
+                   CASE location WHEN 'main' THEN '' ELSE ' at ' || location END AS place,
+                   coalesce(stock.reserved, 0) AS reserved, coalesce(moved.reserved, 0) AS moved,
+                   coalesce(held.units, 0) AS held
+            FROM stock FULL JOIN (
                 SELECT variant_id, location, sum(reserved_change) AS reserved FROM stock_movements
                 GROUP BY variant_id, location
-            ) AS moved ON moved.variant_id = stock.variant_id AND moved.location = stock.location LEFT JOIN (
+            ) AS moved USING (variant_id, location) FULL JOIN (
                 SELECT variant_id, location, sum(quantity - shipped - released) AS units FROM stock_holds
                 WHERE shipped + released < quantity
                 GROUP BY variant_id, location
-            ) AS held ON held.variant_id = stock.variant_id AND held.location = stock.location
-            WHERE stock.reserved <> coalesce(held.units, 0) OR stock.reserved <> coalesce(moved.reserved, 0)
+            ) AS held USING (variant_id, location) JOIN variants ON variants.id = variant_id
+            WHERE coalesce(stock.reserved, 0) <> coalesce(held.units, 0)
+               OR coalesce(stock.reserved, 0) <> coalesce(moved.reserved, 0)
         """,
-        sentence="{reserved} units of {sku} are reserved, but orders hold {held} and the stock ledger says {moved}",
+        sentence="{reserved} units of {sku} are reserved{place}, but orders hold {held} and the stock ledger "
+        "says {moved}",
         repair=Repair.SETTLE_RESERVATIONS,
     ),
     Law.RETURNED_GOODS_CAME_BACK: TableLaw(

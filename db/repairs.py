@@ -15,6 +15,7 @@ from domain.orders import CancelOrder, CancelReason
 
 async def write_missing_movement(session: AsyncSession, variant_id: UUID, location: str, *, actor: str) -> None:
     """The ledger catches up with what is on hand."""
+    await _have_a_row(session, variant_id, location)
     await session.execute(
         WRITE_MISSING_MOVEMENT, {"variant_id": variant_id, "location": location, "actor": actor, "reason": "audit"}
     )
@@ -41,43 +42,42 @@ WRITE_MISSING_MOVEMENT = text(
 async def write_missing_shipments(session: AsyncSession, order_id: UUID, *, actor: str) -> str | None:
     """The ledger catches up with what has left; why not, when holds and parcels differ among themselves."""
     await orders.locked(session, order_id)
-    goods = (await session.execute(SENT_UNITS, {"order_id": order_id})).all()
-    if any(row.held != row.sent for row in goods):
+    if await session.scalar(SENT_OTHERWISE, {"order_id": order_id}):
         return "holds and parcels differ; look which of them is right"
-    for row in goods:
-        if row.sent != row.moved:
-            await session.execute(
-                WRITE_SHIPMENT,
-                {"variant_id": row.variant_id, "units": row.moved - row.sent, "order_id": order_id, "actor": actor},
-            )
+    await session.execute(WRITE_SHIPMENTS, {"order_id": order_id, "actor": actor})
     return None
 
 
-SENT_UNITS = text(
+SENT_OTHERWISE = text(
     """
-    SELECT variant_id, sum(held)::int AS held, sum(sent)::int AS sent, sum(moved)::int AS moved FROM (
-        SELECT variant_id, shipped AS held, 0 AS sent, 0 AS moved FROM stock_holds WHERE order_id = :order_id
-        UNION ALL
-        SELECT order_lines.variant_id, 0, fulfillment_items.quantity, 0
-        FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
-        JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
-        WHERE fulfillments.order_id = :order_id AND fulfillments.shipped_at IS NOT NULL
-        UNION ALL
-        SELECT variant_id, 0, 0, -on_hand_change FROM stock_movements
-        WHERE order_id = :order_id AND reason = 'shipped'
-    ) AS units GROUP BY variant_id ORDER BY variant_id
+    SELECT count(*) FROM (
+        SELECT variant_id FROM (
+            SELECT variant_id, shipped AS held, 0 AS sent FROM stock_holds WHERE order_id = :order_id
+            UNION ALL
+            SELECT order_lines.variant_id, 0, fulfillment_items.quantity
+            FROM fulfillments JOIN fulfillment_items ON fulfillment_items.fulfillment_id = fulfillments.id
+            JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
+            WHERE fulfillments.order_id = :order_id AND fulfillments.shipped_at IS NOT NULL
+        ) AS units GROUP BY variant_id HAVING sum(held) <> sum(sent)
+    ) AS differing
     """
 )
-WRITE_SHIPMENT = text(
+WRITE_SHIPMENTS = text(
     """
-    INSERT INTO stock_movements (variant_id, on_hand_change, reserved_change, reason, order_id, actor)
-    VALUES (:variant_id, :units, :units, 'shipped', :order_id, :actor)
+    INSERT INTO stock_movements (variant_id, location, on_hand_change, reserved_change, reason, order_id, actor)
+    SELECT variant_id, location, sum(moved - held)::int, sum(moved - held)::int, 'shipped', :order_id, :actor FROM (
+        SELECT variant_id, location, shipped AS held, 0 AS moved FROM stock_holds WHERE order_id = :order_id
+        UNION ALL
+        SELECT variant_id, location, 0, -on_hand_change FROM stock_movements
+        WHERE order_id = :order_id AND reason = 'shipped'
+    ) AS units GROUP BY variant_id, location HAVING sum(held) <> sum(moved) ORDER BY variant_id, location
     """
 )
 
 
 async def settle_reservations(session: AsyncSession, variant_id: UUID, location: str, *, actor: str) -> str | None:
     """What is reserved is what orders hold; why not, when they hold more than there is."""
+    await _have_a_row(session, variant_id, location)
     found = await session.execute(LOCK_STOCK, {"variant_id": variant_id, "location": location})
     stock = found.one()
     held = await session.scalar(HELD, {"variant_id": variant_id, "location": location})
@@ -108,6 +108,14 @@ SETTLE_RESERVATIONS = text(
     SELECT :variant_id, :location, 0, units, 'audit', :actor FROM missing WHERE units <> 0
     """
 )
+
+
+async def _have_a_row(session: AsyncSession, variant_id: UUID, location: str) -> None:
+    """Of units that are held or moved somewhere, the stock there can be told, if only as none."""
+    await session.execute(
+        text("INSERT INTO stock (variant_id, location) VALUES (:variant_id, :location) ON CONFLICT DO NOTHING"),
+        {"variant_id": variant_id, "location": location},
+    )
 
 
 async def hold_what_is_waited_for(session: AsyncSession, order_id: UUID, *, actor: str) -> str | None:

@@ -10,6 +10,22 @@ from domain.errors import Refusal
 MAIN_LOCATION = "main"
 
 
+class Allocation(StrEnum):
+    """Which location gives the units of an order, among those that have all of them, or else among all."""
+
+    PRIORITY = "priority"
+    MOST_STOCK = "most_stock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockRules:
+    """What a shop decides about its stock."""
+
+    low_stock: int = 5
+    """So many units of a variant, or fewer, are few."""
+    allocation: Allocation = Allocation.PRIORITY
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shortage:
     """A variant of which fewer units can be sold than were asked for."""

@@ -29,7 +29,7 @@ async def make_demo_accounts(settings: Settings) -> dict[str, bool]:
             shop_schema=database.shop_schema,
             pool_size=1,
             pool_wait_seconds=database.pool_wait_seconds,
-            low_stock=settings.shop.low_stock,
+            stock=settings.shop.stock_rules,
         ) as engine:
             for username, email, role in DEMO_ACCOUNTS:
                 password_hash = await passwords.hash(password)

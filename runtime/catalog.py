@@ -139,7 +139,7 @@ def connected(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
         shop_schema=database.shop_schema,
         pool_size=1,
         pool_wait_seconds=5,
-        low_stock=settings.shop.low_stock,
+        stock=settings.shop.stock_rules,
     )
 
 

@@ -57,7 +57,7 @@ def connected(settings: Settings, url: SecretStr) -> AbstractAsyncContextManager
         shop_schema=settings.database.shop_schema,
         pool_size=settings.database.pool_size,
         pool_wait_seconds=settings.database.pool_wait_seconds,
-        low_stock=settings.shop.low_stock,
+        stock=settings.shop.stock_rules,
     )
 
 

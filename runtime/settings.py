@@ -12,6 +12,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.inventory import Allocation, StockRules
+
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
 
 EXAMPLE_ACCOUNT = "Sutler, account 0000 0000 at the Example Bank"
@@ -113,10 +115,16 @@ class Shop(Section):
     """How long after its delivery something may be sent back."""
     low_stock: Annotated[int, Field(ge=0)] = 5
     """So many units of a variant, or fewer, are few, unless the variant has a line of its own; 0: only none is few."""
+    allocation: Allocation = Allocation.PRIORITY
+    """Which location gives the units of an order: the first by priority, or the one with the most."""
 
     @property
     def return_window(self) -> timedelta:
         return timedelta(days=self.return_days)
+
+    @property
+    def stock_rules(self) -> StockRules:
+        return StockRules(low_stock=self.low_stock, allocation=self.allocation)
 
 
 class Api(Section):

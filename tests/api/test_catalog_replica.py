@@ -20,6 +20,7 @@ from db.catalog_query import ProductQuery
 from db.engine import autocommitting, connect
 from db.replica import Replica
 from deploy import embedded
+from domain.inventory import StockRules
 from runtime.cache.shared import SharedCache
 from runtime.resources import Resources
 from tests.api.catalog_calls import usd
@@ -88,7 +89,7 @@ async def a_reader(
                 shop_schema=resources.settings.database.shop_schema,
                 pool_size=5,
                 pool_wait_seconds=5,
-                low_stock=5,
+                stock=StockRules(),
             )
         )
         replica = Replica(autocommitting(engine), primary=resources.autocommit)

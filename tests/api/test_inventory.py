@@ -50,6 +50,7 @@ class TestStaff:
             "low_stock": 5,
             "has_own_line": False,
             "state": "low",
+            "locations": [{"location": "main", "on_hand": 5, "reserved": 0, "available": 5}],
         }
         assert {sku: row["state"] for sku, row in rows.items()} == {
             small.sku: "out",

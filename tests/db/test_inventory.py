@@ -15,6 +15,7 @@ from domain.errors import Refusal
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, VariantWanted, a_product, ledger_of, stock_of
+from tests.support.waiting import eventually
 
 
 def demand_of(product: AProduct, quantity: int) -> Demand:
@@ -102,6 +103,24 @@ async def test_reserving_and_shipping_the_same_goods_at_once_never_deadlocks(res
 
     await is_stock(resources, one, on_hand=420, reserved=0)
     await is_stock(resources, other, on_hand=420, reserved=0)
+
+
+async def test_a_unit_that_comes_back_while_its_next_buyer_waits_for_the_row_is_sold(resources: Resources) -> None:
+    product, first, second = await a_product(resources.sessions, stock=1), uuid4(), uuid4()
+    await reserve(resources, first, demand_of(product, 1))
+
+    async def is_waited_for() -> bool:
+        async with resources.sessions() as session:
+            return bool(await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    async with resources.sessions.begin() as session:
+        await inventory.release(session, first, reason="cancelled")
+        buying = asyncio.create_task(reserve(resources, second, demand_of(product, 1)))
+        await eventually(is_waited_for)
+    await buying
+
+    assert (await held_by(resources, first), await held_by(resources, second)) == ([(1, 0, 1)], [(1, 0, 0)])
+    await is_stock(resources, product, on_hand=1, reserved=1)
 
 
 async def test_an_order_that_is_short_of_one_thing_reserves_nothing_of_the_other(resources: Resources) -> None:
