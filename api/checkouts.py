@@ -155,18 +155,19 @@ async def taken_in(
         payment_method=MANUAL if isinstance(data.payment_method, ManualPayment) else data.payment_method,
         expected_total=data.expected_total.as_money().minor if data.expected_total else None,
     )
-    async with resources.sessions.begin() as session:
+    async with resources.autocommit() as session:
         if checkout := await checkouts.repeated(session, wish):
             return checkout
         view = await cart_views.cart(session, data.cart_id)
-        if view is None or not may_use(caller, view.cart["user_id"]):
-            raise Refusal("not_found", "There is no such cart.")
-        if view.cart["completed_at"] is not None:
-            raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
-        _check_is_complete(view, data)
-        order_id = new_id()
-        if not view.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, _demand(view))):
-            return away
+    if view is None or not may_use(caller, view.cart["user_id"]):
+        raise Refusal("not_found", "There is no such cart.")
+    if view.cart["completed_at"] is not None:
+        raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
+    _check_is_complete(view, data)
+    order_id = new_id()
+    if not view.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, _demand(view))):
+        return away
+    async with resources.sessions.begin() as session:
         return await checkouts.take_in(session, wish, order_id=order_id)
 
 

@@ -36,8 +36,8 @@ RUSH_SECONDS = 10.0
 """In such a time so many refusals make a variant hot."""
 HOT_SECONDS = 60
 """How long after its last rush a variant stays hot."""
-BRIDGE_SECONDS = 5
-"""An admitted checkout stands in Postgres by then, which counts it from there on."""
+BRIDGE_SECONDS = 10
+"""An admitted checkout stands in Postgres by then, which counts it from there on; it may wait for a connection."""
 STALE_SECONDS = 5
 """A gate that nobody has counted for so long is open."""
 REFUSAL_SECONDS = 60
