@@ -23,6 +23,7 @@ from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
 from api.metrics import counting
 from api.routes import HANDLERS
+from api.shedding import Kind, shedding
 from api.stories import Stories
 from api.tracing import tracing
 from db.admissions import AdmissionGate
@@ -115,7 +116,8 @@ def create_app(
         debug=False,
     )
     # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
-    app.asgi_handler = tracing(counting(discarding(app.asgi_handler)))
+    limits = {kind: getattr(settings.at_once, kind) for kind in Kind}
+    app.asgi_handler = tracing(counting(shedding(discarding(app.asgi_handler), limits)))
     return app
 
 

@@ -32,6 +32,8 @@ REPLICA_BEHIND = Gauge(
 )
 LONGEST_COUNT_SECONDS = 1.0
 
+IN_FLIGHT = Gauge("sutler_requests_in_flight", "Requests that are being worked on", ["kind"])
+SHED = Counter("sutler_requests_shed_total", "Requests over the limit of their kind, answered 503 at once", ["kind"])
 TURNED_AWAY = Counter("sutler_checkouts_turned_away_total", "Checkouts that the admission gate turned away")
 GATE_CHANGES = Counter(
     "sutler_admission_gate_changes_total",

@@ -137,6 +137,19 @@ class Api(Section):
     """So many customers whom one process told within ten seconds that a variant is sold out make it hot."""
 
 
+class AtOnce(Section):
+    """How many requests of a kind one API process works on at a time; those over it are answered 503 at once."""
+
+    checkouts: Annotated[int, Field(ge=1)] = 300
+    """At 30 a second, the last of them waits for as long as a checkout is waited for at all."""
+    catalogue: Annotated[int, Field(ge=1)] = 500
+    """Answers that are ready in memory do not count."""
+    accounts: Annotated[int, Field(ge=1)] = 100
+    staff: Annotated[int, Field(ge=1)] = 100
+    webhooks: Annotated[int, Field(ge=1)] = 100
+    others: Annotated[int, Field(ge=1)] = 500
+
+
 class Workers(Section):
     sandboxed: bool = True
     """Run workflow code in Temporal's determinism sandbox. Costs a quarter of a worker's CPU; CI always has it on."""
@@ -212,6 +225,7 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     shop: Shop = Shop()
     api: Api = Api()
+    at_once: AtOnce = AtOnce()
     workers: Workers = Workers()
     operations: Operations = Operations()
     catalog: Catalog = Catalog()

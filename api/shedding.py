@@ -1,0 +1,88 @@
+"""More requests than a process can answer soon: those over its limit are told at once to come again.
+
+Each kind has a limit of its own, so that a crowd at the checkout takes nothing away from staff, and the other way
+round.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
+
+from litestar.enums import ScopeType
+from litestar.serialization import encode_json
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import PROBLEM_JSON, problem_body
+from api.metrics import IN_FLIGHT, SHED
+from api.tracing import trace_id_of
+
+
+class Kind(StrEnum):
+    CHECKOUTS = "checkouts"
+    CATALOGUE = "catalogue"
+    ACCOUNTS = "accounts"
+    STAFF = "staff"
+    WEBHOOKS = "webhooks"
+    OTHERS = "others"
+
+
+KINDS = (
+    ("/v1/checkouts", Kind.CHECKOUTS),
+    ("/v1/products", Kind.CATALOGUE),
+    ("/v1/categories", Kind.CATALOGUE),
+    ("/v1/attributes", Kind.CATALOGUE),
+    ("/v1/search", Kind.CATALOGUE),
+    ("/v1/auth", Kind.ACCOUNTS),
+    ("/v1/users", Kind.ACCOUNTS),
+    ("/v1/admin", Kind.STAFF),
+    ("/v1/webhooks", Kind.WEBHOOKS),
+    ("/v1/", Kind.OTHERS),
+)
+"""The first that fits. What machines ask, such as ``/health`` and ``/metrics``, has no limit."""
+
+
+def kind_of(path: str) -> Kind | None:
+    return next((kind for beginning, kind in KINDS if path.startswith(beginning)), None)
+
+
+def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
+    """Lets so many requests of each kind in at a time; nobody waits for a place."""
+    in_flight = Counter[Kind]()
+    for kind in Kind:
+        IN_FLIGHT.labels(kind).set_function(partial(in_flight.__getitem__, kind))
+        SHED.labels(kind)
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        kind = kind_of(scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        if kind is None:
+            await app(scope, receive, send)
+        elif in_flight[kind] >= limits[kind]:
+            SHED.labels(kind).inc()
+            await _come_again(scope, send)
+        else:
+            in_flight[kind] += 1
+            try:
+                await app(scope, receive, send)
+            finally:
+                in_flight[kind] -= 1
+
+    return middleware
+
+
+async def _come_again(scope: Scope, send: Send) -> None:
+    body = encode_json(
+        problem_body(
+            "unavailable",
+            "Too many want the same at this moment; nothing was done.",
+            instance=scope["path"],
+            trace_id=trace_id_of(scope),
+        )
+    )
+    headers = [
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", b"1"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
