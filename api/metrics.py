@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import breaches, concerns
 from domain.attention import Concern
 from domain.audit import Law
+from runtime.breaker import State
 from runtime.resources import Resources
 
 REQUESTS = Counter("http_requests_total", "Requests that were answered", ["method", "path", "status"])
@@ -32,6 +33,9 @@ REPLICA_BEHIND = Gauge(
 )
 LONGEST_COUNT_SECONDS = 1.0
 
+BREAKERS = Gauge(
+    "sutler_circuit_breaker_state", "1 for the state that the circuit breaker is in", ["dependency", "state"]
+)
 IN_FLIGHT = Gauge("sutler_requests_in_flight", "Requests that are being worked on", ["kind"])
 SHED = Counter("sutler_requests_shed_total", "Requests over the limit of their kind, answered 503 at once", ["kind"])
 TURNED_AWAY = Counter("sutler_checkouts_turned_away_total", "Checkouts that the admission gate turned away")
@@ -95,6 +99,8 @@ async def count_orders_that_need_a_person(resources: Resources) -> None:
 
 @get("/metrics", summary="Metrics", tags=["Machines"], include_in_schema=False)
 async def metrics(resources: Resources) -> Response[bytes]:
+    for state in State:
+        BREAKERS.labels("valkey", state).set(resources.redis.breaker.state is state)
     await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
     if resources.replica is not None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +17,7 @@ from db.replica import Replica
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
+from runtime.breaker import Breaker, WatchedRedis
 from runtime.keys import signing_key
 from runtime.passwords import Passwords
 from runtime.settings import Environment, Settings
@@ -32,7 +32,7 @@ class Resources:
     autocommit: Sessions
     replica: Replica | None
     """Nobody follows it but the API, which reads the catalogue from it."""
-    redis: Redis
+    redis: WatchedRedis
     temporal: Client
     payments: PaymentProvider
     mailer: SmtpMailer
@@ -67,7 +67,8 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
     async with AsyncExitStack() as stack:
         database, mail = settings.database, settings.mail
         engine = await stack.enter_async_context(connected(settings, database.url))
-        redis = Redis.from_url(
+        redis = WatchedRedis.behind(
+            Breaker(failures=settings.cache.breaker_failures, cool_down=settings.cache.breaker_seconds),
             settings.cache.url.get_secret_value(),
             socket_timeout=1.0,
             socket_connect_timeout=1.0,

@@ -1,6 +1,5 @@
 """What the processes share in Valkey. All of it may vanish at any moment, and nobody waits for it long."""
 
-import asyncio
 import random
 import secrets
 from collections.abc import Collection, Mapping
@@ -16,8 +15,6 @@ log = structlog.get_logger()
 JITTER = 0.1
 """Entries that are written together must not expire together: each lives up to this share shorter."""
 LEASE_SECONDS = 10
-REST_SECONDS = 1.0
-"""How long a Valkey that did not answer is left alone, so that not every request waits for its timeout."""
 
 FILL_IF_LEASED = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -42,7 +39,6 @@ class SharedCache:
         self._seconds = seconds
         self._epoch = b"0"
         self._is_doubtful = True
-        self._rests_until = 0.0
         self._being_forgotten: dict[str, int] = {}
 
     def doubt(self) -> None:
@@ -103,8 +99,6 @@ class SharedCache:
                     del self._being_forgotten[name]
 
     async def _is_usable(self) -> bool:
-        if asyncio.get_running_loop().time() < self._rests_until:
-            return False
         if self._is_doubtful:
             self._is_doubtful = False  # first: what is missed from here on makes it doubtful again
             pipeline = self._pipeline()
@@ -125,7 +119,6 @@ class SharedCache:
             return answers
         except RedisError as error:
             log.warning("cache_unreachable", error=type(error).__name__)
-            self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
             return None
 
     def _key(self, name: str) -> str:
