@@ -1,7 +1,7 @@
 """The one command: ``sutler``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -154,29 +154,9 @@ def history_save(
     ),
 ) -> None:
     """Replay all that the engine knows of an order, and keep it for the tests, without anybody in it."""
-    import asyncio
+    from workers.saving import save
 
-    from temporalio.workflow import NondeterminismError
-
-    from runtime.settings import Settings
-    from runtime.temporal import connect
-    from workers.histories import histories_of, save
-
-    async def fetch() -> dict[str, dict[str, Any]]:
-        return await histories_of(await connect(Settings().temporal), order)
-
-    try:
-        saved = save(asyncio.run(fetch()), into)
-    except ValueError as unclear:
-        raise typer.BadParameter(str(unclear)) from None
-    except NondeterminismError as broken:
-        typer.echo(f"The stories of today cannot go on with {order}; nothing was saved. {broken}", err=True)
-        raise typer.Exit(1) from None
-    for path in saved:
-        typer.echo(f"{path}: replays, saved")
-    if not saved:
-        typer.echo(f"Nothing new is known of {order}.", err=True)
-        raise typer.Exit(1)
+    raise typer.Exit(save(order, into))
 
 
 accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")

@@ -1,6 +1,7 @@
 """Order steps: each is one transaction, safe to repeat."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from db import cancellations, late_money, orders, placement, refunds
 from db.engine import Sessions
@@ -8,6 +9,8 @@ from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    CloseOrder,
+    Closing,
     ConfirmOrder,
     OrderAttention,
     OrderState,
@@ -20,9 +23,10 @@ from workflows.steps import orders as steps
 
 
 class OrderActivities:
-    def __init__(self, sessions: Sessions, *, provider: str) -> None:
+    def __init__(self, sessions: Sessions, *, provider: str, return_window: timedelta) -> None:
         self._sessions = sessions
         self._provider = provider
+        self._return_window = return_window
 
     @steps.place.performed_by
     async def place(self, request: PlaceOrder) -> Placement:
@@ -76,6 +80,11 @@ class OrderActivities:
     async def attend(self, request: OrderAttention) -> OrderState:
         async with self._sessions.begin() as session:
             return await orders.attend(session, request)
+
+    @steps.close.performed_by
+    async def close(self, request: CloseOrder) -> Closing:
+        async with self._sessions.begin() as session:
+            return await orders.close(session, request, return_window=self._return_window)
 
     @steps.note_late_money.performed_by
     async def note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:

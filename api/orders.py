@@ -151,6 +151,9 @@ class OrderOut(Output):
     needs_attention: bool
     attention: str | None = Field(description="What the oldest of the concerns says")
     concerns: list[ConcernOut]
+    closed_at: datetime | None = Field(
+        description="Since when nothing of the delivered order can be sent back, and nothing is on its way back"
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -397,6 +400,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         needs_attention=False,
         attention=None,
         concerns=[],
+        closed_at=None,
         created_at=row["created_at"],
         updated_at=row["created_at"],
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from domain.orders import (
     AwaitProvider,
     CancelOrder,
     CancelReason,
+    CloseOrder,
+    Closing,
     ConfirmOrder,
     OrderAttention,
     OrderState,
@@ -37,7 +40,7 @@ from domain.payments import (
     TransferReceived,
 )
 from domain.pricing import Totals
-from domain.returns import OrderReturnStatus
+from domain.returns import OPEN_RETURNS, OrderReturnStatus
 from domain.shipping import OrderFulfillmentStatus
 
 
@@ -70,6 +73,8 @@ class Order(Base):
     """The audit log's entry with the words of whoever cancelled."""
     attention: Mapped[str | None]
     """What a person has to decide; ``None`` when nobody has to."""
+    closed_at: Mapped[datetime | None]
+    """Since when nothing of the delivered order can come back any more."""
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
@@ -86,6 +91,10 @@ class Order(Base):
         CheckConstraint(one_of("pending_step", PendingStep), name="pending_step"),
         CheckConstraint("pending_step IS NULL OR status = 'pending'", name="pending_step_is_of_pending"),
         CheckConstraint("(status = 'cancelled') = (cancel_reason IS NOT NULL)", name="cancelled_has_reason"),
+        CheckConstraint(
+            "closed_at IS NULL OR (status = 'delivered' AND return_status NOT IN ('requested', 'in_progress'))",
+            name="closed_is_delivered",
+        ),
     )
 
 
@@ -378,6 +387,26 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         data={"reason": request.reason, "money": request.money},
     )
     return state_of(order)
+
+
+async def close(session: AsyncSession, request: CloseOrder, *, return_window: timedelta) -> Closing:
+    """Close the delivered order, unless something can be sent back, or is on its way; repeats change nothing."""
+    order = await _existing(session, request.order_id)
+    if order.closed_at is not None:
+        return Closing(closed_at=order.closed_at)
+    delivered_at = await session.scalar(LAST_DELIVERY, {"order_id": order.id})
+    if delivered_at is not None and request.now < delivered_at + return_window:
+        return Closing(look_again_at=delivered_at + return_window)
+    if OrderReturnStatus(order.return_status) in OPEN_RETURNS:
+        return Closing(look_again_at=request.now + PAUSE_WITH_OPEN_RETURNS)
+    order.closed_at, order.updated_at = request.now, func.now()
+    await session.flush()
+    await record(session, order.id, "order.closed")
+    return Closing(closed_at=request.now)
+
+
+LAST_DELIVERY = text("SELECT max(delivered_at) FROM fulfillments WHERE order_id = :order_id AND status = 'delivered'")
+PAUSE_WITH_OPEN_RETURNS = timedelta(days=1)
 
 
 async def attend(session: AsyncSession, request: OrderAttention) -> OrderState:

@@ -23,6 +23,7 @@ from domain.shipping import (
     ShipParcel,
     allowed_moves,
     amount_to_capture,
+    check_move_of_order,
 )
 
 
@@ -207,21 +208,19 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     progress = (await session.execute(PROGRESS, {"order_id": order.id})).one()
     before = OrderStatus(order.status)
     if progress.wanted == 0:  # all that was sent is lost, and nothing else is wanted any more
-        order.fulfillment_status, after = OrderFulfillmentStatus.CANCELLED, OrderStatus.CANCELLED
+        parcels, after = OrderFulfillmentStatus.CANCELLED, OrderStatus.CANCELLED
         order.cancel_reason = CancelReason.UNDELIVERABLE
     elif progress.delivered == progress.wanted:
-        order.fulfillment_status, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
+        parcels, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
     elif progress.shipped == progress.wanted:
         after = OrderStatus.SHIPPED
-        order.fulfillment_status = (
-            OrderFulfillmentStatus.PARTIALLY_DELIVERED if progress.delivered else OrderFulfillmentStatus.SHIPPED
-        )
+        parcels = OrderFulfillmentStatus.PARTIALLY_DELIVERED if progress.delivered else OrderFulfillmentStatus.SHIPPED
     else:
         after = before
-        order.fulfillment_status = (
-            OrderFulfillmentStatus.PARTIALLY_SHIPPED if progress.have_left else OrderFulfillmentStatus.UNFULFILLED
-        )
-    order.updated_at = func.now()
+        have_left = progress.have_left
+        parcels = OrderFulfillmentStatus.PARTIALLY_SHIPPED if have_left else OrderFulfillmentStatus.UNFULFILLED
+    check_move_of_order(OrderFulfillmentStatus(order.fulfillment_status), parcels)
+    order.fulfillment_status, order.updated_at = parcels, func.now()
     # The last units that were still here may be given up when all others have arrived: then both happen at once.
     on_the_way = [OrderStatus.SHIPPED] if before is OrderStatus.CONFIRMED and after is OrderStatus.DELIVERED else []
     for status in [*on_the_way, after] if after is not before else []:

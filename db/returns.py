@@ -89,7 +89,8 @@ async def request(session: AsyncSession, wish: ReturnWish) -> Return:
     order = await _locked(session, wish.order_id)
     if known := await session.get(Return, wish.return_id):
         return known
-    rows = await session.execute(RETURNABLE, {"order_id": order.id, "window": wish.window})
+    window = wish.window if order.closed_at is None else timedelta(0)
+    rows = await session.execute(RETURNABLE, {"order_id": order.id, "window": window})
     returnable = {row.id: max(row.returnable, 0) for row in rows}
     too_many = [
         {"order_item_id": str(line), "returnable": returnable.get(line, 0)}

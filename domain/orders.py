@@ -1,7 +1,7 @@
 """Orders: their lines, their status, and which change of status is allowed."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -237,3 +237,25 @@ class Resolve:
     decision: Decision
     actor: str
     note_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAftercare:
+    """What the story of a delivered order begins with."""
+
+    order_id: UUID
+    order_number: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseOrder:
+    order_id: UUID
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """When the order was closed, or when to look at it again."""
+
+    closed_at: datetime | None = None
+    look_again_at: datetime | None = None

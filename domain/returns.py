@@ -39,6 +39,9 @@ class OrderReturnStatus(StrEnum):
     RETURNED = "returned"
 
 
+OPEN_RETURNS = frozenset({OrderReturnStatus.REQUESTED, OrderReturnStatus.IN_PROGRESS})
+"""Something may come back, or has come and is not paid back."""
+
 MOVES_OF_ORDERS: dict[OrderReturnStatus, frozenset[OrderReturnStatus]] = {
     OrderReturnStatus.NONE: frozenset({OrderReturnStatus.REQUESTED}),
     OrderReturnStatus.REQUESTED: frozenset(

@@ -42,6 +42,41 @@ class OrderFulfillmentStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+MOVES_OF_ORDERS: dict[OrderFulfillmentStatus, frozenset[OrderFulfillmentStatus]] = {
+    OrderFulfillmentStatus.UNFULFILLED: frozenset(
+        {OrderFulfillmentStatus.PARTIALLY_SHIPPED, OrderFulfillmentStatus.SHIPPED, OrderFulfillmentStatus.CANCELLED}
+    ),
+    OrderFulfillmentStatus.PARTIALLY_SHIPPED: frozenset(
+        {
+            OrderFulfillmentStatus.SHIPPED,
+            OrderFulfillmentStatus.PARTIALLY_DELIVERED,
+            OrderFulfillmentStatus.DELIVERED,
+            OrderFulfillmentStatus.CANCELLED,
+        }
+    ),
+    # What is lost is sent again: then a part of the order is here once more.
+    OrderFulfillmentStatus.SHIPPED: frozenset(
+        {
+            OrderFulfillmentStatus.PARTIALLY_SHIPPED,
+            OrderFulfillmentStatus.PARTIALLY_DELIVERED,
+            OrderFulfillmentStatus.DELIVERED,
+            OrderFulfillmentStatus.CANCELLED,
+        }
+    ),
+    OrderFulfillmentStatus.PARTIALLY_DELIVERED: frozenset(
+        {OrderFulfillmentStatus.PARTIALLY_SHIPPED, OrderFulfillmentStatus.DELIVERED}
+    ),
+    OrderFulfillmentStatus.DELIVERED: frozenset(),
+    OrderFulfillmentStatus.CANCELLED: frozenset(),
+}
+
+
+def check_move_of_order(current: OrderFulfillmentStatus, wanted: OrderFulfillmentStatus) -> None:
+    """What an order's parcels add up to follows from them; a move that is not in the table is a mistake of ours."""
+    if wanted is not current and wanted not in MOVES_OF_ORDERS[current]:
+        raise AssertionError(f"the parcels of an order cannot go from {current} to {wanted}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Units:
     order_line_id: UUID

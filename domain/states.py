@@ -57,6 +57,17 @@ MACHINES = [
         },
     ),
     Machine(
+        "Parcels of an order",
+        "orders.fulfillment_status",
+        shipping.MOVES_OF_ORDERS,  # type: ignore[arg-type]
+        {
+            "unfulfilled": "as long as the order is confirmed: units that are not packed after 24 hours call a person",
+            "partially_shipped": "the deadlines of its parcels, and of what is not packed",
+            "shipped": "the deadlines of its parcels",
+            "partially_delivered": "the deadlines of its parcels",
+        },
+    ),
+    Machine(
         "Refund",
         "refunds.status",
         refunds.ALLOWED_MOVES,  # type: ignore[arg-type]

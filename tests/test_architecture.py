@@ -16,6 +16,7 @@ import workflows.steps
 from api.errors import PROBLEMS
 from runtime.resources import Resources
 from workers.run import DUTIES
+from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation, Repair
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
@@ -90,7 +91,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.REGISTRATION: [Registration],
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
-    Queue.FULFILLMENT: [Fulfillment, Return],
+    Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],
     Queue.NOTIFICATIONS: [Mailbox],
     Queue.OPERATIONS: [Audit, Reconciliation, Repair],
     Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],

@@ -7,7 +7,9 @@ from workflows.checkout import Checkout
 
 
 def build(resources: Resources) -> Duty:
-    orders = OrderActivities(resources.sessions, provider=resources.payments.name)
+    orders = OrderActivities(
+        resources.sessions, provider=resources.payments.name, return_window=resources.settings.shop.return_window
+    )
     return Duty(
         workflows=[Checkout],
         is_pinned=True,
@@ -22,6 +24,7 @@ def build(resources: Resources) -> Duty:
             orders.cancel,
             orders.cancel_units,
             orders.attend,
+            orders.close,
             orders.note_late_money,
         ],
     )

@@ -4,6 +4,7 @@ from activities.returns import ReturnActivities
 from activities.shipping import ShippingActivities
 from runtime.resources import Resources
 from workers.duty import Duty
+from workflows.aftercare import Aftercare
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 
@@ -12,7 +13,7 @@ def build(resources: Resources) -> Duty:
     shipping = ShippingActivities(resources.sessions)
     returns = ReturnActivities(resources.sessions)
     return Duty(
-        workflows=[Fulfillment, Return],
+        workflows=[Fulfillment, Return, Aftercare],
         activities=[
             shipping.plan,
             shipping.charge,

@@ -14,6 +14,7 @@ from temporalio.worker import Replayer
 from domain.orders import number_of, sequence_of
 from runtime.temporal import DATA_CONVERTER
 from workers.run import workflow_runner
+from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation, Repair
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
@@ -26,7 +27,7 @@ from workflows.refund import Refund
 from workflows.registration import Registration
 from workflows.stray_payment import StrayPayment
 
-OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, StrayPayment]
+OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, StrayPayment]
 STORIES: list[type] = [
     *(Registration, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
@@ -98,12 +99,6 @@ async def histories_of(client: Client, order: str) -> dict[str, dict[str, Any]]:
         case = order.lower().replace("-", "_") + (f"_{number}" if number > 1 else "")
         found[f"{run.workflow_type}-{case}"] = plain
     return found
-
-
-def save(histories: Mapping[str, Mapping[str, Any]], into: Path) -> list[Path]:
-    """The files that are new."""
-    into.mkdir(parents=True, exist_ok=True)
-    return [path for name, plain in histories.items() if keep(plain, path := into / f"{name}.json")]
 
 
 def _about(order: str) -> str:

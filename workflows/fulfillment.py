@@ -21,6 +21,7 @@ from domain.orders import (
     CancelReason,
     CheckoutOutcome,
     CheckoutStatus,
+    OrderAftercare,
     OrderState,
     OrderStatus,
     Resolve,
@@ -49,6 +50,7 @@ from domain.shipping import (
     ShipParcel,
 )
 from workflows import names
+from workflows.aftercare import begin_aftercare
 from workflows.attention import Concerns
 from workflows.refund import begin_refund
 from workflows.steps import orders, payments, shipping
@@ -89,6 +91,8 @@ class Fulfillment:
         if not self._is_over():
             self._go_on_in_a_new_run()
         await workflow.wait_condition(lambda: self._is_quiet)
+        if self._status is OrderStatus.DELIVERED and workflow.patched("delivered-orders-are-closed"):
+            await begin_aftercare(OrderAftercare(order_id=request.order_id, order_number=request.order_number))
         return self._status
 
     async def _until_it_is_over_or_long(self) -> None:

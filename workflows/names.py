@@ -50,6 +50,10 @@ def refund_id(refund: UUID) -> str:
     return f"refund:{refund}"
 
 
+def aftercare_id(order: UUID) -> str:
+    return f"aftercare:{order}"
+
+
 def return_id(goods: UUID) -> str:
     return f"return:{goods}"
 

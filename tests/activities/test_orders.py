@@ -1,6 +1,7 @@
 """Order steps as the workers perform them: once, also when they are performed twice."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from tests.support.orders import (
 
 @pytest.fixture
 def activities(resources: Resources) -> OrderActivities:
-    return OrderActivities(resources.sessions, provider="stripe")
+    return OrderActivities(resources.sessions, provider="stripe", return_window=timedelta(days=30))
 
 
 async def twice(resources: Resources, order: AnOrder, perform: Callable[[Any], Awaitable[Any]], request: Any) -> Any:

@@ -1,6 +1,7 @@
 """A cart becomes an order in one transaction, or nothing is written."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -217,7 +218,7 @@ async def test_a_refusal_repeated_after_a_crash_still_says_why(resources: Resour
     product = await a_product(resources.sessions, stock=1)
     cart = await a_cart(resources.sessions, (product.variant_id, 2))
     request = await to_place(resources.sessions, cart)
-    activities = OrderActivities(resources.sessions, provider="stripe")
+    activities = OrderActivities(resources.sessions, provider="stripe", return_window=timedelta(days=30))
 
     first, second = await activities.place(request), await activities.place(request)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from domain import orders, returns
+from domain import orders, returns, shipping
 from domain.errors import Refusal
 from domain.orders import OrderStatus
 from domain.returns import OrderReturnStatus, ReturnStatus
+from domain.shipping import OrderFulfillmentStatus
 from domain.states import MACHINES, Machine, document
 
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"
@@ -32,14 +33,19 @@ def test_every_state_is_in_the_table_reachable_and_leads_to_an_end_or_is_seen_to
     assert set(machine.deadlines) == {state for state, moves in machine.moves.items() if moves}
 
 
-def test_the_returns_of_an_order_never_go_where_the_table_does_not_lead() -> None:
-    for current in OrderReturnStatus:
-        for wanted in OrderReturnStatus:
-            if wanted is current or wanted in returns.MOVES_OF_ORDERS[current]:
-                returns.check_move_of_order(current, wanted)
+@pytest.mark.parametrize(
+    ("rules", "states"),
+    [(returns, OrderReturnStatus), (shipping, OrderFulfillmentStatus)],
+    ids=["returns", "parcels"],
+)
+def test_what_an_order_adds_up_to_never_goes_where_the_table_does_not_lead(rules: Any, states: type[StrEnum]) -> None:
+    for current in states:
+        for wanted in states:
+            if wanted is current or wanted in rules.MOVES_OF_ORDERS[current]:
+                rules.check_move_of_order(current, wanted)
                 continue
-            with pytest.raises(AssertionError):
-                returns.check_move_of_order(current, wanted)
+            with pytest.raises(AssertionError, match=f"from {current} to {wanted}"):
+                rules.check_move_of_order(current, wanted)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,19 @@ from uuid import uuid4
 import httpx
 import pytest
 from sqlalchemy import text
-from temporalio.client import WorkflowContinuedAsNewError
+from temporalio.client import WorkflowContinuedAsNewError, WorkflowExecutionStatus, WorkflowHandle
 
 from api.explain import explained
 from api.orders import order_out
 from db import order_views
 from domain.attention import Decision
 from domain.inventory import StockLevel
-from domain.orders import AskToCancel, CancelReason, OrderState, OrderStatus, Resolve, StartCheckout
+from domain.orders import AskToCancel, CancelReason, CheckoutOutcome, OrderState, OrderStatus, Resolve, StartCheckout
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
 from tests.support.skipping import PatientShop, patient_shop
 from tests.support.waiting import eventually
+from workflows.checkout import LONGEST_REST, Checkout
 
 HELD = StockLevel(on_hand=3, reserved=1)
 FREE = StockLevel(on_hand=3, reserved=0)
@@ -50,16 +51,17 @@ async def ends_confirmed(shop: PatientShop, request: StartCheckout) -> None:
     assert (await shop.order(request.order_id))["status"] == OrderStatus.CONFIRMED
 
 
-async def waits_for_a_person(shop: PatientShop, request: StartCheckout) -> None:
+async def waits_for_a_person(shop: PatientShop, request: StartCheckout) -> WorkflowHandle[Checkout, CheckoutOutcome]:
     """Begun while the provider is away, and still so after half an hour."""
     await shop.faults(error_rate=1.0)
-    await shop.begin(request)
+    checkout = await shop.begin(request)
     await shop.environment.sleep(timedelta(minutes=30))
 
     async def needs_a_person() -> bool:
         return bool((await shop.order(request.order_id)).get("attention"))
 
     await eventually(needs_a_person)
+    return checkout
 
 
 @pytest.mark.matrix("checkout: the provider is silent for more than two minutes")
@@ -103,7 +105,7 @@ async def test_nobody_knows_for_half_an_hour_and_then_the_provider_says_so_itsel
     shop: PatientShop, product: AProduct
 ) -> None:
     request = await shop.taken_in((product.variant_id, 1))
-    await waits_for_a_person(shop, request)
+    checkout = await waits_for_a_person(shop, request)
 
     order = await shop.order(request.order_id)
     assert (order["status"], order["payment_status"], order["pending_step"]) == (
@@ -128,6 +130,19 @@ async def test_nobody_knows_for_half_an_hour_and_then_the_provider_says_so_itsel
         "order.needs_attention",
         "order.needs_no_attention",
         "order.confirmed",
+    ]
+    await shop.environment.sleep(LONGEST_REST + timedelta(minutes=1))
+    await eventually(lambda: has_gone_on(shop, checkout))
+
+
+async def has_gone_on(shop: PatientShop, checkout: WorkflowHandle[Checkout, CheckoutOutcome]) -> bool:
+    """Is the Checkout over, and does the order's Fulfillment run under the same id?"""
+    engine = shop.environment.client
+    first = await engine.get_workflow_handle(checkout.id, run_id=checkout.first_execution_run_id).describe()
+    newest = await engine.get_workflow_handle(checkout.id).describe()
+    return [(run.workflow_type, run.status) for run in (first, newest)] == [
+        ("Checkout", WorkflowExecutionStatus.CONTINUED_AS_NEW),
+        ("Fulfillment", WorkflowExecutionStatus.RUNNING),
     ]
 
 

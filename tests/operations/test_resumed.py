@@ -96,7 +96,9 @@ async def test_a_checkout_that_was_ended_at_the_bank_is_confirmed_once_the_custo
 
     told = await shop.timeline(order)
     assert told[:4] == ["order.placed", "order.payment_requires_action", "order.needs_attention", "order.repaired"]
-    assert sorted(told[4:]) == ["order.confirmed", "order.needs_no_attention"]  # the audit and the checkout race
+    # The repair, once the story runs, takes its call for a person back, and the story meanwhile asks the provider and
+    # confirms: two workflows of which neither waits for the other, so that either can be first.
+    assert sorted(told[4:]) == ["order.confirmed", "order.needs_no_attention"]
     assert await moved(shop.sandbox, order) == [("authorize", 2499)]
     assert (await shop.audit()).breaches == []
 

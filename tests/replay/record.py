@@ -30,7 +30,7 @@ from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.imports import ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
-from domain.orders import OrderStatus, StartCheckout
+from domain.orders import OrderAftercare, OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
@@ -41,6 +41,7 @@ from tests.support.people import Person
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
 from workers.histories import keep, without_machines
+from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
@@ -49,6 +50,7 @@ from workflows.names import (
     CATALOG_TIDYING_ID,
     MAILBOX_ID,
     Queue,
+    aftercare_id,
     catalog_export_id,
     catalog_import_id,
     order_id,
@@ -145,6 +147,11 @@ class Recorder:
     async def is_called_for(self, order: dict[str, Any]) -> bool:
         shown = await self.http.get(f"/v1/orders/{order['id']}", headers=self.operator)
         return bool(shown.json()["needs_attention"])
+
+    async def waits_with(self, workflow_id: str) -> bool:
+        """Has the story come to a timer of its own?"""
+        history = await self.resources.temporal.get_workflow_handle(workflow_id).fetch_history()
+        return any(event.HasField("timer_started_event_attributes") for event in history.events)
 
     async def one_chapter(self, workflow_id: str, name: str) -> None:
         await self._keep(self.resources.temporal.get_workflow_handle(workflow_id), name)
@@ -330,6 +337,27 @@ async def test_an_order_whose_authorisation_lapsed(recorder: Recorder, person: P
     assert shipped.status_code == 200, shipped.text
     assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-authorised_anew")
+
+
+async def test_an_order_after_its_delivery(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-seen_after")
+    await eventually(lambda: recorder.waits_with(aftercare_id(UUID(order["id"]))))
+    await recorder.so_far(aftercare_id(UUID(order["id"])), "Aftercare-waiting")
+
+    async with recorder.resources.sessions.begin() as session:
+        await session.execute(
+            text("UPDATE fulfillments SET delivered_at = delivered_at - interval '31 days' WHERE order_id = :id"),
+            {"id": UUID(order["id"])},
+        )
+    late = OrderAftercare(order_id=UUID(order["id"]), order_number=order["number"])
+    story = f"recorded:{uuid4()}"
+    await recorder.resources.temporal.execute_workflow(Aftercare.run, late, id=story, task_queue=Queue.FULFILLMENT)
+    await recorder.one_chapter(story, "Aftercare-closed")
 
 
 async def test_refunds(recorder: Recorder, person: Person) -> None:

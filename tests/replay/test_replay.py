@@ -57,7 +57,7 @@ async def test_every_story_that_workers_tell_was_recorded(resources: Resources) 
     assert {"transfer_received", "transfer_expired", "let_go_unpaid"} <= set(recorded["Checkout"])
     assert {"approved", "declined", "given_up"} <= set(recorded["Payment"])
     assert {"completed", "tried_again", "cancelled", "in_its_second_run"} <= set(recorded["CatalogImport"])
-    assert {"delivered", "cancelled", "capture_refused", "in_time", "late", "in_its_second_run"} <= set(
+    assert {"delivered", "cancelled", "capture_refused", "in_time", "late", "in_its_second_run", "seen_after"} <= set(
         recorded["Fulfillment"]
     )
 

@@ -19,6 +19,8 @@ from domain.orders import (
     AwaitProvider,
     CancelOrder,
     CheckoutOutcome,
+    CloseOrder,
+    Closing,
     ConfirmOrder,
     OrderAttention,
     OrderState,
@@ -69,6 +71,7 @@ from domain.shipping import (
     UnitsCancelled,
 )
 from workers.run import workflow_runner
+from workflows.aftercare import Aftercare
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.names import Queue, order_id, payment_id
@@ -114,6 +117,7 @@ class Shop:
         self.captured = 0
         self.refunded = 0
         self.cancelled_units = 0
+        self.closed: list[UUID] = []
         self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
         self.authorized_at: datetime | None = None
         """When a card was asked for the money; ``None`` in tests that do not care for how long that lasts."""
@@ -312,6 +316,12 @@ class Shop:
     async def usually_note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:
         return LateMoneyNoted(is_news=True)
 
+    @orders.close.performed_by
+    async def close(self, request: CloseOrder) -> Closing:
+        """At once, in a story of its own, beside what the tests look at."""
+        self.closed.append(request.order_id)
+        return Closing(closed_at=request.now)
+
     @payments.give_back.performed_by
     async def give_back(self, request: GiveMoneyBack) -> PaymentGivenBack:
         return await self._perform(payments.give_back, request, self.usually_give_back)
@@ -499,6 +509,7 @@ class Shop:
                     self.cancel,
                     self.cancel_units,
                     self.attend,
+                    self.close,
                     self.note_late_money,
                 ],
             ),
@@ -519,7 +530,7 @@ class Shop:
                 ],
             ),
             Queue.FULFILLMENT: (
-                [Fulfillment],
+                [Fulfillment, Aftercare],
                 [self.plan, self.charge, self.ship, self.deliver, self.give_up, self.cancel_parcel],
             ),
         }

@@ -165,6 +165,9 @@ async def test_one_parcel_goes_from_packed_to_delivered_and_ends_the_story(desk:
         "shipping.ship",
         "shipping.deliver",
     ]
+    aftercare = desk.shop.environment.client.get_workflow_handle(names.aftercare_id(desk.request.order_id))
+    await aftercare.result()
+    assert desk.shop.closed == [desk.request.order_id]
     assert desk.shop.requests(payments.capture) == [
         CapturePayment(
             payment_id=desk.request.payment_id,

@@ -4,6 +4,8 @@ from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    CloseOrder,
+    Closing,
     ConfirmOrder,
     OrderAttention,
     OrderState,
@@ -45,6 +47,9 @@ cancel_units = Step("orders.cancel_units", CancelUnits, UnitsCancelled, UNTIL_DO
 
 attend = Step("orders.attend", OrderAttention, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Put the order on the list of those that a person must look at, or take it off."""
+
+close = Step("orders.close", CloseOrder, Closing, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""Close a delivered order of which nothing can come back any more, or say when to look again."""
 
 note_late_money = Step("orders.note_late_money", NoteLateMoney, LateMoneyNoted, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Money that came for nothing went back: say so on the order's timeline, to other systems, and to the customer."""
