@@ -54,10 +54,10 @@ async def payment_received(
 
     async def carry_out(wish_id: UUID) -> OrderOut:
         order = await look(wish_id)
-        if has_come_by(order, data.reference):
-            return order
-        check_may_come(order)
-        await noted(resources, caller, "payment_received", order_id, wish_id, words=data.reference)
+        if not has_come_by(order, data.reference):
+            check_may_come(order)
+            await noted(resources, caller, "payment_received", order_id, wish_id, words=data.reference)
+        # Told also when it stands in the books: an engine that was killed in between has forgotten it.
         request = TransferReceived(order_id=order_id, actor=caller.name, note_id=wish_id)
         refusal = Refusal("unavailable", "The order is still being confirmed; look again in a moment.")
         try:
@@ -139,9 +139,8 @@ async def refund_paid(
         if refund.status == RefundStatus.REQUESTED:
             await noted(resources, caller, "refund_paid", order_id, wish_id, words=data.reference)
             await pay_back(refund, resources, stories)
-            await stories.ask_refund(
-                PaidByHand(refund_id=refund_id, order_id=order_id, actor=caller.name, note_id=wish_id)
-            )
+        # Told also when it stands in the books: an engine that was killed in between has forgotten it.
+        await stories.ask_refund(PaidByHand(refund_id=refund_id, order_id=order_id, actor=caller.name, note_id=wish_id))
         shown = await look(wish_id)
         if shown.reference != data.reference:
             raise Refusal(

@@ -20,6 +20,16 @@ PATIENCE_WITH_AN_UNDO = timedelta(minutes=5)
 """After that somebody should look why money or goods are not back; the trying goes on meanwhile."""
 
 
+async def keep_what_was_said() -> None:
+    """Have the engine write down what a person said before anything is done about it.
+
+    Local steps are done before the message that set them off stands in the history. An engine that is killed in between
+    forgets the message, and not the deed.
+    """
+    if workflow.patched("what-was-said-is-kept-first"):
+        await workflow.sleep(timedelta(milliseconds=1), summary="what was said is written down")
+
+
 class Concerns:
     """The open concerns of one order, as its story knows them; the search attribute follows."""
 

@@ -44,7 +44,7 @@ from domain.payments import (
 )
 from domain.shipping import FulfillOrder
 from workflows import names
-from workflows.attention import Concerns
+from workflows.attention import Concerns, keep_what_was_said
 from workflows.fulfillment import Fulfillment
 from workflows.inquiry import Inquiry, authorized
 from workflows.payment import PAYMENT_WINDOW, Payment
@@ -139,6 +139,7 @@ class Checkout:
             await self._somebody_decides_before(due_at)
         self._is_transfer_awaited = False
         if self._transfer is not None:
+            await keep_what_was_said()
             return PaymentAuthorization(
                 answer=Answer.AUTHORIZED, reference=None, amount_minor=order.total.minor, is_captured=True
             )

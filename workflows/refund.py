@@ -10,6 +10,7 @@ from domain.attention import Concern
 from domain.orders import OrderAttention
 from domain.refunds import PaidByHand, PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
 from workflows import names
+from workflows.attention import keep_what_was_said
 from workflows.steps import orders, refunds
 
 
@@ -60,6 +61,7 @@ class Refund:
             f"Waits for a person to send {request.amount} back for order {request.order_number}, by bank transfer."
         )
         await workflow.wait_condition(lambda: self._paid is not None)
+        await keep_what_was_said()
         return PaymentRefund(is_refunded=True)
 
     @workflow.update(description="A person has sent the money back")

@@ -10,9 +10,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import WorkflowExecutionStatus
 
+from db import audit_log, orders, refunds
+from db.base import new_id
 from domain.inventory import StockLevel
-from domain.orders import StartCheckout
+from domain.orders import ConfirmOrder, StartCheckout
+from domain.payments import Answer, PaymentAuthorization
+from domain.refunds import PaymentRefund, SettleRefund
 from runtime.resources import Resources
 from tests.api.test_operators import UNKNOWN, Desk, is_problem
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
@@ -443,6 +449,58 @@ async def test_a_cancelled_paid_order_waits_for_a_person_to_send_the_money_back(
     problem = is_problem(await paid_back(desk, refund, "sent 8"), 409, "refund_transition_not_allowed")
     assert (problem["current_status"], problem["reference"]) == ("succeeded", "sent 7")
     assert await paid.now() == order
+
+
+async def test_a_refunds_story_that_lost_a_persons_word_hears_it_when_it_is_repeated(
+    resources: Resources, paid: Waiting, desk: Desk
+) -> None:
+    """What an engine leaves that is killed after a step was done, and before it wrote down what set the step off."""
+    await paid.cancel()
+    [refund] = (await until(paid.now, needs_attention=True))["refunds"]
+    refund_id, order_id = UUID(refund["id"]), UUID(paid.order["id"])
+    async with resources.sessions.begin() as session:
+        note = await noted(session, "refund_paid", order_id, "sent 7")
+        outcome = PaymentRefund(is_refunded=True)
+        settled = SettleRefund(
+            refund_id=refund_id, order_id=order_id, outcome=outcome, actor="operator:1", note_id=note
+        )
+        await refunds.settle(session, settled)
+    story = resources.temporal.get_workflow_handle(names.refund_id(refund_id))
+    assert (await story.describe()).status is WorkflowExecutionStatus.RUNNING
+
+    sent = await paid_back(desk, refund)
+
+    assert (sent.status_code, sent.json()["status"], sent.json()["reference"]) == (200, "succeeded", "sent 7")
+    assert (await story.result())["status"] == "succeeded"
+    assert money(await paid.now()) == ("refunded", "34.99", "34.99")
+
+
+async def test_a_checkout_that_lost_a_persons_word_hears_it_when_it_is_repeated(
+    resources: Resources, waiting: Waiting, desk: Desk
+) -> None:
+    order_id = UUID(waiting.order["id"])
+    async with resources.sessions.begin() as session:
+        payment_id = await session.scalar(text("SELECT id FROM payments WHERE order_id = :id"), {"id": order_id})
+        note = await noted(session, "payment_received", order_id, "statement 12, line 3")
+        money_here = PaymentAuthorization(answer=Answer.AUTHORIZED, reference=None, amount_minor=3499, is_captured=True)
+        await orders.confirm(
+            session, ConfirmOrder(order_id=order_id, payment_id=payment_id, authorization=money_here, note_id=note)
+        )
+
+    told = await received(desk, waiting)
+
+    assert (told.status_code, told.json()["status"], money(told.json())) == (
+        200,
+        "confirmed",
+        ("captured", "34.99", "0.00"),
+    )
+    assert (await desk.post(f"/orders/{order_id}/fulfillments", {})).status_code == 201
+
+
+async def noted(session: AsyncSession, action: str, order_id: UUID, words: str) -> UUID:
+    note = new_id()
+    await audit_log.note(session, "operator:1", action, order_id=order_id, words=words, entry_id=note)
+    return note
 
 
 async def test_a_refund_that_waits_goes_on_waiting_when_its_order_is_cancelled(paid: Waiting, desk: Desk) -> None:
