@@ -533,7 +533,7 @@ async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person:
     for wish in ({"reason": "one less", "items": wanted}, {"reason": "changed my mind"}):
         told = await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json=wish)
         assert told.status_code == 200, told.text
-    await recorder.both_chapters(order["id"], "Checkout-transfer_received", "Fulfillment-cancelled_paid_ahead")
+    await recorder.both_chapters(order["id"], "Checkout-transfer_kept_first", "Fulfillment-cancelled_paid_ahead")
     await goes_back(order, "Refund-sent_by_hand")
 
     order = await waiting()
@@ -545,7 +545,7 @@ async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person:
     made = (await shopper.send("POST", f"/v1/orders/{order['id']}/returns", json={"items": goods})).json()
     for move in ("approve", "receive"):
         assert (await recorder.desk(f"/returns/{made['id']}/{move}")).status_code == 200
-    await goes_back(order, "Refund-sent_by_hand")
+    await goes_back(order, "Refund-word_kept_first")
     await recorder.one_chapter(return_id(UUID(made["id"])), "Return-refunded_by_hand")
 
     order = await waiting()
