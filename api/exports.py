@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller, staff
 from api.errors import refuses
 from api.idempotency import Asked, Once
-from api.imports import DENIED, begun_soon, headers_of_file, id_in, known_currency
+from api.imports import DENIED, begun_soon, headers_of_file, id_in, kept_until, known_currency
 from api.schemas import CurrencyCode, Input, Output
 from api.stories import Stories
 from db import audit_log, exports
@@ -110,7 +110,6 @@ async def piece_of(made: CatalogExport, number: int, resources: Resources) -> by
 
 
 def shown(made: CatalogExport, resources: Resources) -> ExportOut:
-    is_kept = made.ended_at is not None and made.file_deleted_at is None
     examples: list[Any] = made.examples
     return ExportOut(
         id=made.id,
@@ -124,5 +123,5 @@ def shown(made: CatalogExport, resources: Resources) -> ExportOut:
         created_at=made.created_at,
         started_at=made.started_at,
         ended_at=made.ended_at,
-        kept_until=made.ended_at + resources.settings.catalog.keep if is_kept and made.ended_at else None,
+        kept_until=kept_until(made, resources),
     )

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from api.schemas import Output
 from api.stories import EngineAwayError, Stories
 from db import audit_log, imports
 from db.base import new_id
+from db.exports import CatalogExport
 from db.imports import PIECE_BYTES, CatalogImport
 from domain.errors import Refusal, unacceptable
 from domain.imports import FileFormat, ImportCatalog, ImportStatus
@@ -327,8 +329,14 @@ def ended(row: bytes) -> bytes:
     return row if row.endswith(b"\n") else row + b"\n"
 
 
+def kept_until(made: CatalogImport | CatalogExport, resources: Resources) -> datetime | None:
+    """When the file is deleted; ``None`` before its import or export has ended, and once it is gone."""
+    if made.ended_at is None or made.file_deleted_at is not None:
+        return None
+    return made.ended_at + resources.settings.catalog.keep
+
+
 def shown(made: CatalogImport, resources: Resources) -> ImportOut:
-    is_kept = made.ended_at is not None and made.file_deleted_at is None
     return ImportOut(
         id=made.id,
         status=ImportStatus(made.status),
@@ -348,5 +356,5 @@ def shown(made: CatalogImport, resources: Resources) -> ImportOut:
         created_at=made.created_at,
         started_at=made.started_at,
         ended_at=made.ended_at,
-        kept_until=made.ended_at + resources.settings.catalog.keep if is_kept and made.ended_at else None,
+        kept_until=kept_until(made, resources),
     )

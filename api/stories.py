@@ -19,7 +19,6 @@ from temporalio.client import (
 from temporalio.common import (
     Priority,
     SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -40,6 +39,7 @@ from domain.refunds import PaidByHand, RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
 from domain.shipping import CancelUnits
 from workflows import names
+from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.audit import Repair as RepairStory
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport
@@ -406,14 +406,12 @@ def _to_check_out(request: StartCheckout) -> dict[str, Any]:
         "task_timeout": WORKFLOW_TASK_TIMEOUT,
         "priority": FIRST,
         "static_summary": f"Order {request.order_number}",
-        "search_attributes": TypedSearchAttributes(
-            [
-                SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                SearchAttributePair(names.CUSTOMER_ID, request.customer),
-                SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
-                SearchAttributePair(names.NEEDS_ATTENTION, False),
-            ]
+        "search_attributes": about_order(
+            request.order_id,
+            request.order_number,
+            SearchAttributePair(names.CUSTOMER_ID, request.customer),
+            SearchAttributePair(names.ORDER_STATUS, OrderStatus.PENDING),
+            NEEDS_NOBODY,
         ),
         **ONCE,
     }
@@ -424,7 +422,7 @@ def _to_refund(request: RefundMoney) -> dict[str, Any]:
         "id": names.refund_id(request.refund_id),
         "task_queue": names.Queue.PAYMENTS,
         "static_summary": f"Refund of {request.amount}, order {request.order_number}",
-        "search_attributes": _about_order(request.order_id, request.order_number),
+        "search_attributes": about_order(request.order_id, request.order_number, NEEDS_NOBODY),
         **ONCE,
     }
 
@@ -434,19 +432,9 @@ def _to_return(request: FollowReturn) -> dict[str, Any]:
         "id": names.return_id(request.return_id),
         "task_queue": names.Queue.FULFILLMENT,
         "static_summary": f"Return, order {request.order_number}",
-        "search_attributes": _about_order(request.order_id, request.order_number),
+        "search_attributes": about_order(request.order_id, request.order_number, NEEDS_NOBODY),
         **ONCE,
     }
-
-
-def _about_order(order_id: UUID, number: str) -> TypedSearchAttributes:
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(names.ORDER_ID, str(order_id)),
-            SearchAttributePair(names.ORDER_NUMBER, number),
-            SearchAttributePair(names.NEEDS_ATTENTION, False),
-        ]
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,12 @@
 """What is left of an order that was delivered: its customer may still send something back."""
 
-from contextlib import suppress
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from domain.orders import CloseOrder, OrderAftercare
 from workflows import names
+from workflows.apart import about_order, begun_apart
 from workflows.steps import orders
 
 
@@ -35,19 +33,11 @@ class Aftercare:
 
 async def begin_aftercare(request: OrderAftercare) -> None:
     """Have the delivered order closed by a story of its own, which outlives the one that asks."""
-    with suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            Aftercare.run,
-            request,
-            id=names.aftercare_id(request.order_id),
-            task_queue=names.Queue.FULFILLMENT,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=f"Order {request.order_number} after its delivery",
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                ]
-            ),
-        )
+    await begun_apart(
+        Aftercare.run,
+        request,
+        workflow_id=names.aftercare_id(request.order_id),
+        queue=names.Queue.FULFILLMENT,
+        about=about_order(request.order_id, request.order_number),
+        summary=f"Order {request.order_number} after its delivery",
+    )

@@ -1,13 +1,11 @@
 """Whether goods, money and workflows add up, and what is done when they do not."""
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from domain.audit import (
     LAWS_OF_MONEY,
@@ -22,14 +20,13 @@ from domain.audit import (
 )
 from domain.orders import OrderStatus
 from workflows import names
+from workflows.apart import NEEDS_NOBODY, about_order, begun_apart
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
 from workflows.refund import Refund
 from workflows.steps import audit, payments
-
-Told = list[SearchAttributePair[Any]]
 
 
 @workflow.defn
@@ -101,28 +98,18 @@ class Repair:
             told = told_of(refund.order_id, refund.order_number, prescription.customer)
             await begun(Refund.run, refund, names.refund_id(refund.refund_id), names.Queue.PAYMENTS, told)
         if prescription.carry_letters:
-            await begun(Mailbox.run, None, names.MAILBOX_ID, names.Queue.NOTIFICATIONS, [])
+            await begun(Mailbox.run, None, names.MAILBOX_ID, names.Queue.NOTIFICATIONS)
 
 
-def told_of(order: UUID, number: str, customer: str, status: OrderStatus | None = None) -> Told:
+def told_of(order: UUID, number: str, customer: str, status: OrderStatus | None = None) -> TypedSearchAttributes:
     """What can be searched for."""
-    told: Told = [
-        SearchAttributePair(names.ORDER_ID, str(order)),
-        SearchAttributePair(names.ORDER_NUMBER, number),
-        SearchAttributePair(names.CUSTOMER_ID, customer),
-        SearchAttributePair(names.NEEDS_ATTENTION, False),
-    ]
-    return [*told, SearchAttributePair(names.ORDER_STATUS, status)] if status else told
+    known = [SearchAttributePair(names.ORDER_STATUS, status)] if status else []
+    return about_order(order, number, SearchAttributePair(names.CUSTOMER_ID, customer), NEEDS_NOBODY, *known)
 
 
-async def begun(story: Any, request: Any, workflow_id: str, queue: names.Queue, told: Told) -> None:
+async def begun(
+    story: Any, request: Any, workflow_id: str, queue: names.Queue, told: TypedSearchAttributes | None = None
+) -> None:
     """Begin a story that outlives the repair, under the id that it has always had; content when it runs."""
-    with suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            story,
-            args=[] if request is None else [request],
-            id=workflow_id,
-            task_queue=queue,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            search_attributes=TypedSearchAttributes(told),
-        )
+    about = told or TypedSearchAttributes.empty
+    await begun_apart(story, request, workflow_id=workflow_id, queue=queue, about=about, is_told_once=False)

@@ -44,6 +44,7 @@ from domain.payments import (
 )
 from domain.shipping import FulfillOrder
 from workflows import names
+from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.attention import Concerns, keep_what_was_said
 from workflows.fulfillment import Fulfillment
 from workflows.inquiry import Inquiry, authorized
@@ -396,15 +397,13 @@ class Checkout:
 
     def _search_attributes(self, order: OrderStatus, payment: PaymentStatus) -> TypedSearchAttributes:
         request = self._request
-        return TypedSearchAttributes(
-            [
-                SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                SearchAttributePair(names.CUSTOMER_ID, request.customer),
-                SearchAttributePair(names.ORDER_STATUS, order),
-                SearchAttributePair(names.PAYMENT_STATUS, payment),
-                SearchAttributePair(names.NEEDS_ATTENTION, False),
-            ]
+        return about_order(
+            request.order_id,
+            request.order_number,
+            SearchAttributePair(names.CUSTOMER_ID, request.customer),
+            SearchAttributePair(names.ORDER_STATUS, order),
+            SearchAttributePair(names.PAYMENT_STATUS, payment),
+            NEEDS_NOBODY,
         )
 
     @workflow.update(description="Answers as soon as the order is confirmed, refused, or needs its customer to act")

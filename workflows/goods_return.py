@@ -4,7 +4,6 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern
@@ -12,6 +11,7 @@ from domain.orders import OrderAttention
 from domain.refunds import RefundMoney, RefundStatus
 from domain.returns import DecideReturn, FollowReturn, ReceiveReturn, ReturnState, ReturnStatus, SettleReturn
 from workflows import names
+from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.refund import Refund
 from workflows.steps import orders, returns
 
@@ -130,13 +130,7 @@ class Return:
             id=names.refund_id(refund.refund_id),
             task_queue=names.Queue.PAYMENTS,
             static_summary=f"Refund of {refund.amount}, order {refund.order_number}",
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(names.ORDER_ID, str(refund.order_id)),
-                    SearchAttributePair(names.ORDER_NUMBER, refund.order_number),
-                    SearchAttributePair(names.NEEDS_ATTENTION, False),
-                ]
-            ),
+            search_attributes=about_order(refund.order_id, refund.order_number, NEEDS_NOBODY),
         )
         return settled.status is RefundStatus.SUCCEEDED
 

@@ -1,15 +1,13 @@
 """Money that was taken goes back to where it came from."""
 
-from contextlib import suppress
-
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern
 from domain.orders import OrderAttention
 from domain.refunds import PaidByHand, PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
 from workflows import names
+from workflows.apart import NEEDS_NOBODY, about_order, begun_apart
 from workflows.attention import keep_what_was_said
 from workflows.steps import orders, refunds
 
@@ -88,20 +86,11 @@ class Refund:
 
 async def begin_refund(request: RefundMoney) -> None:
     """Have the money paid back by a story of its own, which outlives the one that asks; content when it has begun."""
-    with suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            Refund.run,
-            request,
-            id=names.refund_id(request.refund_id),
-            task_queue=names.Queue.PAYMENTS,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=f"Refund of {request.amount}, order {request.order_number}",
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(names.ORDER_ID, str(request.order_id)),
-                    SearchAttributePair(names.ORDER_NUMBER, request.order_number),
-                    SearchAttributePair(names.NEEDS_ATTENTION, False),
-                ]
-            ),
-        )
+    await begun_apart(
+        Refund.run,
+        request,
+        workflow_id=names.refund_id(request.refund_id),
+        queue=names.Queue.PAYMENTS,
+        about=about_order(request.order_id, request.order_number, NEEDS_NOBODY),
+        summary=f"Refund of {request.amount}, order {request.order_number}",
+    )
