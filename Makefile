@@ -6,6 +6,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
+# Dozens of processes are started here, and each would read all its code anew where no bytecode may be kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help up reset test soak lint chaos payments charges outage bench lock
 
@@ -54,14 +57,14 @@ lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping ver
 
 # pip brings uv, uv brings the rest in seconds. uv does not know pip's configuration (mirrors, local indexes); where
 # it finds no registry, pip does the same work slowly.
-$(INSTALLED): requirements/all.lock requirements/build.lock
+$(INSTALLED): requirements/all.lock requirements/build.lock Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Sutler needs Python 3.11 or newer. Name one that you have: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing what requirements/all.lock names; a minute at the first time."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.lock || \
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/all.lock || \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
