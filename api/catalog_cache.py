@@ -33,21 +33,20 @@ Result = TypeVar("Result")
 
 UNKNOWN_SECONDS = 30.0
 """How long it is remembered that there is no such product, so that asking for it again and again costs nothing."""
-ENTRY_OVERHEAD = 600
-"""About what an entry takes besides its bytes."""
+ENTRY_OVERHEAD = 1_300
+"""About what an entry takes besides its bytes, measured with a full memory."""
 
 
 class Kept:
     """Something that is true until it is told otherwise, or its time is over."""
 
-    __slots__ = ("__weakref__", "body", "expires_at", "is_fresh", "users")
+    __slots__ = ("__weakref__", "_users", "body", "expires_at", "is_fresh")
 
     def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool) -> None:
         self.body = body
         self.expires_at = expires_at
         self.is_fresh = is_fresh
-        self.users: WeakSet[Kept] = WeakSet()
-        """What was made of it, and is stale when it is."""
+        self._users: WeakSet[Kept] | None = None
 
     @property
     def weight(self) -> int:
@@ -56,9 +55,15 @@ class Kept:
     def is_good(self, now: float) -> bool:
         return self.is_fresh and now < self.expires_at
 
+    def serve(self, user: "Kept") -> None:
+        """The user is made of it, and is stale when it is."""
+        if self._users is None:
+            self._users = WeakSet()
+        self._users.add(user)
+
     def spoil(self) -> None:
         self.is_fresh = False
-        for user in self.users:
+        for user in self._users or ():
             user.is_fresh = False
 
 

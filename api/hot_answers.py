@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from litestar import Response
@@ -18,6 +19,12 @@ LONGEST_QUERY = 300
 """Longer questions are hardly ever asked twice."""
 
 
+@lru_cache(maxsize=64)
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    """Once for all answers, of which each has only its tag for itself."""
+    return name.lower().encode(), value.encode()
+
+
 class ReadyAnswer(Kept):
     """The bytes of an answer and what they were made of."""
 
@@ -31,10 +38,10 @@ class ReadyAnswer(Kept):
             is_fresh=all(part.is_fresh for part in parts),
         )
         for part in parts:
-            part.users.add(self)
+            part.serve(self)
         self.path_template = path_template
         self.tag = response.headers["ETag"]
-        kept = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+        kept = [_encoded(name, value) for name, value in response.headers.items()]
         length = (b"content-length", str(len(self.body)).encode())
         self.headers = [*kept, (b"content-type", b"application/json"), length]
         self.not_modified = kept
