@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from db import late_money, mailbox, order_views
+from db import customers, late_money, mailbox, order_views
 from db.engine import Sessions
 from db.mailbox import WaitingLetter
 from domain.money import Money
 from domain.notifications import Carried, Mail, MailOutcome, Occasion, Shift
 from domain.orders import OrderStatus, number_of
 from providers.mail.base import Mailer, MailNotAcceptedError, NoSuchMailboxError
-from providers.mail.letters import Letters, Line, OrderLetter
+from providers.mail.letters import Letters, Line, OrderLetter, Recipient
 from workflows.steps import mailbox as steps
 
 BUNDLE = 50
@@ -36,6 +36,10 @@ REASONS = {
     Occasion.LATE_MONEY: set(OrderStatus),
 }
 """In which state of its order each letter has still something to say."""
+
+
+OF_ACCOUNTS = frozenset({Occasion.PASSWORD_CHANGED})
+"""Letters about an account, to whoever has it."""
 
 
 class MailboxActivities:
@@ -87,6 +91,20 @@ class MailboxActivities:
 
     async def _written(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
         """The letters that still have a reason and a reader."""
+        return {**await self._about_orders(session, letters), **await self._about_accounts(session, letters)}
+
+    async def _about_accounts(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
+        wanted = [letter for letter in letters if letter.occasion in OF_ACCOUNTS]
+        readers = await customers.by_ids(session, {letter.about for letter in wanted}) if wanted else {}
+        return {
+            letter.key: self._letters.about_account(
+                letter.occasion, letter.key, Recipient(email=user.email, username=user.username)
+            )
+            for letter in wanted
+            if (user := readers.get(letter.about)) is not None
+        }
+
+    async def _about_orders(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
         about = {letter.about for letter in letters if letter.occasion in REASONS}
         orders = {order["id"]: order for order in await order_views.orders_by_ids(session, list(about))}
         returned = await late_money.returned(session, list(about))

@@ -11,16 +11,20 @@ from api.documentation import openapi_document
 from api.exports import ExportController
 from api.health import health, ready
 from api.hot_variants import HotVariantController
-from api.identity import AuthController, UserController, public_keys, verification_page
+from api.identity import AuthController, public_keys
 from api.imports import ImportController
 from api.inventory import list_stock, set_low_stock
 from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
+from api.pages import password_reset_page, verification_page
+from api.password_reset import PasswordResetController
 from api.refunds import refund_order
+from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
 from api.transfers import payment_received, refund_paid
+from api.users import UserController
 from api.webhooks import stripe_webhook
 
 HANDLERS: list[Any] = [
@@ -28,10 +32,13 @@ HANDLERS: list[Any] = [
     health,
     ready,
     metrics,
+    RegistrationController,
     AuthController,
     UserController,
     public_keys,
     verification_page,
+    PasswordResetController,
+    password_reset_page,
     ProductController,
     CategoryController,
     suggest,

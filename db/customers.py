@@ -1,12 +1,11 @@
-"""Customers: accounts, and the sessions they sign in to."""
+"""Customers: people who have an account."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from collections.abc import Collection
+from datetime import datetime
 from typing import NoReturn
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, delete, func, select, text, update
+from sqlalchemy import CheckConstraint, Index, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -38,29 +37,6 @@ class User(Base):
         CheckConstraint(one_of("status", AccountStatus), name="status"),
         CheckConstraint("char_length(username) BETWEEN 3 AND 50", name="username_length"),
     )
-
-
-class LoginSession(Base):
-    """One sign-in on one device: the family that its rotating refresh tokens belong to."""
-
-    __tablename__ = "login_sessions"
-
-    id: Mapped[Id]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    created_at: Mapped[Now]
-    expires_at: Mapped[datetime]
-    revoked_at: Mapped[datetime | None]
-
-
-class RefreshToken(Base):
-    """A refresh token, known only by its SHA-256; a used one stays, so that its reuse is noticed."""
-
-    __tablename__ = "refresh_tokens"
-
-    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("login_sessions.id", ondelete="CASCADE"), index=True)
-    created_at: Mapped[Now]
-    used_at: Mapped[datetime | None]
 
 
 async def register(session: AsyncSession, *, username: str, email: str, password_hash: str) -> User:
@@ -101,6 +77,15 @@ def _refuse_taken(error: IntegrityError) -> NoReturn:
 
 async def by_id(session: AsyncSession, user_id: UUID) -> User | None:
     return await session.get(User, user_id)
+
+
+async def by_id_with_hash(session: AsyncSession, user_id: UUID) -> User | None:
+    found = await session.scalars(select(User).where(User.id == user_id).options(undefer(User.password_hash)))
+    return found.one_or_none()
+
+
+async def by_ids(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, User]:
+    return {user.id: user for user in await session.scalars(select(User).where(User.id.in_(user_ids)))}
 
 
 async def by_email_with_hash(session: AsyncSession, email: str) -> User | None:
@@ -146,6 +131,20 @@ async def replace_hash(session: AsyncSession, user_id: UUID, *, old: str, new: s
     )
 
 
+async def has_password(session: AsyncSession, user_id: UUID, password_hash: str) -> bool:
+    """Is this still the hash? It stays so until this transaction ends, so whoever changes it comes after."""
+    is_it = (
+        select(User.id).where(User.id == user_id, User.password_hash == password_hash).with_for_update(key_share=True)
+    )
+    return await session.scalar(is_it) is not None
+
+
+async def change_password(session: AsyncSession, user_id: UUID, password_hash: str) -> None:
+    await session.execute(
+        update(User).where(User.id == user_id).values(password_hash=password_hash, updated_at=func.now())
+    )
+
+
 async def make_verified(session: AsyncSession, *, username: str, email: str, password_hash: str, role: Role) -> bool:
     """An account that needs no verification; false, and nothing changed, when its e-mail or username is taken."""
     made = await session.scalar(
@@ -162,68 +161,3 @@ async def make_verified(session: AsyncSession, *, username: str, email: str, pas
         .returning(User.id)
     )
     return made is not None
-
-
-async def sign_in(session: AsyncSession, user_id: UUID, *, token_hash: bytes, lasts: timedelta) -> UUID:
-    """A new session with its first refresh token."""
-    signed_in = LoginSession(user_id=user_id, expires_at=func.now() + lasts)
-    session.add(signed_in)
-    await session.flush()
-    session.add(RefreshToken(token_hash=token_hash, session_id=signed_in.id))
-    await session.flush()
-    return signed_in.id
-
-
-class Rotation(StrEnum):
-    ROTATED = "rotated"
-    REUSED = "reused"
-    """Somebody else has a copy of this token: its whole session is revoked."""
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rotated:
-    outcome: Rotation
-    session_id: UUID | None = None
-    user: User | None = None
-
-
-async def rotate(session: AsyncSession, *, used: bytes, fresh: bytes, lasts: timedelta) -> Rotated:
-    """Put a fresh refresh token in the place of a used one. Of two that come with the same token, one wins."""
-    session_id = await session.scalar(
-        update(RefreshToken)
-        .where(RefreshToken.token_hash == used, RefreshToken.used_at.is_(None))
-        .values(used_at=func.now())
-        .returning(RefreshToken.session_id)
-    )
-    if session_id is None:
-        return await _used_before(session, used)
-    user_id = await session.scalar(
-        update(LoginSession)
-        .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now())
-        .values(expires_at=func.now() + lasts)
-        .returning(LoginSession.user_id)
-    )
-    user = await by_id(session, user_id) if user_id else None
-    if user is None:
-        return Rotated(outcome=Rotation.INVALID)
-    session.add(RefreshToken(token_hash=fresh, session_id=session_id))
-    await session.flush()
-    return Rotated(outcome=Rotation.ROTATED, session_id=session_id, user=user)
-
-
-async def _used_before(session: AsyncSession, token_hash: bytes) -> Rotated:
-    session_id = await session.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == token_hash))
-    if session_id is None:
-        return Rotated(outcome=Rotation.INVALID)
-    await sign_out(session, session_id)
-    return Rotated(outcome=Rotation.REUSED, session_id=session_id)
-
-
-async def sign_out(session: AsyncSession, session_id: UUID) -> None:
-    """Its refresh tokens are worth nothing from now on; for its access tokens there is the deny list."""
-    await session.execute(
-        update(LoginSession)
-        .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None))
-        .values(revoked_at=func.now())
-    )

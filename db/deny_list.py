@@ -8,8 +8,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.customers import LoginSession
 from db.engine import Sessions
+from db.sessions import LoginSession
 
 log = structlog.get_logger()
 
@@ -30,10 +30,15 @@ class DenyList:
         self._access_seconds = access_seconds
         self._is_doubtful = False
 
-    async def add(self, session_id: UUID) -> None:
-        """Call it after the transaction that ended the session: then every answer of Postgres agrees."""
+    async def add(self, *session_ids: UUID) -> None:
+        """Call it after the transaction that ended the sessions: then every answer of Postgres agrees."""
+        if not session_ids:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for session_id in session_ids:
+            pipeline.set(self._key(session_id), 1, ex=self._access_seconds)
         try:
-            await self._redis.set(self._key(session_id), 1, ex=self._access_seconds)
+            await pipeline.execute()
         except RedisError as error:
             self._doubt(error)
 

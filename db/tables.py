@@ -8,6 +8,7 @@ from db import (
     catalog,
     checkouts,
     concerns,
+    confirmations,
     customers,
     disputes,
     exports,
@@ -21,6 +22,7 @@ from db import (
     payments,
     refunds,
     returns,
+    sessions,
     shipping,
 )
 from db.base import Base
@@ -35,6 +37,7 @@ __all__ = [
     "catalog",
     "checkouts",
     "concerns",
+    "confirmations",
     "customers",
     "disputes",
     "exports",
@@ -49,5 +52,6 @@ __all__ = [
     "payments",
     "refunds",
     "returns",
+    "sessions",
     "shipping",
 ]

@@ -10,6 +10,8 @@ class Occasion(StrEnum):
 
     VERIFICATION = "verification"
     REMINDER = "reminder"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 (an occasion, no secret)
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
     ORDER_CONFIRMED = "order_confirmed"
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"

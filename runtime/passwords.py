@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from passlib.context import CryptContext
 from passlib.exc import PasswordSizeError, PasswordValueError, UnknownHashError
 
 from domain.errors import Refusal
+from runtime.strength import why_weak
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +52,10 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         return await self._aside(self._hash, password)
+
+    async def why_weak(self, password: str, known: Sequence[str]) -> str | None:
+        """What is wrong with a new password of somebody of whom this is known; ``None`` when nothing is."""
+        return await self._aside(why_weak, password, known)
 
     async def check(self, password: str, stored_hash: str | None) -> PasswordCheck:
         """Is it the password of this hash? Without a hash, the same work is done for the answer no."""

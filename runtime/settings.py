@@ -108,6 +108,8 @@ class Auth(Section):
     verification_hours: Annotated[int, Field(ge=1)] = 72
     """How long a new account may stay unverified before its e-mail and username are free again."""
     reminder_hours: Annotated[int, Field(ge=1)] = 24
+    reset_minutes: Annotated[int, Field(ge=5)] = 60
+    """How long a mailed link to choose a new password works."""
 
 
 class Shop(Section):

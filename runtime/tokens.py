@@ -1,7 +1,5 @@
 """The tokens that the shop signs: who somebody is, and that a mail was read."""
 
-import hashlib
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -83,13 +81,3 @@ class Tokens:
             raise Refusal("token_expired", "The time to confirm this e-mail address is over; register again.") from None
         except (jwt.InvalidTokenError, ValueError):
             raise ForgedTokenError from None
-
-
-def new_refresh_token() -> str:
-    """256 random bits. It means nothing by itself, so it needs no signature."""
-    return secrets.token_urlsafe(32)
-
-
-def hash_of(refresh_token: str) -> bytes:
-    """All that is stored of a refresh token. It is random, so a fast hash is as good as a slow one."""
-    return hashlib.sha256(refresh_token.encode()).digest()

@@ -21,6 +21,7 @@ from workflows.audit import Audit, Reconciliation, Repair
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
+from workflows.confirmation import Confirmation
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
@@ -88,7 +89,7 @@ async def test_a_step_is_performed_where_it_is_asked_for(resources: Resources, n
 
 
 STORIES: dict[Queue, list[type]] = {
-    Queue.REGISTRATION: [Registration],
+    Queue.REGISTRATION: [Registration, Confirmation],
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],

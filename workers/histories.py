@@ -19,6 +19,7 @@ from workflows.audit import Audit, Reconciliation, Repair
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
+from workflows.confirmation import Confirmation
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
@@ -29,7 +30,7 @@ from workflows.stray_payment import StrayPayment
 
 OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, StrayPayment]
 STORIES: list[type] = [
-    *(Registration, *OF_ORDERS, Mailbox),
+    *(Registration, Confirmation, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
 ]

@@ -3,8 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
+from activities.confirmations import ConfirmationActivities
 from activities.mailbox import MailboxActivities
 from activities.notifications import NotificationActivities
+from domain.notifications import Occasion
 from providers.mail.letters import Letters
 from runtime.resources import Resources
 from workers.duty import Duty
@@ -29,3 +31,16 @@ def account_notifications(resources: Resources) -> NotificationActivities:
         return f"{shop.public_url}/verify-email?token={token}", tokens.verifiable_until(created_at)
 
     return NotificationActivities(resources.autocommit, resources.mailer, Letters(shop_name=shop.name), link=link)
+
+
+PAGES = {Occasion.PASSWORD_RESET: "password-reset"}
+"""Where the links of mails lead."""
+
+
+def mailed_links(resources: Resources) -> ConfirmationActivities:
+    shop = resources.settings.shop
+
+    def link(occasion: Occasion, token: str) -> str:
+        return f"{shop.public_url}/{PAGES[occasion]}?token={token}"
+
+    return ConfirmationActivities(resources.sessions, resources.mailer, Letters(shop_name=shop.name), link=link)

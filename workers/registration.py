@@ -1,23 +1,26 @@
-"""The registration queue: accounts on their way from a form to a verified person."""
+"""The registration queue: accounts on their way from a form to a verified person, and links that are mailed to them."""
 
 from activities.customers import CustomerActivities
 from runtime.resources import Resources
 from workers.duty import Duty
-from workers.notifications import account_notifications
+from workers.notifications import account_notifications, mailed_links
+from workflows.confirmation import Confirmation
 from workflows.registration import Registration
 
 
 def build(resources: Resources) -> Duty:
     resources.tokens  # noqa: B018 (a missing signing key is noticed now, not by the first mail)
     customers = CustomerActivities(resources.sessions)
-    notifications = account_notifications(resources)
+    notifications, confirmations = account_notifications(resources), mailed_links(resources)
     return Duty(
-        workflows=[Registration],
+        workflows=[Registration, Confirmation],
         activities=[
             customers.look_up,
             customers.activate,
             customers.expire,
             notifications.verification,
             notifications.reminder,
+            confirmations.mail,
+            confirmations.close,
         ],
     )

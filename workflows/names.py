@@ -23,6 +23,10 @@ def registration_id(user_id: UUID) -> str:
     return f"registration:{user_id}"
 
 
+def confirmation_id(confirmation: UUID) -> str:
+    return f"confirmation:{confirmation}"
+
+
 ORDER = "order:"
 
 

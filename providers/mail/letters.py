@@ -43,6 +43,8 @@ class OrderLetter:
 SUBJECTS = {
     Occasion.VERIFICATION: "confirm your e-mail address",
     Occasion.REMINDER: "your account still waits for you",
+    Occasion.PASSWORD_RESET: "choose a new password",
+    Occasion.PASSWORD_CHANGED: "your password was changed",
     Occasion.ORDER_CONFIRMED: "your order {number}",
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
@@ -65,7 +67,15 @@ class Letters:
             keep_trailing_newline=True,
         )
 
-    def about_account(self, occasion: Occasion, key: str, to: Recipient, *, link: str, until: datetime) -> Mail:
+    def about_account(
+        self,
+        occasion: Occasion,
+        key: str,
+        to: Recipient,
+        *,
+        link: str | None = None,
+        until: datetime | None = None,
+    ) -> Mail:
         return self._mail(
             occasion,
             key,
@@ -73,7 +83,7 @@ class Letters:
             f"{self._shop_name}: {SUBJECTS[occasion]}",
             username=to.username,
             link=link,
-            until=in_words(until),
+            until=in_words(until) if until else None,
         )
 
     def about_order(

@@ -1,8 +1,6 @@
 """Register, verify, sign in, stay signed in, sign out."""
 
 import asyncio
-import base64
-import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +12,12 @@ import jwt
 import pytest
 from sqlalchemy import func, select, text, update
 
-from db.customers import LoginSession, RefreshToken, User
+from db.customers import User
+from db.sessions import LoginSession, RefreshToken
 from domain.customers import RegistrationOutcome
 from runtime.resources import Resources
+from tests.support.answers import code_of
+from tests.support.histories import decoded
 from tests.support.people import PASSWORD, Person, a_verified_person, mailed_token, mails_to
 from tests.support.processes import answers, free_port, process
 from workflows.names import registration_id
@@ -40,10 +41,6 @@ async def accounts_with(resources: Resources, email: str) -> int:
 async def stored_hash(resources: Resources, email: str) -> str:
     async with resources.sessions() as session:
         return (await session.scalars(select(User.password_hash).where(User.email == email))).one()
-
-
-def code_of(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 async def test_registering_mails_a_link_that_makes_the_account_active(
@@ -111,28 +108,6 @@ async def test_nothing_of_the_person_is_in_the_history_of_the_registration(
         for told in (history, described):
             assert secret not in told
             assert secret not in decoded(told)
-
-
-def decoded(history: str) -> str:
-    """Payloads are base64 in a history's JSON: what they hold, one after the other."""
-    found: list[str] = []
-
-    def walk(part: object) -> None:
-        match part:
-            case {"data": str(data)}:
-                found.append(base64.b64decode(data).decode(errors="replace"))
-            case dict():
-                for value in part.values():
-                    walk(value)
-            case list():
-                for value in part:
-                    walk(value)
-
-    try:
-        walk(json.loads(history))
-    except json.JSONDecodeError:
-        return history
-    return "\n".join(found)
 
 
 async def test_fifty_registrations_of_one_address_make_one_account(

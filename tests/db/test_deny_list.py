@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from db import customers
+from db import customers, sessions
 from db.deny_list import DenyList
 from domain.customers import Role
 from runtime.resources import Resources
@@ -46,12 +46,12 @@ async def a_session(resources: Resources, lasts: timedelta = timedelta(days=1)) 
         )
         user = await customers.by_email_with_hash(session, f"{name}@example.com")
         assert user
-        return await customers.sign_in(session, user.id, token_hash=uuid4().bytes, lasts=lasts)
+        return await sessions.sign_in(session, user.id, token_hash=uuid4().bytes, lasts=lasts)
 
 
 async def end(resources: Resources, session_id: UUID) -> None:
     async with resources.sessions.begin() as session:
-        await customers.sign_out(session, session_id)
+        await sessions.sign_out(session, session_id)
 
 
 async def test_a_session_is_held_from_the_moment_it_was_added(deny_list: DenyList, resources: Resources) -> None:
@@ -79,7 +79,7 @@ async def test_once_the_list_is_whole_a_check_does_not_ask_postgres(resources: R
     await deny_list.holds(session_id)
 
     async with resources.sessions.begin() as session:
-        await customers.sign_out(session, session_id)
+        await sessions.sign_out(session, session_id)
 
     assert not await deny_list.holds(session_id)  # nobody told the list
 

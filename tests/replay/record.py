@@ -22,14 +22,17 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
-from db import imports
+from api.confirmations import begin_confirmation
+from db import confirmations, imports
 from db.customers import User
 from domain.attention import Concern
 from domain.audit import Law, LookAtBooks
+from domain.confirmations import AskForConfirmation
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.imports import ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
+from domain.notifications import Occasion
 from domain.orders import OrderAftercare, OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
@@ -37,7 +40,7 @@ from tests.support.catalog import AProduct, a_product
 from tests.support.files import Importer, a_mark, a_waiting_import, csv_of
 from tests.support.ledger import late_money, moved, moved_by
 from tests.support.orders import a_cart, to_place
-from tests.support.people import Person
+from tests.support.people import Person, mailed_token
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
 from workers.histories import keep, without_machines
@@ -53,6 +56,7 @@ from workflows.names import (
     aftercare_id,
     catalog_export_id,
     catalog_import_id,
+    confirmation_id,
     order_id,
     refund_id,
     registration_id,
@@ -199,6 +203,28 @@ async def test_registrations(recorder: Recorder, person: Person) -> None:
         task_queue=Queue.REGISTRATION,
     )
     await recorder.one_chapter(registration_id(never_came.id), "Registration-expired")
+
+
+async def test_mailed_links(recorder: Recorder, person: Person) -> None:
+    for is_followed, name in ((True, "Confirmation-confirmed"), (False, "Confirmation-expired")):
+        lasts = timedelta(hours=1) if is_followed else timedelta(seconds=2)
+        async with recorder.resources.sessions.begin() as session:
+            asked = await confirmations.ask_for_reset(session, person.email, lasts=lasts)
+        await begin_confirmation(
+            recorder.resources,
+            AskForConfirmation(
+                confirmation_id=asked.confirmation_id,
+                letters=[Occasion.PASSWORD_RESET],
+                expires_after_seconds=int(lasts.total_seconds()),
+            ),
+            summary="A recorded confirmation",
+            user_id=asked.user_id,
+        )
+        if is_followed:
+            token = await mailed_token(recorder.sandbox, person.email, "password-reset")
+            chosen = {"token": token, "password": f"{PLANTED} new password"}
+            assert (await person.http.post("/v1/auth/password-reset/confirm", json=chosen)).status_code == 200
+        await recorder.one_chapter(confirmation_id(asked.confirmation_id), name)
 
 
 async def test_the_mailbox(recorder: Recorder) -> None:

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import httpx
 
+from tests.support.waiting import eventually
+
 PASSWORD = "correct horse battery"
 
 
@@ -50,6 +52,9 @@ class Person:
     async def me(self) -> httpx.Response:
         return await self.http.get("/v1/users/me", headers=self.headers)
 
+    async def is_signed_out(self) -> bool:
+        return (await self.me()).status_code == 401
+
     async def refresh(self, token: str | None = None) -> httpx.Response:
         return await self.http.post("/v1/auth/refresh", json={"refresh_token": token or self.refresh_token})
 
@@ -71,8 +76,21 @@ async def mails_to(sandbox: httpx.AsyncClient, email: str, *, at_least: int = 1)
             await asyncio.sleep(0.05)
 
 
-async def mailed_token(sandbox: httpx.AsyncClient, email: str) -> str:
-    mail = (await mails_to(sandbox, email))[0]
-    link = re.search(r"/verify-email\?token=([\w.-]+)", mail["text"])
-    assert link, mail["text"]
-    return link[1]
+async def mailed_token(sandbox: httpx.AsyncClient, email: str, page: str = "verify-email") -> str:
+    """The token of the newest link to this page that was mailed to the address."""
+    [*_, newest] = await mailed_tokens(sandbox, email, page)
+    return newest
+
+
+async def mailed_tokens(
+    sandbox: httpx.AsyncClient, email: str, page: str = "verify-email", *, at_least: int = 1
+) -> list[str]:
+    """The newest last, once there are as many as are waited for."""
+
+    async def found() -> list[str] | None:
+        mails = await mails_to(sandbox, email, at_least=0)
+        links = [re.search(rf"/{page}\?token=([\w.-]+)", mail["text"]) for mail in mails]
+        tokens = [link[1] for link in links if link]
+        return tokens if len(tokens) >= at_least else None
+
+    return await eventually(found)

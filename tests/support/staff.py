@@ -6,7 +6,8 @@ from uuid import uuid4
 from sqlalchemy import func
 
 from db.base import new_id
-from db.customers import LoginSession, User
+from db.customers import User
+from db.sessions import LoginSession
 from domain.customers import AccountStatus, Role
 from runtime.resources import Resources
 from runtime.tokens import AccessClaims

@@ -1,0 +1,102 @@
+"""Where mailed links lead. Opening a page changes nothing: programs that look through mail open links as well."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from litestar import MediaType, Response, get
+
+
+@dataclass(frozen=True)
+class Page:
+    """Asks for a word, and for what else it takes, and sends that with the link's token to ``action``."""
+
+    title: str
+    action: str
+    button: str
+    thanks: str
+    fields: tuple[tuple[str, str], ...] = ()
+    """Names and kinds of what has to be filled in."""
+
+    @cached_property
+    def script(self) -> str:
+        return f"""
+const token = new URLSearchParams(location.search).get("token");
+const said = document.querySelector("p");
+document.querySelector("form").addEventListener("submit", async (event) => {{
+  event.preventDefault();
+  const filled = Object.fromEntries(new FormData(event.target));
+  const answer = await fetch({json.dumps(self.action)}, {{
+    method: "POST",
+    headers: {{"Content-Type": "application/json"}},
+    body: JSON.stringify({{token, ...filled}}),
+  }});
+  const body = await answer.json();
+  const wrong = (body.errors || []).map((error) => error.detail).join(" ");
+  said.textContent = answer.ok ? {json.dumps(self.thanks)} : wrong || body.detail;
+}});
+"""
+
+    @cached_property
+    def policy(self) -> str:
+        digest = base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode()
+        return f"default-src 'none'; connect-src 'self'; form-action 'none'; script-src 'sha256-{digest}'"
+
+    @cached_property
+    def html(self) -> bytes:
+        fields = "\n".join(
+            f'<label>{name.capitalize()} <input name="{name}" type="{kind}" required></label>'
+            for name, kind in self.fields
+        )
+        return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{self.title}</title></head>
+<body>
+<h1>{self.title}</h1>
+<form>
+{fields}
+<button>{self.button}</button>
+</form>
+<p></p>
+<script>{self.script}</script>
+</body>
+</html>
+""".encode()
+
+    def answer(self) -> Response[bytes]:
+        return Response(
+            self.html,
+            media_type=MediaType.HTML,
+            headers={
+                "Cache-Control": "no-store",
+                "Referrer-Policy": "no-referrer",
+                "Content-Security-Policy": self.policy,
+            },
+        )
+
+
+VERIFICATION = Page(
+    title="Confirm your e-mail address",
+    action="/v1/auth/verify-email",
+    button="Confirm",
+    thanks="Thank you. You can sign in now.",
+)
+PASSWORD_RESET = Page(
+    title="Choose a new password",
+    action="/v1/auth/password-reset/confirm",
+    button="Change my password",
+    thanks="Your password is changed. You can sign in with it now.",
+    fields=(("password", "password"),),
+)
+
+
+@get("/verify-email", include_in_schema=False, sync_to_thread=False)
+def verification_page() -> Response[bytes]:
+    return VERIFICATION.answer()
+
+
+@get("/password-reset", include_in_schema=False, sync_to_thread=False)
+def password_reset_page() -> Response[bytes]:
+    return PASSWORD_RESET.answer()

@@ -1,0 +1,132 @@
+"""The account behind an access token, as its owner sees it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, get, patch
+from pydantic import Field, SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth import BEARER, Caller, signed_in
+from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash_of_new
+from api.errors import not_acceptable, refuses
+from api.schemas import Output
+from db import customers, mailbox, sessions
+from db.base import new_id
+from db.customers import User
+from domain.customers import AccountStatus, Role
+from domain.errors import Refusal
+from domain.notifications import Occasion
+from runtime.resources import Resources
+
+
+class ProfileChange(Credentials):
+    """What is left out stays as it is."""
+
+    username: Username | None = None
+    password: NewPassword | None = Field(default=None, description="Needs `current_password`; signs out all others")
+    current_password: Annotated[SecretStr, Field(max_length=1000)] | None = None
+
+
+class ProfileOut(Output):
+    id: UUID
+    username: str
+    email: str
+    role: Role
+    status: AccountStatus
+    created_at: datetime
+
+
+class UserController(Controller):
+    path = "/v1/users"
+    tags = ("Identity",)
+    cache_control = NOT_STORED
+    guards = (signed_in,)
+    security = BEARER
+
+    @get("/me", summary="My profile", responses=refuses("unauthenticated", "not_found"))
+    async def me(self, caller: Caller, resources: Resources) -> ProfileOut:
+        """The account behind the access token."""
+        async with resources.sessions() as session:
+            return profile(existing(await customers.by_id(session, whoever(caller))))
+
+    @patch(
+        "/me",
+        summary="Change my profile",
+        responses=refuses("unauthenticated", "not_found", "username_taken"),
+    )
+    async def change_me(self, data: ProfileChange, caller: Caller, resources: Resources) -> ProfileOut:
+        """A username is unique, however it is capitalised.
+
+        A new password needs the current one. It ends all sessions of the account but this one, and a mail says so.
+        """
+        user_id = whoever(caller)
+        change = await password_change(data, user_id, resources)
+        ended: list[UUID] = []
+        async with resources.sessions.begin() as session:
+            if change is not None:
+                ended = await change_password(session, change, user_id, caller.session_id)
+            if data.username is not None:
+                await customers.rename(session, user_id, data.username)
+            changed = profile(existing(await customers.by_id(session, user_id)))
+        await resources.deny_list.add(*ended)
+        return changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordChange:
+    old_hash: str
+    new_hash: str
+
+
+async def password_change(data: ProfileChange, user_id: UUID, resources: Resources) -> PasswordChange | None:
+    """The slow part, before any row is locked; refuses a wrong current password and a new one that is easy to guess."""
+    if data.password is None:
+        return None
+    async with resources.sessions() as session:
+        user = existing(await customers.by_id_with_hash(session, user_id))
+    current = data.current_password.get_secret_value() if data.current_password else ""
+    if not (await resources.passwords.check(current, user.password_hash)).is_right:
+        raise wrong_current_password()
+    new_hash = await hash_of_new(resources, data.password, user.username, user.email)
+    return PasswordChange(old_hash=user.password_hash, new_hash=new_hash)
+
+
+async def change_password(
+    session: AsyncSession, change: PasswordChange, user_id: UUID, session_id: UUID | None
+) -> list[UUID]:
+    """The sessions that end with it."""
+    if not await customers.has_password(session, user_id, change.old_hash):
+        raise wrong_current_password()  # it was changed while this one was checked
+    await customers.change_password(session, user_id, change.new_hash)
+    await mailbox.ask_for(session, Occasion.PASSWORD_CHANGED, user_id, occasion_of=new_id())
+    return await sessions.end_all(session, user_id, but=session_id)
+
+
+def wrong_current_password() -> Refusal:
+    return not_acceptable("/current_password", "This is not your current password.")
+
+
+def profile(user: User) -> ProfileOut:
+    return ProfileOut(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        role=Role(user.role),
+        status=AccountStatus(user.status),
+        created_at=user.created_at,
+    )
+
+
+def whoever(caller: Caller) -> UUID:
+    if caller.user_id is None:
+        raise Refusal("unauthenticated", "This needs an access token: sign in first.")
+    return caller.user_id
+
+
+def existing(user: User | None) -> User:
+    if user is None:
+        raise Refusal("not_found", "This account does not exist any more.")
+    return user
