@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import structlog
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -21,6 +22,8 @@ from api.hot_variants import admission_gate, keep_right
 from api.idempotency import provide_once
 from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
+from api.limiting import Doorway
+from api.limits import follow_changes
 from api.metrics import counting
 from api.routes import HANDLERS
 from api.shedding import Kind, shedding
@@ -28,10 +31,15 @@ from api.stories import Stories
 from api.tracing import tracing
 from db.admissions import AdmissionGate
 from db.catalog_news import CatalogNews
+from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
+from runtime.limiter import Limiter
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
+from runtime.windows import SharedWindows
+
+log = structlog.get_logger()
 
 BODIES = PydanticPlugin(validate_strict=None)  # type: ignore[arg-type]
 """``None`` leaves it to each field whether it is strict; Litestar's ``False`` overrules fields that are."""
@@ -69,11 +77,14 @@ def create_app(
     settings: Settings, open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened
 ) -> Litestar:
     """The whole API; resources are opened when the server starts and closed when it stops."""
+    doorway = Doorway(Limiter(settings.quotas), Addresses(settings.limits.trusted_proxies))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             app.state.resources = resources = await stack.enter_async_context(open_resources(settings))
+            doorway.limiter.share(SharedWindows(resources.redis, prefix=settings.cache.prefix))
+            log.info("limits", **{name: str(quota) for name, quota in settings.quotas.items()})
             app.state.tokens = resources.tokens
             app.state.deny_list = resources.deny_list
             app.state.catalog = catalog = catalog_cache(resources)
@@ -85,6 +96,7 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
+            following_limits = asyncio.create_task(follow_changes(resources, doorway))
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))
@@ -93,7 +105,7 @@ def create_app(
             try:
                 yield
             finally:
-                beside_requests = (listening, counting_units, keeping_time, *following, *seeing_to)
+                beside_requests = (listening, counting_units, keeping_time, following_limits, *following, *seeing_to)
                 for task in beside_requests:
                     task.cancel()
                 await asyncio.gather(*beside_requests, return_exceptions=True)
@@ -116,8 +128,9 @@ def create_app(
         debug=False,
     )
     # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
-    limits = {kind: getattr(settings.at_once, kind) for kind in Kind}
-    app.asgi_handler = tracing(counting(shedding(discarding(app.asgi_handler), limits)))
+    at_once = {kind: getattr(settings.at_once, kind) for kind in Kind}
+    app.asgi_handler = tracing(counting(doorway.around(shedding(discarding(app.asgi_handler), at_once))))
+    app.state.doorway = doorway
     return app
 
 
@@ -125,4 +138,5 @@ def application() -> Any:
     """What the server imports: the API with the settings of the environment."""
     settings = Settings()
     configure_logging(settings.log_level)
-    return HotAnswers(create_app(settings), most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4)
+    app = create_app(settings)
+    return HotAnswers(app, app.state.doorway, most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4)

@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler
 
 from domain.customers import Role
 from domain.errors import Refusal
+from runtime.tokens import AccessClaims, Tokens
 
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 """For ``security=`` of the routes that need an access token, so that the documentation says so."""
@@ -66,13 +67,18 @@ async def _recognised(connection: Connection) -> Caller:
     header = connection.headers.get("authorization")
     if header is None:
         return ANONYMOUS
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
-        raise Refusal("unauthenticated", "Authorization must be `Bearer` and an access token.")
-    claims = connection.app.state.tokens.read_access(token.strip())
+    claims = connection.scope["state"].get("claims") or claims_in(header, connection.app.state.tokens)
     if await connection.app.state.deny_list.holds(claims.session_id):
         raise Refusal("unauthenticated", "This session was ended; sign in again.")
     return Caller(user_id=claims.user_id, role=claims.role, session_id=claims.session_id)
+
+
+def claims_in(authorization: str, tokens: Tokens) -> AccessClaims:
+    """What the header says, checked; refuses ``unauthenticated``."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refusal("unauthenticated", "Authorization must be `Bearer` and an access token.")
+    return tokens.read_access(token.strip())
 
 
 async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:

@@ -11,6 +11,8 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.serialization import encode_json
+from litestar.types import Scope, Send
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -180,6 +182,23 @@ def problem_body(
     if field_errors := list(errors):
         body["errors"] = field_errors
     return body
+
+
+async def refuse(
+    scope: Scope,
+    send: Send,
+    code: str,
+    detail: str,
+    *,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    **facts: Any,
+) -> None:
+    """The same for a request that does not get as far as the framework."""
+    body = encode_json(problem_body(code, detail, instance=scope["path"], trace_id=trace_id_of(scope), **facts))
+    of_body = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    start_headers = [*of_body, *headers]
+    await send({"type": "http.response.start", "status": PROBLEMS[code].status, "headers": start_headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def not_acceptable(pointer: str, detail: str) -> Refusal:

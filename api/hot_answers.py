@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.catalog_cache import Kept
 from api.conditional import is_known
+from api.limiting import Doorway
 from api.metrics import answered
 from api.tracing import ids_of
 from runtime.cache.memory import Memory
@@ -59,8 +60,9 @@ class HotAnswers:
     Metrics and request ids are those of every other answer. Questions with an ``Authorization`` go the long way.
     """
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, doorway: Doorway, *, most_bytes: int) -> None:
         self._app = app
+        self._doorway = doorway
         self._ready: Memory[tuple[str, bytes], ReadyAnswer] = Memory(most_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +77,9 @@ class HotAnswers:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         if b"authorization" in headers or time.monotonic() >= ready.expires_at:
+            await self._the_long_way(key, scope, receive, send)
+            return
+        if not await self._doorway.lets_read(scope) or not ready.is_fresh:  # it may have changed meanwhile
             await self._the_long_way(key, scope, receive, send)
             return
         request_id = (b"x-request-id", ids_of(headers)[1])

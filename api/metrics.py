@@ -38,6 +38,9 @@ BREAKERS = Gauge(
 )
 IN_FLIGHT = Gauge("sutler_requests_in_flight", "Requests that are being worked on", ["kind"])
 SHED = Counter("sutler_requests_shed_total", "Requests over the limit of their kind, answered 503 at once", ["kind"])
+LIMITED = Counter(
+    "sutler_requests_limited_total", "Requests over a limit, answered 429, by the limit that they met", ["limit"]
+)
 TURNED_AWAY = Counter("sutler_checkouts_turned_away_total", "Checkouts that the admission gate turned away")
 GATE_CHANGES = Counter(
     "sutler_admission_gate_changes_total",

@@ -14,6 +14,7 @@ from api.hot_variants import HotVariantController
 from api.identity import AuthController, public_keys
 from api.imports import ImportController
 from api.inventory import list_stock, set_low_stock
+from api.limits import LimitController
 from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
@@ -51,6 +52,7 @@ HANDLERS: list[Any] = [
     list_stock,
     set_low_stock,
     HotVariantController,
+    LimitController,
     LocationController,
     transfer_stock,
     stock_of_order,

@@ -10,12 +10,10 @@ from enum import StrEnum
 from functools import partial
 
 from litestar.enums import ScopeType
-from litestar.serialization import encode_json
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import PROBLEM_JSON, problem_body
+from api.errors import refuse
 from api.metrics import IN_FLIGHT, SHED
-from api.tracing import trace_id_of
 
 
 class Kind(StrEnum):
@@ -42,6 +40,9 @@ KINDS = (
 """The first that fits. What machines ask, such as ``/health`` and ``/metrics``, has no limit."""
 
 
+TOO_MANY = "Too many want the same at this moment; nothing was done."
+
+
 def kind_of(path: str) -> Kind | None:
     return next((kind for beginning, kind in KINDS if path.startswith(beginning)), None)
 
@@ -59,7 +60,7 @@ def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
             await app(scope, receive, send)
         elif in_flight[kind] >= limits[kind]:
             SHED.labels(kind).inc()
-            await _come_again(scope, send)
+            await refuse(scope, send, "unavailable", TOO_MANY, headers=[(b"retry-after", b"1")])
         else:
             in_flight[kind] += 1
             try:
@@ -68,21 +69,3 @@ def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
                 in_flight[kind] -= 1
 
     return middleware
-
-
-async def _come_again(scope: Scope, send: Send) -> None:
-    body = encode_json(
-        problem_body(
-            "unavailable",
-            "Too many want the same at this moment; nothing was done.",
-            instance=scope["path"],
-            trace_id=trace_id_of(scope),
-        )
-    )
-    headers = [
-        (b"content-type", PROBLEM_JSON.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", b"1"),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -9,10 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.inventory import Allocation, StockRules
+from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
 
@@ -156,6 +157,34 @@ class AtOnce(Section):
     others: Annotated[int, Field(ge=1)] = 500
 
 
+QuotaText = Annotated[str, AfterValidator(lambda text: str(Quota.of(text)))]
+LimitName = Annotated[str, AfterValidator(known_name)]
+
+
+class Limits(Section):
+    """How often one may ask, such as ``100/min``; unset, ``domain.limits`` says: ``EXACT`` holds in production."""
+
+    everything: QuotaText | None = None
+    """All requests of the shop together."""
+    address: QuotaText | None = None
+    """Whatever has no limit of its own below, from one IPv4 address, or one IPv6 network of 64 bits."""
+    address_login: QuotaText | None = None
+    address_catalogue: QuotaText | None = None
+    """Reading products, categories, attributes and suggestions."""
+    address_webhooks: QuotaText | None = None
+    user: QuotaText | None = None
+    """What one account changes."""
+    others: dict[LimitName, QuotaText] = {}
+    """Limits of their own for other kinds, such as ``{"user.staff": "300/min"}``."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Networks of the proxies in front of the API, such as ``["10.0.0.0/8"]``: only they may say who asks."""
+
+    @property
+    def chosen(self) -> dict[str, Quota]:
+        ours = self.model_dump(exclude={"others", "trusted_proxies"}, exclude_none=True)
+        return {name.replace("_", "."): Quota.of(text) for name, text in {**ours, **self.others}.items()}
+
+
 class Workers(Section):
     sandboxed: bool = True
     """Run workflow code in Temporal's determinism sandbox. Costs a quarter of a worker's CPU; CI always has it on."""
@@ -232,6 +261,7 @@ class Settings(BaseSettings):
     shop: Shop = Shop()
     api: Api = Api()
     at_once: AtOnce = AtOnce()
+    limits: Limits = Limits()
     workers: Workers = Workers()
     operations: Operations = Operations()
     catalog: Catalog = Catalog()
@@ -244,6 +274,11 @@ class Settings(BaseSettings):
         if self.env is Environment.PRODUCTION and self.payments.transfer_to == EXAMPLE_ACCOUNT:
             return None
         return self.payments.transfer_to or None
+
+    @property
+    def quotas(self) -> dict[str, Quota]:
+        """The limits by name. Only outside production they are wide when nothing was set."""
+        return {**(EXACT if self.env is Environment.PRODUCTION else ONE_MACHINE), **self.limits.chosen}
 
     @model_validator(mode="after")
     def a_deployment_has_builds(self) -> Self:
