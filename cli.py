@@ -1,9 +1,15 @@
 """The one command: ``sutler``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.keys import SigningKey
+    from runtime.settings import Auth
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill and look after a Sutler shop.")
 
@@ -157,6 +163,60 @@ def history_save(
     from workers.saving import save
 
     raise typer.Exit(save(order, into))
+
+
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign the tokens of people who are signed in.")
+app.add_typer(keys, name="keys")
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """Show the keys: which one signs, which one will, and which ones only check what they have signed."""
+    from runtime.rotation import listed
+
+    _show_keys(listed)
+
+
+@keys.command("make")
+def keys_make() -> None:
+    """Make the first keys; does nothing when there are some."""
+    from runtime.keys import make
+    from runtime.rotation import listed
+    from runtime.settings import Settings
+
+    make(Settings().auth.signing_key_file)
+    _show_keys(listed)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    now: Annotated[bool, typer.Option("--now", help="Also when others may not know the next key yet.")] = False,
+) -> None:
+    """Let the next key sign, and make another one to follow it. Nobody is signed out."""
+    from runtime.rotation import rotate
+
+    _show_keys(lambda auth: rotate(auth, at_once=now))
+
+
+@keys.command("remove")
+def keys_remove(kid: Annotated[str, typer.Argument(help="As `sutler keys list` shows it.")]) -> None:
+    """Take a key away that others may have: all that it has signed is worth nothing from now on."""
+    from runtime.rotation import remove
+
+    _show_keys(lambda auth: remove(auth, kid))
+
+
+def _show_keys(change: "Callable[[Auth], list[SigningKey]]") -> None:
+    from runtime.keys import SigningKeyError
+    from runtime.settings import Settings
+
+    try:
+        shown = change(Settings().auth)
+    except (SigningKeyError, OSError) as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(1) from None
+    for key in shown:
+        typer.echo(f"{key.kid}  {key.state:<8} since {key.since:%Y-%m-%d %H:%M} UTC")
 
 
 accounts = typer.Typer(no_args_is_help=True, help="People who can sign in.")

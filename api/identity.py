@@ -137,8 +137,11 @@ class AuthController(Controller):
     cache_control=CacheControlHeader(public=True, max_age=3600),
 )
 async def public_keys(resources: Resources) -> KeysOut:
-    """What others need to check our access tokens (RFC 7517): Ed25519, algorithm `EdDSA`."""
-    return KeysOut.model_validate(resources.tokens.key.jwks)
+    """What others need to check our access tokens (RFC 7517): Ed25519, algorithm `EdDSA`.
+
+    A key is published an hour before it signs, and as long as anything that it has signed is good.
+    """
+    return KeysOut.model_validate(resources.tokens.keys().jwks)
 
 
 def wrong_credentials() -> Refusal:

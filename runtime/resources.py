@@ -18,7 +18,7 @@ from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
 from runtime.breaker import Breaker, WatchedRedis
-from runtime.keys import signing_key
+from runtime.keys import signing_keys
 from runtime.passwords import Passwords
 from runtime.settings import Environment, Settings
 from runtime.tokens import Tokens
@@ -44,7 +44,7 @@ class Resources:
         """Raises ``SigningKeyError`` in production when there is no key; elsewhere the first process makes one."""
         auth = self.settings.auth
         return Tokens(
-            key=signing_key(auth.signing_key_file, may_be_made=self.settings.env is not Environment.PRODUCTION),
+            keys=signing_keys(auth.signing_key_file, may_be_made=self.settings.env is not Environment.PRODUCTION).read,
             issuer=auth.issuer,
             access_seconds=auth.access_token_seconds,
             verification_hours=auth.verification_hours,

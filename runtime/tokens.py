@@ -1,5 +1,6 @@
 """The tokens that the shop signs: who somebody is, and that a mail was read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -8,7 +9,7 @@ import jwt
 
 from domain.customers import Role
 from domain.errors import Refusal
-from runtime.keys import SigningKey
+from runtime.keys import Keys
 
 ACCESS = "access"
 VERIFY_EMAIL = "verify-email"
@@ -29,13 +30,14 @@ class AccessClaims:
 class Tokens:
     """Makes and reads tokens. Each has an audience, so that one kind can never pass for another."""
 
-    key: SigningKey
+    keys: Callable[[], Keys]
+    """As they are now: another process may have rotated them."""
     issuer: str
     access_seconds: int
     verification_hours: int
 
     def access(self, claims: AccessClaims, *, token_id: UUID, now: datetime) -> str:
-        return self.key.sign(
+        return self.keys().sign(
             {
                 "iss": self.issuer,
                 "aud": ACCESS,
@@ -51,7 +53,7 @@ class Tokens:
     def read_access(self, token: str) -> AccessClaims:
         """Whose token it is; refuses ``unauthenticated`` for one that is not ours or no longer valid."""
         try:
-            claims = self.key.read(token, issuer=self.issuer, audience=ACCESS, require=["sid", "role"])
+            claims = self.keys().read(token, issuer=self.issuer, audience=ACCESS, require=["sid", "role"])
             return AccessClaims(user_id=UUID(claims["sub"]), role=Role(claims["role"]), session_id=UUID(claims["sid"]))
         except jwt.ExpiredSignatureError:
             raise Refusal("unauthenticated", "This access token has expired.") from None
@@ -60,7 +62,7 @@ class Tokens:
 
     def verification(self, user_id: UUID, created_at: datetime) -> str:
         """The same for the same account, however often it is made: it need not be kept anywhere."""
-        return self.key.sign(
+        return self.keys().sign(
             {
                 "iss": self.issuer,
                 "aud": VERIFY_EMAIL,
@@ -75,7 +77,7 @@ class Tokens:
     def read_verification(self, token: str) -> UUID:
         """Whose e-mail is verified; refuses ``token_expired``, raises ``ForgedTokenError`` for one that is not ours."""
         try:
-            claims = self.key.read(token, issuer=self.issuer, audience=VERIFY_EMAIL, require=[])
+            claims = self.keys().read(token, issuer=self.issuer, audience=VERIFY_EMAIL, require=[])
             return UUID(claims["sub"])
         except jwt.ExpiredSignatureError:
             raise Refusal("token_expired", "The time to confirm this e-mail address is over; register again.") from None
