@@ -1,10 +1,10 @@
 """Sign in, stay signed in, sign out."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import Controller, get, post
+from litestar import Controller, Request, get, post
 from litestar.datastructures import CacheControlHeader
 from pydantic import Field, SecretStr
 
@@ -12,6 +12,7 @@ from api.auth import BEARER, Caller, signed_in
 from api.credentials import NOT_STORED, Credentials
 from api.errors import refuses
 from api.schemas import Input, Output
+from api.sessions import device_of
 from api.users import ProfileOut, profile
 from db import customers, sessions
 from db.base import new_id
@@ -25,6 +26,8 @@ from domain.customers import (
 from domain.errors import Refusal
 from runtime.resources import Resources
 from runtime.tokens import AccessClaims
+
+AnyRequest = Request[Any, Any, Any]
 
 
 class SignIn(Credentials):
@@ -68,7 +71,7 @@ class AuthController(Controller):
         summary="Sign in",
         responses=refuses("invalid_credentials", "email_not_verified"),
     )
-    async def login(self, data: SignIn, resources: Resources) -> TokensOut:
+    async def login(self, data: SignIn, request: AnyRequest, resources: Resources) -> TokensOut:
         """The answer, and the time it takes, do not tell whether the account exists."""
         password = data.password.get_secret_value()
         async with resources.sessions() as session:
@@ -85,7 +88,11 @@ class AuthController(Controller):
             if check.better_hash:
                 await customers.replace_hash(session, user.id, old=user.password_hash, new=check.better_hash)
             session_id = await sessions.sign_in(
-                session, user.id, token_hash=hash_of(refresh_token), lasts=refresh_tokens_last(resources)
+                session,
+                user.id,
+                token_hash=hash_of(refresh_token),
+                lasts=refresh_tokens_last(resources),
+                on=device_of(request),
             )
         return tokens_for(resources, user, session_id, refresh_token)
 
@@ -95,7 +102,7 @@ class AuthController(Controller):
         summary="Stay signed in",
         responses=refuses("refresh_token_invalid", "refresh_token_reused"),
     )
-    async def refresh(self, data: RefreshTokenIn, resources: Resources) -> TokensOut:
+    async def refresh(self, data: RefreshTokenIn, request: AnyRequest, resources: Resources) -> TokensOut:
         """Trades a refresh token for a new pair.
 
         A refresh token that comes twice has been copied: the whole session is revoked.
@@ -103,7 +110,11 @@ class AuthController(Controller):
         fresh = new_token()
         async with resources.sessions.begin() as session:
             rotated = await sessions.rotate(
-                session, used=hash_of(data.refresh_token), fresh=hash_of(fresh), lasts=refresh_tokens_last(resources)
+                session,
+                used=hash_of(data.refresh_token),
+                fresh=hash_of(fresh),
+                lasts=refresh_tokens_last(resources),
+                on=device_of(request),
             )
         if rotated.outcome is Rotation.REUSED and rotated.session_id:
             await resources.deny_list.add(rotated.session_id)

@@ -24,6 +24,7 @@ from api.password_reset import PasswordResetController
 from api.refunds import refund_order
 from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
+from api.sessions import SessionController
 from api.transfers import payment_received, refund_paid
 from api.users import UserController
 from api.webhooks import stripe_webhook
@@ -36,6 +37,7 @@ HANDLERS: list[Any] = [
     RegistrationController,
     AuthController,
     UserController,
+    SessionController,
     public_keys,
     verification_page,
     PasswordResetController,

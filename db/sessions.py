@@ -1,5 +1,6 @@
 """The sessions that people sign in to, and the rotating refresh tokens that keep them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db import customers
 from db.base import Base, Id, Now
 from db.customers import User
+from domain.sessions import Device
+
+NOT_TOLD = Device()
 
 
 class LoginSession(Base):
@@ -24,6 +28,10 @@ class LoginSession(Base):
     created_at: Mapped[Now]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[Now]
+    user_agent: Mapped[str | None]
+    network: Mapped[str | None]
+    """Where it was last used from, coarsely."""
 
 
 class RefreshToken(Base):
@@ -37,9 +45,13 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
 
 
-async def sign_in(session: AsyncSession, user_id: UUID, *, token_hash: bytes, lasts: timedelta) -> UUID:
+async def sign_in(
+    session: AsyncSession, user_id: UUID, *, token_hash: bytes, lasts: timedelta, on: Device = NOT_TOLD
+) -> UUID:
     """A new session with its first refresh token."""
-    signed_in = LoginSession(user_id=user_id, expires_at=func.now() + lasts)
+    signed_in = LoginSession(
+        user_id=user_id, expires_at=func.now() + lasts, user_agent=on.user_agent, network=on.network
+    )
     session.add(signed_in)
     await session.flush()
     session.add(RefreshToken(token_hash=token_hash, session_id=signed_in.id))
@@ -61,7 +73,9 @@ class Rotated:
     user: User | None = None
 
 
-async def rotate(session: AsyncSession, *, used: bytes, fresh: bytes, lasts: timedelta) -> Rotated:
+async def rotate(
+    session: AsyncSession, *, used: bytes, fresh: bytes, lasts: timedelta, on: Device = NOT_TOLD
+) -> Rotated:
     """Put a fresh refresh token in the place of a used one. Of two that come with the same token, one wins."""
     session_id = await session.scalar(
         update(RefreshToken)
@@ -74,7 +88,12 @@ async def rotate(session: AsyncSession, *, used: bytes, fresh: bytes, lasts: tim
     user_id = await session.scalar(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now())
-        .values(expires_at=func.now() + lasts)
+        .values(
+            expires_at=func.now() + lasts,
+            last_used_at=func.now(),
+            user_agent=func.coalesce(on.user_agent, LoginSession.user_agent),
+            network=func.coalesce(on.network, LoginSession.network),
+        )
         .returning(LoginSession.user_id)
     )
     user = await customers.by_id(session, user_id) if user_id else None
@@ -115,3 +134,24 @@ async def end_all(session: AsyncSession, user_id: UUID, *, but: UUID | None = No
         .returning(LoginSession.id)
     )
     return list(ended)
+
+
+async def end(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:
+    """End one session of an account; false when it has no such live session."""
+    ended = await session.scalar(
+        update(LoginSession)
+        .where(LoginSession.id == session_id, LoginSession.user_id == user_id, LoginSession.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .returning(LoginSession.id)
+    )
+    return ended is not None
+
+
+async def live_ones(session: AsyncSession, user_id: UUID, *, limit: int, before: UUID | None) -> Sequence[LoginSession]:
+    """The newest sessions of an account that are live, from behind the id ``before``."""
+    wanted = select(LoginSession).where(
+        LoginSession.user_id == user_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now()
+    )
+    if before is not None:
+        wanted = wanted.where(LoginSession.id < before)
+    return (await session.scalars(wanted.order_by(LoginSession.id.desc()).limit(limit))).all()
