@@ -7,10 +7,12 @@ from litestar import Controller, delete, get, patch, post, put
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller
+from api.auth import BEARER, Caller, signed_in
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount
-from db import cart_views, carts
+from api.users import whoever
+from db import addresses, cart_views, carts
+from db.addresses import copy_of
 from db.carts import LARGEST_QUANTITY, Cart
 from domain.errors import Refusal
 from domain.money import Money, minor_digits
@@ -46,6 +48,10 @@ class ShippingAddress(Input):
     postal_code: Annotated[str, Field(min_length=1, max_length=20)]
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2", examples=["US"])]
     phone: Annotated[str | None, Field(max_length=40)] = None
+
+
+class SavedAddress(Input):
+    address_id: UUID = Field(description="From the caller's address book")
 
 
 class ShippingChoice(Input):
@@ -158,6 +164,21 @@ class CartController(Controller):
         async with resources.sessions.begin() as session:
             cart = await editable(session, cart_id, caller)
             cart.shipping_address = data.model_dump()
+            return await shown(session, cart_id)
+
+    @put(
+        "/{cart_id:uuid}/saved-shipping-address",
+        summary="Say where to, from my address book",
+        responses=CHANGES,
+        guards=[signed_in],
+        security=BEARER,
+    )
+    async def take_address(self, cart_id: UUID, data: SavedAddress, caller: Caller, resources: Resources) -> CartOut:
+        """The cart, and its order, keep their own copies: what changes in the book later changes neither."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller)
+            saved = await addresses.own(session, whoever(caller), data.address_id)
+            cart.shipping_address = copy_of(saved)
             return await shown(session, cart_id)
 
     @get(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.addresses import AddressController
 from api.audit import list_breaches, resume_order
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
@@ -38,6 +39,7 @@ HANDLERS: list[Any] = [
     AuthController,
     UserController,
     SessionController,
+    AddressController,
     public_keys,
     verification_page,
     PasswordResetController,

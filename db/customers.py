@@ -131,6 +131,12 @@ async def replace_hash(session: AsyncSession, user_id: UUID, *, old: str, new: s
     )
 
 
+async def locked(session: AsyncSession, user_id: UUID) -> bool:
+    """Is there such an account? It is left to this transaction until it ends."""
+    account = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    return await session.scalar(account) is not None
+
+
 async def has_password(session: AsyncSession, user_id: UUID, password_hash: str) -> bool:
     """Is this still the hash? It stays so until this transaction ends, so whoever changes it comes after."""
     is_it = (

@@ -1,6 +1,7 @@
 """All tables in one place, for migrations and tests."""
 
 from db import (
+    addresses,
     audit_log,
     breaches,
     cancellations,
@@ -31,6 +32,7 @@ from db.base import Base
 metadata = Base.metadata
 
 __all__ = [
+    "addresses",
     "audit_log",
     "breaches",
     "cancellations",
