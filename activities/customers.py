@@ -1,6 +1,6 @@
 """Accounts come alive or are forgotten."""
 
-from db import customers
+from db import claims, customers
 from db.engine import Sessions
 from domain.customers import AccountState, Customer
 from workflows.steps import customers as steps
@@ -20,7 +20,9 @@ class CustomerActivities:
     @steps.activate.performed_by
     async def activate(self, customer: Customer) -> AccountState:
         async with self._sessions.begin() as session:
-            return await customers.activate(session, customer.user_id)
+            state = await customers.activate(session, customer.user_id)
+            await claims.claim_guest_orders(session, customer.user_id)
+            return state
 
     @steps.expire.performed_by
     async def expire(self, customer: Customer) -> AccountState:

@@ -57,6 +57,7 @@ PROBLEMS: dict[str, Problem] = {
     "token_expired": Problem(410, "This link is no longer valid"),
     "refresh_token_invalid": Problem(401, "This refresh token is not valid"),
     "refresh_token_reused": Problem(401, "This refresh token was used before; sign in again"),
+    "too_many_mails": Problem(409, "Enough mails about this were sent"),
     "address_book_full": Problem(409, "There are too many addresses in this book"),
     # catalogue and stock
     "sku_taken": Problem(409, "There is a variant with this SKU"),

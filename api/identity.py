@@ -14,7 +14,7 @@ from api.errors import refuses
 from api.schemas import Input, Output
 from api.sessions import device_of
 from api.users import ProfileOut, profile
-from db import customers, sessions
+from db import claims, customers, sessions
 from db.base import new_id
 from db.customers import User
 from db.sessions import Rotation
@@ -85,6 +85,7 @@ class AuthController(Controller):
         async with resources.sessions.begin() as session:
             if not await customers.has_password(session, user.id, user.password_hash):
                 raise wrong_credentials()  # it was changed while this one was checked
+            await claims.claim_guest_orders(session, user.id)
             if check.better_hash:
                 await customers.replace_hash(session, user.id, old=user.password_hash, new=check.better_hash)
             session_id = await sessions.sign_in(

@@ -329,15 +329,18 @@ async def visible_order(resources: Resources, order_id: UUID, caller: Caller, ca
 
 async def order_seen_by(session: AsyncSession, order_id: UUID, caller: Caller, cart: UUID | None) -> OrderOut:
     row = await order_views.order(session, order_id) or await order_views.checkout(session, order_id)
-    if row is None or not _is_visible(row["user_id"], row["cart_id"], caller, cart):
+    if row is None or not _is_visible(row, caller, cart):
         raise Refusal("not_found", "There is no such order.")
     return order_out(row) if "total" in row else _checkout_out(row)
 
 
-def _is_visible(owner: UUID | None, order_cart: UUID, caller: Caller, cart: UUID | None) -> bool:
+def _is_visible(row: RowMapping, caller: Caller, cart: UUID | None) -> bool:
+    """A guest's order stays open to whoever knows its cart, also when it has found its account since."""
     if caller.is_staff:
         return True
-    return owner == caller.user_id if owner is not None else cart == order_cart
+    is_own = row["user_id"] is not None and row["user_id"] == caller.user_id
+    is_of_a_guest = row["user_id"] is None or row.get("claimed_at") is not None
+    return is_own or (is_of_a_guest and cart == row["cart_id"])
 
 
 def order_out(row: RowMapping) -> OrderOut:

@@ -19,23 +19,28 @@ class Page:
     thanks: str
     fields: tuple[tuple[str, str], ...] = ()
     """Names and kinds of what has to be filled in."""
+    refusal: tuple[str, str, str] | None = None
+    """Where to say no: the action, its button, and the thanks for it."""
 
     @cached_property
     def script(self) -> str:
+        yes = (self.action, self.thanks)
+        no = (self.refusal[0], self.refusal[2]) if self.refusal else yes
         return f"""
 const token = new URLSearchParams(location.search).get("token");
 const said = document.querySelector("p");
 document.querySelector("form").addEventListener("submit", async (event) => {{
   event.preventDefault();
   const filled = Object.fromEntries(new FormData(event.target));
-  const answer = await fetch({json.dumps(self.action)}, {{
+  const [action, thanks] = event.submitter.name === "refusal" ? {json.dumps(no)} : {json.dumps(yes)};
+  const answer = await fetch(action, {{
     method: "POST",
     headers: {{"Content-Type": "application/json"}},
     body: JSON.stringify({{token, ...filled}}),
   }});
   const body = await answer.json();
   const wrong = (body.errors || []).map((error) => error.detail).join(" ");
-  said.textContent = answer.ok ? {json.dumps(self.thanks)} : wrong || body.detail;
+  said.textContent = answer.ok ? thanks : wrong || body.detail;
 }});
 """
 
@@ -50,6 +55,7 @@ document.querySelector("form").addEventListener("submit", async (event) => {{
             f'<label>{name.capitalize()} <input name="{name}" type="{kind}" required></label>'
             for name, kind in self.fields
         )
+        refuse = f'<button name="refusal">{self.refusal[1]}</button>' if self.refusal else ""
         return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{self.title}</title></head>
@@ -58,6 +64,7 @@ document.querySelector("form").addEventListener("submit", async (event) => {{
 <form>
 {fields}
 <button>{self.button}</button>
+{refuse}
 </form>
 <p></p>
 <script>{self.script}</script>
@@ -92,6 +99,15 @@ PASSWORD_RESET = Page(
 )
 
 
+EMAIL_CHANGE = Page(
+    title="A new e-mail address",
+    action="/v1/auth/email-change/confirm",
+    button="Agree",
+    thanks="Thank you. The address changes once both mailboxes have agreed.",
+    refusal=("/v1/auth/email-change/refuse", "Refuse", "The address stays as it is. All devices were signed out."),
+)
+
+
 @get("/verify-email", include_in_schema=False, sync_to_thread=False)
 def verification_page() -> Response[bytes]:
     return VERIFICATION.answer()
@@ -100,3 +116,8 @@ def verification_page() -> Response[bytes]:
 @get("/password-reset", include_in_schema=False, sync_to_thread=False)
 def password_reset_page() -> Response[bytes]:
     return PASSWORD_RESET.answer()
+
+
+@get("/email-change", include_in_schema=False, sync_to_thread=False)
+def email_change_page() -> Response[bytes]:
+    return EMAIL_CHANGE.answer()

@@ -63,7 +63,7 @@ class PasswordResetController(Controller):
         password_hash = await hash_of_new(resources, data.password, link.username, link.email)
         async with resources.sessions.begin() as session:
             await confirmations.use(session, link.confirmation_id)
-            await confirmations.end_others(session, Purpose.PASSWORD_RESET, link.user_id)
+            await confirmations.end_open(session, link.user_id)
             await customers.change_password(session, link.user_id, password_hash)
             ended = await sessions.end_all(session, link.user_id)
             await mailbox.ask_for(session, Occasion.PASSWORD_CHANGED, link.user_id, occasion_of=link.confirmation_id)

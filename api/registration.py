@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.credentials import NOT_STORED, AccountOut, Credentials, MailedToken, NewPassword, Username, hash_of_new
 from api.errors import not_acceptable, refuses
 from api.schemas import Email
-from db import customers
+from db import claims, customers
 from domain.customers import AccountState, AccountStatus, RegisterCustomer
 from domain.errors import Refusal
 from runtime.resources import Resources
@@ -128,4 +128,6 @@ async def verified(resources: Resources, user_id: UUID) -> AccountState:
     except (WorkflowUpdateRPCTimeoutOrCancelledError, RuntimeError, TimeoutError):
         raise Refusal("unavailable", "This takes longer than usual; follow the link again.") from None
     async with resources.sessions.begin() as session:
-        return await customers.activate(session, user_id)
+        state = await customers.activate(session, user_id)
+        await claims.claim_guest_orders(session, user_id)
+        return state

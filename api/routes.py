@@ -9,6 +9,7 @@ from api.catalog import CategoryController, ProductController, adjust_stock, sug
 from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
 from api.documentation import openapi_document
+from api.email_changes import EmailChangeController
 from api.exports import ExportController
 from api.health import health, ready
 from api.hot_variants import HotVariantController
@@ -20,7 +21,7 @@ from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
-from api.pages import password_reset_page, verification_page
+from api.pages import email_change_page, password_reset_page, verification_page
 from api.password_reset import PasswordResetController
 from api.refunds import refund_order
 from api.registration import RegistrationController
@@ -44,6 +45,8 @@ HANDLERS: list[Any] = [
     verification_page,
     PasswordResetController,
     password_reset_page,
+    EmailChangeController,
+    email_change_page,
     ProductController,
     CategoryController,
     suggest,

@@ -13,7 +13,7 @@ from api.auth import BEARER, Caller, signed_in
 from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash_of_new
 from api.errors import not_acceptable, refuses
 from api.schemas import Output
-from db import customers, mailbox, sessions
+from db import confirmations, customers, mailbox, sessions
 from db.base import new_id
 from db.customers import User
 from domain.customers import AccountStatus, Role
@@ -85,13 +85,19 @@ async def password_change(data: ProfileChange, user_id: UUID, resources: Resourc
     """The slow part, before any row is locked; refuses a wrong current password and a new one that is easy to guess."""
     if data.password is None:
         return None
-    async with resources.sessions() as session:
-        user = existing(await customers.by_id_with_hash(session, user_id))
-    current = data.current_password.get_secret_value() if data.current_password else ""
-    if not (await resources.passwords.check(current, user.password_hash)).is_right:
-        raise wrong_current_password()
+    user = await checked_password(resources, user_id, data.current_password)
     new_hash = await hash_of_new(resources, data.password, user.username, user.email)
     return PasswordChange(old_hash=user.password_hash, new_hash=new_hash)
+
+
+async def checked_password(resources: Resources, user_id: UUID, current: SecretStr | None) -> User:
+    """The account, with its password's hash; refuses a wrong password."""
+    async with resources.sessions() as session:
+        user = existing(await customers.by_id_with_hash(session, user_id))
+    known = current.get_secret_value() if current else ""
+    if not (await resources.passwords.check(known, user.password_hash)).is_right:
+        raise wrong_current_password()
+    return user
 
 
 async def change_password(
@@ -101,6 +107,7 @@ async def change_password(
     if not await customers.has_password(session, user_id, change.old_hash):
         raise wrong_current_password()  # it was changed while this one was checked
     await customers.change_password(session, user_id, change.new_hash)
+    await confirmations.end_open(session, user_id)
     await mailbox.ask_for(session, Occasion.PASSWORD_CHANGED, user_id, occasion_of=new_id())
     return await sessions.end_all(session, user_id, but=session_id)
 

@@ -26,6 +26,8 @@ class Confirmation(Base):
     id: Mapped[Id]
     purpose: Mapped[str]
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None]
+    """The address that an account is to have."""
     status: Mapped[str] = mapped_column(server_default=ConfirmationStatus.OPEN)
     created_at: Mapped[Now]
     expires_at: Mapped[datetime]
@@ -35,6 +37,7 @@ class Confirmation(Base):
         CheckConstraint(one_of("purpose", Purpose), name="purpose"),
         CheckConstraint(one_of("status", ConfirmationStatus), name="status"),
         CheckConstraint("(status = 'open') = (ended_at IS NULL)", name="ended_has_time"),
+        CheckConstraint("(purpose = 'email_change') = (email IS NOT NULL)", name="email_is_of_change"),
         Index("ix_confirmations_user_id_created_at", "user_id", "created_at"),
     )
 
@@ -48,6 +51,7 @@ class MailedToken(Base):
     confirmation_id: Mapped[UUID] = mapped_column(ForeignKey("confirmations.id", ondelete="CASCADE"), index=True)
     occasion: Mapped[str]
     created_at: Mapped[Now]
+    followed_at: Mapped[datetime | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +115,15 @@ async def make_link(session: AsyncSession, confirmation_id: UUID, occasion: Occa
     token = new_token()
     session.add(MailedToken(token_hash=hash_of(token), confirmation_id=confirmation_id, occasion=occasion))
     await session.flush()
-    return Link(token=token, email=found.email, username=found.username, expires_at=found.expires_at)
+    email = found.wanted_email if occasion in TO_THE_WANTED_ADDRESS else found.email
+    return Link(token=token, email=email, username=found.username, expires_at=found.expires_at)
 
+
+TO_THE_WANTED_ADDRESS = frozenset({Occasion.EMAIL_CHANGE_NEW})
 
 READER = text(
     """
-    SELECT users.email, users.username, confirmations.expires_at
+    SELECT users.email, users.username, confirmations.email AS wanted_email, confirmations.expires_at
     FROM confirmations JOIN users ON users.id = confirmations.user_id
     WHERE confirmations.id = :id AND confirmations.status = 'open' AND confirmations.expires_at > now()
     """
@@ -168,15 +175,15 @@ def over() -> Refusal:
     return Refusal("token_expired", "This link was used before, or its time is over; ask for another one.")
 
 
-async def end_others(session: AsyncSession, purpose: Purpose, user_id: UUID) -> None:
-    """Links of the same purpose that the account was mailed besides are worth nothing from now on."""
-    await session.execute(END_OTHERS, {"purpose": purpose, "user_id": user_id})
+async def end_open(session: AsyncSession, user_id: UUID, *purposes: Purpose) -> None:
+    """Links that the account was mailed are worth nothing from now on; those of all purposes when none is named."""
+    await session.execute(END_OPEN, {"purposes": list(purposes or Purpose), "user_id": user_id})
 
 
-END_OTHERS = text(
+END_OPEN = text(
     """
     UPDATE confirmations SET status = 'expired', ended_at = now()
-    WHERE purpose = :purpose AND user_id = :user_id AND status = 'open'
+    WHERE purpose = ANY(CAST(:purposes AS text[])) AND user_id = :user_id AND status = 'open'
     """
 )
 

@@ -145,6 +145,15 @@ async def has_password(session: AsyncSession, user_id: UUID, password_hash: str)
     return await session.scalar(is_it) is not None
 
 
+async def change_email(session: AsyncSession, user_id: UUID, email: str) -> None:
+    """Refuses ``email_taken``: only now does the index decide."""
+    changed = update(User).where(User.id == user_id)
+    try:
+        await session.execute(changed.values(email=email, verified_at=func.now(), updated_at=func.now()))
+    except IntegrityError as error:
+        _refuse_taken(error)
+
+
 async def change_password(session: AsyncSession, user_id: UUID, password_hash: str) -> None:
     await session.execute(
         update(User).where(User.id == user_id).values(password_hash=password_hash, updated_at=func.now())

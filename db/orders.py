@@ -73,6 +73,8 @@ class Order(Base):
     """The audit log's entry with the words of whoever cancelled."""
     attention: Mapped[str | None]
     """What a person has to decide; ``None`` when nobody has to."""
+    claimed_at: Mapped[datetime | None]
+    """When a guest's order became that of the account with its e-mail address."""
     closed_at: Mapped[datetime | None]
     """Since when nothing of the delivered order can come back any more."""
     created_at: Mapped[Now]
@@ -82,6 +84,8 @@ class Order(Base):
         Index("uq_orders_cart_id", "cart_id", unique=True, postgresql_where=text("status <> 'cancelled'")),
         Index("ix_orders_user_id_id", "user_id", "id"),
         Index("ix_orders_status_id", "status", "id"),
+        Index("ix_orders_guest_email", func.lower(text("email")), postgresql_where=text("user_id IS NULL")),
+        CheckConstraint("claimed_at IS NULL OR user_id IS NOT NULL", name="claimed_has_owner"),
         CheckConstraint(one_of("status", OrderStatus), name="status"),
         CheckConstraint(one_of("payment_status", PaymentStatus), name="payment_status"),
         CheckConstraint(one_of("fulfillment_status", OrderFulfillmentStatus), name="fulfillment_status"),

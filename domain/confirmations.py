@@ -11,16 +11,19 @@ class Purpose(StrEnum):
     """What is done when the link is followed."""
 
     PASSWORD_RESET = "password_reset"  # noqa: S105 (a purpose, no secret)
+    EMAIL_CHANGE = "email_change"
 
 
 class ConfirmationStatus(StrEnum):
     OPEN = "open"
     CONFIRMED = "confirmed"
+    REFUSED = "refused"
     EXPIRED = "expired"
 
 
 class ConfirmationOutcome(StrEnum):
     CONFIRMED = "confirmed"
+    REFUSED = "refused"
     EXPIRED = "expired"
     NOBODY_ASKED = "nobody_asked"
     """It was asked for in the name of somebody who is not there; whoever asked was not told."""

@@ -12,6 +12,9 @@ class Occasion(StrEnum):
     REMINDER = "reminder"
     PASSWORD_RESET = "password_reset"  # noqa: S105 (an occasion, no secret)
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    EMAIL_CHANGE_OLD = "email_change_old"
+    """To the address that an account has, when somebody wants it to have another one."""
+    EMAIL_CHANGE_NEW = "email_change_new"
     ORDER_CONFIRMED = "order_confirmed"
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"

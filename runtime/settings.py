@@ -111,6 +111,8 @@ class Auth(Section):
     reminder_hours: Annotated[int, Field(ge=1)] = 24
     reset_minutes: Annotated[int, Field(ge=5)] = 60
     """How long a mailed link to choose a new password works."""
+    email_change_hours: Annotated[int, Field(ge=1)] = 24
+    """How long both mailboxes have to agree to a new e-mail address."""
 
 
 class Shop(Section):

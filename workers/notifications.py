@@ -33,7 +33,11 @@ def account_notifications(resources: Resources) -> NotificationActivities:
     return NotificationActivities(resources.autocommit, resources.mailer, Letters(shop_name=shop.name), link=link)
 
 
-PAGES = {Occasion.PASSWORD_RESET: "password-reset"}
+PAGES = {
+    Occasion.PASSWORD_RESET: "password-reset",
+    Occasion.EMAIL_CHANGE_OLD: "email-change",
+    Occasion.EMAIL_CHANGE_NEW: "email-change",
+}
 """Where the links of mails lead."""
 
 

@@ -45,6 +45,8 @@ SUBJECTS = {
     Occasion.REMINDER: "your account still waits for you",
     Occasion.PASSWORD_RESET: "choose a new password",
     Occasion.PASSWORD_CHANGED: "your password was changed",
+    Occasion.EMAIL_CHANGE_OLD: "shall your e-mail address change?",
+    Occasion.EMAIL_CHANGE_NEW: "confirm your new e-mail address",
     Occasion.ORDER_CONFIRMED: "your order {number}",
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",

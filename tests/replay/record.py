@@ -19,11 +19,12 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from api.confirmations import begin_confirmation
 from db import confirmations, imports
+from db.confirmations import Confirmation
 from db.customers import User
 from domain.attention import Concern
 from domain.audit import Law, LookAtBooks
@@ -225,6 +226,18 @@ async def test_mailed_links(recorder: Recorder, person: Person) -> None:
             chosen = {"token": token, "password": f"{PLANTED} new password"}
             assert (await person.http.post("/v1/auth/password-reset/confirm", json=chosen)).status_code == 200
         await recorder.one_chapter(confirmation_id(asked.confirmation_id), name)
+
+    password = f"{PLANTED} new password"
+    signed_in = await Person(person.http, email=person.email, password=password).sign_in()
+    wish = {"email": f"{PLANTED}.{uuid4().hex}@example.com", "current_password": password}
+    asked_for = await person.http.post("/v1/users/me/email", json=wish, headers=signed_in.headers)
+    assert asked_for.status_code == 202, asked_for.text
+    token = await mailed_token(recorder.sandbox, person.email, "email-change")
+    assert (await person.http.post("/v1/auth/email-change/refuse", json={"token": token})).status_code == 200
+    async with recorder.resources.sessions() as session:
+        found = await session.scalars(select(Confirmation.id).where(Confirmation.email == wish["email"]))
+        changed = found.one()
+    await recorder.one_chapter(confirmation_id(changed), "Confirmation-refused")
 
 
 async def test_the_mailbox(recorder: Recorder) -> None:
