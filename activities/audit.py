@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from activities.audit_money import MoneyBook
 from activities.audit_stories import StoryBook
+from activities.story_laws import STORY_LAWS
 from db import audit_log, breaches, laws, payments, repairs, resumption
 from db.engine import Sessions
 from domain.audit import (
@@ -31,6 +32,7 @@ from domain.audit import (
 from providers.payments import PaymentProvider
 from workflows.steps import audit as steps
 
+BEGIN_STORIES = frozenset(law.repair for law in STORY_LAWS.values())
 BREACHES = TypeAdapter(list[Breach])
 A_DAY = timedelta(days=1)
 A_CLOCKS_ERROR = timedelta(minutes=5)
@@ -38,10 +40,19 @@ A_CLOCKS_ERROR = timedelta(minutes=5)
 
 class AuditActivities:
     def __init__(
-        self, sessions: Sessions, engine: Client, provider: PaymentProvider, *, transfer_window: timedelta
+        self,
+        sessions: Sessions,
+        engine: Client,
+        provider: PaymentProvider,
+        *,
+        transfer_window: timedelta,
+        reminder_after: timedelta,
+        verification_window: timedelta,
     ) -> None:
         self._sessions = sessions
         self._transfer_window = transfer_window
+        self._reminder_after = reminder_after
+        self._verification_window = verification_window
         self._stories = StoryBook(sessions, engine)
         self._money = MoneyBook(sessions, provider)
 
@@ -151,14 +162,10 @@ class AuditActivities:
         return prescription
 
     async def _prescription(self, session: AsyncSession, request: RepairBreach) -> Prescription:
+        if request.breach.repair in BEGIN_STORIES:
+            return await self._story_to_begin(session, request.breach)
         breach, actor = request.breach, request.actor
         match breach.repair:
-            case Repair.RESUME_ORDER:
-                return await resumption.of_order(session, UUID(breach.subject), transfer_window=self._transfer_window)
-            case Repair.BEGIN_REFUND:
-                return await resumption.of_refund(session, UUID(breach.subject))
-            case Repair.RESUME_RETURN:
-                return await resumption.of_return(session, UUID(breach.subject))
             case Repair.REFUND_THE_REST:
                 refund = await repairs.refund_the_rest(session, UUID(breach.subject), actor=actor)
                 return await resumption.to_refund(session, refund) if refund else Prescription()
@@ -176,6 +183,30 @@ class AuditActivities:
                 return Prescription()  # the engine's own business; see repair
             case _:
                 return Prescription(problem=await _mended(session, breach, actor))
+
+    async def _story_to_begin(self, session: AsyncSession, breach: Breach) -> Prescription:
+        thing = UUID(breach.subject)
+        match breach.repair:
+            case Repair.RESUME_ORDER:
+                return await resumption.of_order(session, thing, transfer_window=self._transfer_window)
+            case Repair.BEGIN_REFUND:
+                return await resumption.of_refund(session, thing)
+            case Repair.RESUME_RETURN:
+                return await resumption.of_return(session, thing)
+            case Repair.BEGIN_AFTERCARE:
+                return await resumption.of_delivered_order(session, thing)
+            case Repair.RESUME_REGISTRATION:
+                return await resumption.of_account(
+                    session,
+                    thing,
+                    reminder_after=self._reminder_after,
+                    verification_window=self._verification_window,
+                )
+            case Repair.RESUME_IMPORT:
+                return await resumption.of_import(session, thing)
+            case Repair.BEGIN_EXPORT:
+                return await resumption.of_export(session, thing)
+        raise AssertionError(f"{breach.repair} begins no story")
 
     async def _end_story(self, breach: Breach) -> None:
         """Only a workflow that is still left behind, and not in the middle of anything."""

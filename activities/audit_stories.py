@@ -1,66 +1,32 @@
 """The books beside the engine: what should have a workflow and has none, and the other way round."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.story_laws import KINDS, OF_ORDERS, STORY_LAWS, Kind, words_of
 from db.engine import Sessions
 from domain.audit import Breach, Law, Repair
 from workflows import names
 
-RUNNING = "ExecutionStatus = 'Running' AND WorkflowType IN ('Checkout', 'Fulfillment', 'Refund', 'Return')"
+STORIES_OF_A_PAGE = 1000
+RUNNING = f"ExecutionStatus = 'Running' AND WorkflowType IN {(*OF_ORDERS, *KINDS)}"
 ROWS_AT_A_TIME = 500
 BEFORE_ALL = UUID(int=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoryLaw:
-    """Rows that must have a running workflow."""
+@dataclass(frozen=True)
+class Wanted:
+    """A row that must have a workflow, as the breach that it is when it has none."""
 
-    query: str
-    sentence: str
-    repair: Repair
-    workflow_id: Callable[[UUID], str]
-
-
-STORY_LAWS: dict[Law, StoryLaw] = {
-    Law.ORDERS_HAVE_A_STORY: StoryLaw(
-        query="""
-            SELECT orders.id, orders.id AS order_id, orders.number, orders.status FROM orders
-            WHERE orders.status IN ('pending', 'confirmed', 'shipped')
-              AND orders.updated_at <= now() - make_interval(secs => :patience)
-        """,
-        sentence="order S-{number} is {status}, and its workflow is gone",
-        repair=Repair.RESUME_ORDER,
-        workflow_id=names.order_id,
-    ),
-    Law.REFUNDS_HAVE_A_STORY: StoryLaw(
-        query="""
-            SELECT refunds.id, refunds.order_id, orders.number, refunds.status
-            FROM refunds JOIN orders ON orders.id = refunds.order_id
-            WHERE refunds.status = 'requested' AND refunds.created_at <= now() - make_interval(secs => :patience)
-        """,
-        sentence="a refund of order S-{number} is {status}, and its workflow is gone",
-        repair=Repair.BEGIN_REFUND,
-        workflow_id=names.refund_id,
-    ),
-    Law.RETURNS_HAVE_A_STORY: StoryLaw(
-        query="""
-            SELECT returns.id, returns.order_id, orders.number, returns.status
-            FROM returns JOIN orders ON orders.id = returns.order_id LEFT JOIN refunds ON refunds.id = returns.refund_id
-            WHERE returns.updated_at <= now() - make_interval(secs => :patience)
-              AND (returns.status IN ('requested', 'approved')
-                   OR (returns.status = 'received' AND coalesce(refunds.status, 'succeeded') <> 'requested'))
-        """,
-        sentence="a return of order S-{number} is {status}, and its workflow is gone",
-        repair=Repair.RESUME_RETURN,
-        workflow_id=names.return_id,
-    ),
-}
+    breach: Breach
+    stories: tuple[str, ...]
+    """The ids of workflows of which one must run."""
 
 
 class StoryBook:
@@ -72,29 +38,42 @@ class StoryBook:
 
     async def look(self, *, patience_seconds: float) -> AsyncIterator[list[Breach]]:
         """What seems wrong, a piece of the lists at a time."""
-        running = {run.id async for run in self._engine.list_workflows(RUNNING, page_size=1000)}
-        for law, told in STORY_LAWS.items():
+        running = {
+            run.id: run.start_time async for run in self._engine.list_workflows(RUNNING, page_size=STORIES_OF_A_PAGE)
+        }
+        for law in STORY_LAWS:
             after: UUID | None = BEFORE_ALL
             while after is not None:
                 rows = await self._rows(law, patience_seconds, after=after)
-                absent = [row for row in rows if told.workflow_id(UUID(row.subject)) not in running]
-                yield [row for row in absent if not await self._has_a_story(row)]
-                after = UUID(rows[-1].subject) if rows else None
-        stories = sorted(name for name in running if name.startswith(names.ORDER))
-        for begin in range(0, len(stories), ROWS_AT_A_TIME):
-            yield await self._without_an_order(stories[begin : begin + ROWS_AT_A_TIME], patience_seconds)
+                absent = [row for row in rows if running.keys().isdisjoint(row.stories)]
+                yield [row.breach for row in absent if not await self._has_a_story(row)]
+                after = UUID(rows[-1].breach.subject) if rows else None
+        for stories in _pieces(name for name in running if name.startswith(names.ORDER)):
+            yield await self._without_an_order(stories, patience_seconds)
+        old_enough = datetime.now(UTC) - timedelta(seconds=patience_seconds)
+        grown_up = [name for name, begun in running.items() if begun <= old_enough]  # others' rows may be on their way
+        for kind in KINDS.values():
+            for stories in _pieces(name for name in grown_up if name.startswith(kind.prefix)):
+                yield await self._without_a_row(kind, stories, patience_seconds)
 
     async def look_again(self, suspects: Sequence[Breach]) -> list[Breach]:
         found: list[Breach] = []
         for law in STORY_LAWS:
             subjects = [UUID(breach.subject) for breach in suspects if breach.law is law]
             rows = await self._rows(law, 0, only=subjects) if subjects else []
-            found += [row for row in rows if not await self._has_a_story(row)]
-        stories = [breach.subject for breach in suspects if breach.law is Law.STORIES_HAVE_AN_ORDER]
-        for breach in await self._without_an_order(stories, 0):
+            found += [row.breach for row in rows if not await self._has_a_story(row)]
+        for breach in await self._left_behind(suspects):
             story = await self._described(breach.subject)
             if story is not None and is_running(story) and not is_busy(story):
                 found.append(breach)
+        return found
+
+    async def _left_behind(self, suspects: Sequence[Breach]) -> list[Breach]:
+        stories = [breach.subject for breach in suspects if breach.law is Law.STORIES_HAVE_AN_ORDER]
+        found = await self._without_an_order(stories, 0)
+        stories = [breach.subject for breach in suspects if breach.law is Law.STORIES_HAVE_A_ROW]
+        for kind in KINDS.values():
+            found += await self._without_a_row(kind, [name for name in stories if name.startswith(kind.prefix)], 0)
         return found
 
     async def is_in_hand(self, order_id: UUID) -> bool:
@@ -115,9 +94,12 @@ class StoryBook:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
 
-    async def _has_a_story(self, breach: Breach) -> bool:
-        story = await self._described(STORY_LAWS[breach.law].workflow_id(UUID(breach.subject)))
-        return story is not None and is_running(story)
+    async def _has_a_story(self, wanted: Wanted) -> bool:
+        for name in wanted.stories:
+            story = await self._described(name)
+            if story is not None and is_running(story):
+                return True
+        return False
 
     async def _described(self, workflow_id: str) -> WorkflowExecutionDescription | None:
         try:
@@ -129,8 +111,7 @@ class StoryBook:
 
     async def _rows(
         self, law: Law, patience: float, *, after: UUID = BEFORE_ALL, only: Sequence[UUID] | None = None
-    ) -> list[Breach]:
-        """Rows that must have a workflow, as the breaches that they are when they have none."""
+    ) -> list[Wanted]:
         told = STORY_LAWS[law]
         query = f"""
             SELECT * FROM ({told.query}) AS wanted
@@ -140,19 +121,22 @@ class StoryBook:
         async with self._sessions() as session:
             found = await session.execute(text(query), {"patience": patience, "after": after, "only": only})
             return [
-                Breach(
-                    law=law,
-                    subject=str(row["id"]),
-                    words=told.sentence.format(**row),
-                    order_id=row["order_id"],
-                    repair=told.repair,
+                Wanted(
+                    Breach(
+                        law=law,
+                        subject=str(row["id"]),
+                        words=told.sentence.format(**row),
+                        order_id=row["order_id"],
+                        repair=told.repair,
+                    ),
+                    told.stories(row),
                 )
                 for row in found.mappings()
             ]
 
     async def _without_an_order(self, stories: Sequence[str], patience: float) -> list[Breach]:
         """Workflows of orders that are over, or that there are not."""
-        ids = [UUID(name.removeprefix(names.ORDER)) for name in stories]
+        ids = [names.row_of(names.ORDER, name) for name in stories]
         async with self._sessions() as session:
             found = (await session.execute(WITHOUT_AN_ORDER, {"ids": ids, "patience": patience})).all()
         return [
@@ -167,6 +151,33 @@ class StoryBook:
             )
             for row in found
         ]
+
+    async def _without_a_row(self, kind: Kind, stories: Sequence[str], patience: float) -> list[Breach]:
+        """Workflows of rows that are over, or that there are not."""
+        by_row = {names.row_of(kind.prefix, name): name for name in stories}
+        query = f"""
+            SELECT wanted.id, known.order_id, known.status, known.id IS NOT NULL AS is_known
+            FROM unnest(CAST(:ids AS uuid[])) AS wanted (id) LEFT JOIN ({kind.rows}) AS known ON known.id = wanted.id
+            WHERE known.id IS NULL OR (known.is_over AND known.since <= now() - make_interval(secs => :patience))
+        """  # noqa: S608 (constant text)
+        async with self._sessions() as session:
+            found = (await session.execute(text(query), {"ids": list(by_row), "patience": patience})).all()
+        return [
+            Breach(
+                law=Law.STORIES_HAVE_A_ROW,
+                subject=by_row[row.id],
+                words=words_of(kind, row),
+                order_id=row.order_id,
+                repair=Repair.END_STORY,
+            )
+            for row in found
+        ]
+
+
+def _pieces(stories: Iterable[str]) -> Iterator[list[str]]:
+    known = sorted(stories)
+    for begin in range(0, len(known), ROWS_AT_A_TIME):
+        yield known[begin : begin + ROWS_AT_A_TIME]
 
 
 WITHOUT_AN_ORDER = text(

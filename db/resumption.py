@@ -1,19 +1,24 @@
-"""Where an order, a refund or a return stands, for a story that begins again there."""
+"""Where the things stand that have a story, for a story that begins again there."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import deadlines, orders, parcels, refunds, returns
+from db import customers, deadlines, orders, parcels, refunds, returns
+from db.exports import CatalogExport
+from db.imports import CatalogImport
 from db.orders import Order
 from db.payments import Payment
 from domain.attention import Concern
 from domain.audit import Prescription
+from domain.customers import AccountStatus, RegisterCustomer
+from domain.exports import ExportStatus, WriteExport
+from domain.imports import ImportCatalog, ImportStatus
 from domain.money import Money
-from domain.orders import OrderAttention, OrderStatus, StartCheckout, number_of
+from domain.orders import OrderAftercare, OrderAttention, OrderStatus, StartCheckout, number_of
 from domain.payments import MANUAL, GiveMoneyBack, PaymentStatus, ReleasePayment, authorize_key
 from domain.refunds import RefundStatus
 from domain.returns import FollowReturn, ReturnStatus, SettleReturn
@@ -161,6 +166,55 @@ async def of_return(session: AsyncSession, return_id: UUID) -> Prescription:
             status=ReturnStatus(made.status),
         ),
     )
+
+
+async def of_delivered_order(session: AsyncSession, order_id: UUID) -> Prescription:
+    order = await session.get(Order, order_id)
+    if order is None or order.status != OrderStatus.DELIVERED or order.closed_at is not None:
+        return OVER
+    return Prescription(
+        customer=_customer(order),
+        aftercare=OrderAftercare(order_id=order.id, order_number=number_of(order.number)),
+    )
+
+
+async def of_account(
+    session: AsyncSession, user_id: UUID, *, reminder_after: timedelta, verification_window: timedelta
+) -> Prescription:
+    """What is left of its time is left; one whose time is over expires at once."""
+    account = await customers.by_id(session, user_id)
+    if account is None or account.status != AccountStatus.PENDING_VERIFICATION:
+        return OVER
+    age = datetime.now(UTC) - account.created_at
+    return Prescription(
+        registration=RegisterCustomer(
+            user_id=account.id,
+            reminder_after_seconds=_left_of(reminder_after, age),
+            expires_after_seconds=_left_of(verification_window, age),
+        )
+    )
+
+
+def _left_of(window: timedelta, age: timedelta) -> int:
+    return max(0, int((window - age).total_seconds()))
+
+
+async def of_import(session: AsyncSession, import_id: UUID) -> Prescription:
+    """The rest of the pass that it is in."""
+    made = await session.get(CatalogImport, import_id)
+    if made is None or made.status not in (ImportStatus.WAITING, ImportStatus.RUNNING):
+        return OVER
+    return Prescription(
+        catalog_import=ImportCatalog(import_id=made.id, attempt=made.attempt, chunk=made.chunks),
+    )
+
+
+async def of_export(session: AsyncSession, export_id: UUID) -> Prescription:
+    """All of it again: a picture cannot be handed on."""
+    made = await session.get(CatalogExport, export_id)
+    if made is None or made.status == ExportStatus.COMPLETED:
+        return OVER
+    return Prescription(catalog_export=WriteExport(export_id=made.id))
 
 
 def _customer(order: Order) -> str:

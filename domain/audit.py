@@ -5,7 +5,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.attention import Concern
-from domain.orders import StartCheckout
+from domain.customers import RegisterCustomer
+from domain.exports import WriteExport
+from domain.imports import ImportCatalog
+from domain.orders import OrderAftercare, StartCheckout
 from domain.payments import GiveMoneyBack, ReleasePayment
 from domain.refunds import RefundMoney
 from domain.returns import FollowReturn
@@ -46,6 +49,14 @@ class Law(StrEnum):
     STORIES_HAVE_AN_ORDER = "stories_have_an_order"
     REFUNDS_HAVE_A_STORY = "refunds_have_a_story"
     RETURNS_HAVE_A_STORY = "returns_have_a_story"
+    DELIVERED_ORDERS_ARE_CLOSED = "delivered_orders_are_closed"
+    """Or their Aftercare waits until they can be."""
+    ACCOUNTS_HAVE_A_STORY = "accounts_have_a_story"
+    """Those that wait for their verification."""
+    IMPORTS_HAVE_A_STORY = "imports_have_a_story"
+    EXPORTS_HAVE_A_STORY = "exports_have_a_story"
+    STORIES_HAVE_A_ROW = "stories_have_a_row"
+    """Whatever else a workflow runs for is there, and not over."""
     # --- money, as the provider has it
     MONEY_HAS_AN_ORDER = "money_has_an_order"
     MONEY_IS_TAKEN_ONCE = "money_is_taken_once"
@@ -55,7 +66,17 @@ class Law(StrEnum):
 
 
 LAWS_OF_STORIES = frozenset(
-    {Law.ORDERS_HAVE_A_STORY, Law.STORIES_HAVE_AN_ORDER, Law.REFUNDS_HAVE_A_STORY, Law.RETURNS_HAVE_A_STORY}
+    {
+        Law.ORDERS_HAVE_A_STORY,
+        Law.STORIES_HAVE_AN_ORDER,
+        Law.REFUNDS_HAVE_A_STORY,
+        Law.RETURNS_HAVE_A_STORY,
+        Law.DELIVERED_ORDERS_ARE_CLOSED,
+        Law.ACCOUNTS_HAVE_A_STORY,
+        Law.IMPORTS_HAVE_A_STORY,
+        Law.EXPORTS_HAVE_A_STORY,
+        Law.STORIES_HAVE_A_ROW,
+    }
 )
 LAWS_OF_MONEY = frozenset(
     {
@@ -88,6 +109,10 @@ class Repair(StrEnum):
     END_STORY = "end_story"
     BEGIN_REFUND = "begin_refund"
     RESUME_RETURN = "resume_return"
+    BEGIN_AFTERCARE = "begin_aftercare"
+    RESUME_REGISTRATION = "resume_registration"
+    RESUME_IMPORT = "resume_import"
+    BEGIN_EXPORT = "begin_export"
     GIVE_STRAY_MONEY_BACK = "give_stray_money_back"
 
 
@@ -108,6 +133,10 @@ REPAIRS_IN_WORDS: dict[Repair, str] = {
     Repair.END_STORY: "end the workflow that has nothing left to do",
     Repair.BEGIN_REFUND: "begin the refund's workflow again",
     Repair.RESUME_RETURN: "begin the return's workflow again where the return stands",
+    Repair.BEGIN_AFTERCARE: "begin the workflow that closes the delivered order",
+    Repair.RESUME_REGISTRATION: "begin the registration's workflow again, with what is left of its time",
+    Repair.RESUME_IMPORT: "begin the import's workflow again with the first chunk that is not done",
+    Repair.BEGIN_EXPORT: "begin the export's workflow again",
     Repair.GIVE_STRAY_MONEY_BACK: "void or refund the stray payment",
 }
 
@@ -188,6 +217,10 @@ class Prescription:
     fulfillment: FulfillOrder | None = None
     refund: RefundMoney | None = None
     follow_return: FollowReturn | None = None
+    aftercare: OrderAftercare | None = None
+    registration: RegisterCustomer | None = None
+    catalog_import: ImportCatalog | None = None
+    catalog_export: WriteExport | None = None
     give_back: GiveMoneyBack | None = None
     release: ReleasePayment | None = None
     carry_letters: bool = False

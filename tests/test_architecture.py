@@ -13,6 +13,7 @@ from temporalio.activity import _Definition as ActivityDefinition
 from temporalio.workflow import _Definition as WorkflowDefinition
 
 import workflows.steps
+from activities.story_laws import KINDS, OF_ORDERS
 from api.errors import PROBLEMS
 from runtime.resources import Resources
 from workers.run import DUTIES
@@ -33,6 +34,17 @@ from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
 
 ROOT = Path(__file__).parents[1]
+
+NOT_JUDGED = {
+    "Confirmation": "ends by itself when its link does; whether a link works, its row says alone",
+    "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
+    "Mailbox": "runs for ever; that it does is told by the letters that wait",
+    "CatalogTidying": "ends by itself, and comes again each night",
+    "Audit": "ends by itself, and comes again each hour",
+    "Reconciliation": "ends by itself, and comes again each night",
+    "Repair": "ends by itself; what it did not heal is found again",
+}
+"""Stories that are told for no row, and why no audit need look for them."""
 
 ONLY_FOR_STORIES = {"amount_mismatch", "checkout_over"}
 """Refusals that a workflow hears and no client."""
@@ -129,6 +141,13 @@ async def test_every_story_is_told_on_one_queue(resources: Resources) -> None:
     told = {queue: build(resources).workflows for queue, build in DUTIES.items()}
 
     assert told == STORIES
+
+
+async def test_the_audit_knows_every_story_that_workers_tell(resources: Resources) -> None:
+    """A new one has rows of its own (``KINDS``), or a reason why not."""
+    told = {story.__name__ for build in DUTIES.values() for story in build(resources).workflows}
+
+    assert told == {*OF_ORDERS, *KINDS, *NOT_JUDGED}
 
 
 def test_a_name_of_a_step_says_which_file_performs_it() -> None:

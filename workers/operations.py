@@ -18,11 +18,14 @@ AS_LONG_AS_PAYMENTS_CHANGE = 35
 
 
 def build(resources: Resources) -> Duty:
+    settings = resources.settings
     audit = AuditActivities(
         resources.sessions,
         resources.temporal,
         resources.payments,
-        transfer_window=resources.settings.payments.transfer_window,
+        transfer_window=settings.payments.transfer_window,
+        reminder_after=timedelta(hours=settings.auth.reminder_hours),
+        verification_window=timedelta(hours=settings.auth.verification_hours),
     )
     return Duty(
         workflows=[Audit, Reconciliation, Repair],

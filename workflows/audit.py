@@ -20,12 +20,16 @@ from domain.audit import (
 )
 from domain.orders import OrderStatus
 from workflows import names
+from workflows.aftercare import Aftercare
 from workflows.apart import NEEDS_NOBODY, about_order, begun_apart
+from workflows.catalog_export import CatalogExport
+from workflows.catalog_import import CatalogImport
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
 from workflows.refund import Refund
+from workflows.registration import Registration
 from workflows.steps import audit, payments
 
 
@@ -97,6 +101,21 @@ class Repair:
         if (refund := prescription.refund) is not None:
             told = told_of(refund.order_id, refund.order_number, prescription.customer)
             await begun(Refund.run, refund, names.refund_id(refund.refund_id), names.Queue.PAYMENTS, told)
+        if (closing := prescription.aftercare) is not None:
+            told = told_of(closing.order_id, closing.order_number, prescription.customer)
+            await begun(Aftercare.run, closing, names.aftercare_id(closing.order_id), names.Queue.FULFILLMENT, told)
+        await self._begin_what_no_order_asked_for(prescription)
+
+    async def _begin_what_no_order_asked_for(self, prescription: Prescription) -> None:
+        if (account := prescription.registration) is not None:
+            told = TypedSearchAttributes([SearchAttributePair(names.CUSTOMER_ID, str(account.user_id))])
+            registration_id = names.registration_id(account.user_id)
+            await begun(Registration.run, account, registration_id, names.Queue.REGISTRATION, told)
+        if (file := prescription.catalog_import) is not None:
+            import_id = names.catalog_import_id(file.import_id, file.attempt)
+            await begun(CatalogImport.run, file, import_id, names.Queue.CATALOG)
+        if (wish := prescription.catalog_export) is not None:
+            await begun(CatalogExport.run, wish, names.catalog_export_id(wish.export_id), names.Queue.CATALOG)
         if prescription.carry_letters:
             await begun(Mailbox.run, None, names.MAILBOX_ID, names.Queue.NOTIFICATIONS)
 

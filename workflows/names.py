@@ -19,15 +19,23 @@ class Queue(StrEnum):
     """Apart from the others, so that a large file delays no order and no repair."""
 
 
+REGISTRATION = "registration:"
+ORDER = "order:"
+PAYMENT = "payment:"
+REFUND = "refund:"
+AFTERCARE = "aftercare:"
+RETURN = "return:"
+CATALOG_IMPORT = "catalog-import:"
+CATALOG_EXPORT = "catalog-export:"
+"""How ids begin; behind that stands the id of the row that the workflow is about."""
+
+
 def registration_id(user_id: UUID) -> str:
-    return f"registration:{user_id}"
+    return f"{REGISTRATION}{user_id}"
 
 
 def confirmation_id(confirmation: UUID) -> str:
     return f"confirmation:{confirmation}"
-
-
-ORDER = "order:"
 
 
 def order_id(order: UUID) -> str:
@@ -42,7 +50,7 @@ MAILBOX_ID = "mailbox"
 
 
 def payment_id(payment: UUID) -> str:
-    return f"payment:{payment}"
+    return f"{PAYMENT}{payment}"
 
 
 def stray_id(reference: str) -> str:
@@ -51,24 +59,24 @@ def stray_id(reference: str) -> str:
 
 
 def refund_id(refund: UUID) -> str:
-    return f"refund:{refund}"
+    return f"{REFUND}{refund}"
 
 
 def aftercare_id(order: UUID) -> str:
-    return f"aftercare:{order}"
+    return f"{AFTERCARE}{order}"
 
 
 def return_id(goods: UUID) -> str:
-    return f"return:{goods}"
+    return f"{RETURN}{goods}"
 
 
 def catalog_import_id(made: UUID, attempt: int) -> str:
     """Each pass over an import's rows is a workflow of its own."""
-    return f"catalog-import:{made}:{attempt}"
+    return f"{CATALOG_IMPORT}{made}:{attempt}"
 
 
 def catalog_export_id(made: UUID) -> str:
-    return f"catalog-export:{made}"
+    return f"{CATALOG_EXPORT}{made}"
 
 
 CATALOG_TIDYING_ID = "catalog-tidying"
@@ -93,3 +101,8 @@ NEEDS_ATTENTION = SearchAttributeKey.for_bool("NeedsAttention")
 
 SEARCH_ATTRIBUTES = (ORDER_ID, ORDER_NUMBER, CUSTOMER_ID, ORDER_STATUS, PAYMENT_STATUS, NEEDS_ATTENTION)
 """Registered with the engine by ``deploy`` and by the tests, from this one list."""
+
+
+def row_of(prefix: str, workflow_id: str) -> UUID:
+    """The id of the row that a workflow is about, whose own id begins with the prefix."""
+    return UUID(workflow_id.removeprefix(prefix).partition(":")[0])

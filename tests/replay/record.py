@@ -23,15 +23,16 @@ from sqlalchemy import select, text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from api.confirmations import begin_confirmation
-from db import confirmations, imports
+from db import confirmations, exports, imports
+from db.base import new_id
 from db.confirmations import Confirmation
 from db.customers import User
 from domain.attention import Concern
-from domain.audit import Law, LookAtBooks
+from domain.audit import Breach, Law, LookAtBooks, Repair, RepairBreach
 from domain.confirmations import AskForConfirmation
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
-from domain.imports import ImportCatalog, ImportStatus, TidyUp
+from domain.imports import FileFormat, ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
 from domain.notifications import Occasion
 from domain.orders import OrderAftercare, OrderStatus, StartCheckout
@@ -47,6 +48,7 @@ from tests.support.waiting import eventually
 from workers.histories import keep, without_machines
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation
+from workflows.audit import Repair as RepairStory
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
@@ -471,6 +473,36 @@ async def test_an_order_whose_workflow_was_ended(recorder: Recorder, person: Per
     await recorder.both_chapters(order["id"], "Checkout-resumed", "Fulfillment-cancelled")
 
 
+async def test_what_else_lost_its_workflow(recorder: Recorder, person: Person) -> None:
+    shopper, product, engine = await recorder.shopper(person), await recorder.product(), recorder.resources.temporal
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    for move, body in (("ship", LABEL), ("deliver", None)):
+        assert (await recorder.desk(f"/fulfillments/{parcel}/{move}", body)).status_code == 200
+    story = engine.get_workflow_handle(aftercare_id(UUID(order["id"])))
+    await eventually(lambda: recorder.waits_with(story.id))
+    await story.terminate()
+    name = f"{PLANTED}.{uuid4().hex[:12]}"
+    async with recorder.resources.sessions.begin() as session:
+        account = User(username=name, email=f"{name}@example.com", password_hash=f"{PLANTED}-hash")
+        session.add(account)
+        await exports.ask_for(session, written := new_id(), FileFormat.JSONL, "USD", actor="operator:1")
+    read = await a_waiting_import(recorder.resources.sessions, csv_of(a_mark(), 3).encode())
+
+    for law, subject, heals in (
+        (Law.DELIVERED_ORDERS_ARE_CLOSED, UUID(order["id"]), Repair.BEGIN_AFTERCARE),
+        (Law.ACCOUNTS_HAVE_A_STORY, account.id, Repair.RESUME_REGISTRATION),
+        (Law.IMPORTS_HAVE_A_STORY, read, Repair.RESUME_IMPORT),
+        (Law.EXPORTS_HAVE_A_STORY, written, Repair.BEGIN_EXPORT),
+    ):
+        breach = Breach(law=law, subject=str(subject), words="its workflow is gone", repair=heals)
+        request = RepairBreach(breach=breach, actor="operator:terminal", note_id=new_id())
+        workflow_id = repair_id(law, breach.subject)
+        outcome = await engine.execute_workflow(RepairStory.run, request, id=workflow_id, task_queue=Queue.OPERATIONS)
+        assert outcome.is_healed
+        await recorder.one_chapter(workflow_id, f"Repair-{heals}")
+
+
 async def test_checkouts_that_come_to_nothing(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product(stock=1)
     declined = await recorder.check_out(shopper, product, 1, card="pm_card_chargeDeclined")
@@ -594,7 +626,7 @@ async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person:
     await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
     await recorder.desk(f"/fulfillments/{parcel}/deliver")
     await comes(order)
-    await recorder.both_chapters(order["id"], "Checkout-let_go_unpaid", "Fulfillment-paid_late")
+    await recorder.both_chapters(order["id"], "Checkout-let_go_kept_first", "Fulfillment-paid_late")
 
     order = await waiting()
     await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})

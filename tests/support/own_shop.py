@@ -53,7 +53,7 @@ class OwnShop:
     async def value(self, query: str, **values: Any) -> Any:
         return (await self.sql(query, **values)).scalar()
 
-    async def buy(self, units: int = 2, *, card: str = "pm_card_visa", product: Any = None) -> dict[str, Any]:
+    async def buy(self, units: int = 2, *, card: Any = "pm_card_visa", product: Any = None) -> dict[str, Any]:
         """An order, as the checkout answers it."""
         product = product or await a_product(self.resources.sessions, price="10.00", stock=20)
         shopper = Shopper(self.http)

@@ -40,7 +40,7 @@ class Shopper:
         return str(cart["id"])
 
     async def check_out(
-        self, cart_id: str, *, card: str = "pm_card_visa", key: str | None = None, **more: Any
+        self, cart_id: str, *, card: Any = "pm_card_visa", key: str | None = None, **more: Any
     ) -> httpx.Response:
         return await self.send(
             "POST",

@@ -1,0 +1,260 @@
+"""Rows whose workflow is gone, and workflows whose row is over: every kind is found, and each repair makes it whole."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from temporalio.client import WorkflowExecutionStatus
+
+from activities.story_laws import KINDS, STORY_LAWS
+from db import exports
+from db.base import new_id
+from db.customers import User
+from domain.audit import Breach, Law, Repair
+from domain.exports import WriteExport
+from domain.imports import FileFormat, ImportCatalog
+from tests.operations.test_audit import repair
+from tests.support.files import a_mark, a_waiting_import, csv_of
+from tests.support.own_shop import OwnShop
+from tests.support.waiting import eventually
+from workflows.catalog_export import CatalogExport
+from workflows.catalog_import import CatalogImport
+from workflows.names import aftercare_id, catalog_export_id, catalog_import_id, refund_id, registration_id, return_id
+
+Order = dict[str, Any]
+RUNNING, TERMINATED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.TERMINATED
+NOBODY = "nobody"
+
+
+async def status(shop: OwnShop, workflow_id: str) -> WorkflowExecutionStatus | None:
+    return (await shop.resources.temporal.get_workflow_handle(workflow_id).describe()).status
+
+
+async def ended(shop: OwnShop, workflow_id: str) -> None:
+    await shop.resources.temporal.get_workflow_handle(workflow_id).terminate("an operator's mistake")
+
+
+async def runs(shop: OwnShop, workflow_id: str) -> None:
+    async def it_does() -> bool:
+        return await status(shop, workflow_id) is RUNNING
+
+    await eventually(it_does)
+
+
+async def healed(shop: OwnShop, law: Law, subject: UUID, words: str) -> Breach:
+    """The audit finds exactly this, and its repair makes it whole."""
+    [breach] = (await shop.audit()).breaches
+    assert (breach.law, breach.subject, breach.words) == (law, str(subject), words)
+    assert (await repair(shop, breach)).is_healed
+    assert (await shop.audit()).breaches == []
+    return breach
+
+
+# --- rows without a workflow ----------------------------------------------------------------------------------------
+
+
+async def test_a_delivered_order_whose_aftercare_was_ended_is_looked_after_again(shop: OwnShop) -> None:
+    order = await shop.buy()
+    await shop.deliver(order)
+    order_id = UUID(order["id"])
+    await runs(shop, aftercare_id(order_id))
+    await ended(shop, aftercare_id(order_id))
+
+    breach = await healed(
+        shop,
+        Law.DELIVERED_ORDERS_ARE_CLOSED,
+        order_id,
+        f"order {order['number']} is delivered, and nobody closes it",
+    )
+
+    assert breach.order_id is None  # nobody has to decide anything about the order
+    assert await status(shop, aftercare_id(order_id)) is RUNNING
+    assert (await shop.look(order))["closed_at"] is None
+
+
+async def test_an_order_of_a_time_before_orders_were_closed_is_closed_when_its_window_is_over(shop: OwnShop) -> None:
+    order = await shop.buy()
+    await shop.deliver(order)
+    order_id = UUID(order["id"])
+    await runs(shop, aftercare_id(order_id))
+    await ended(shop, aftercare_id(order_id))
+    long_ago = "UPDATE fulfillments SET delivered_at = now() - interval '31 days' WHERE order_id = :id"
+    await shop.sql(long_ago, id=order_id)
+
+    await healed(
+        shop,
+        Law.DELIVERED_ORDERS_ARE_CLOSED,
+        order_id,
+        f"order {order['number']} is delivered, and nobody closes it",
+    )
+
+    async def is_closed() -> bool:
+        return bool((await shop.look(order))["closed_at"])
+
+    await eventually(is_closed)
+    assert (await shop.timeline(order))[-1] == "order.closed"
+    assert await status(shop, aftercare_id(order_id)) is WorkflowExecutionStatus.COMPLETED
+    assert (await shop.audit()).breaches == []
+
+
+async def an_account(shop: OwnShop, *, hours_old: int) -> UUID:
+    """That nobody has verified, and that no workflow follows."""
+    name = f"ada.{a_mark()}"
+    async with shop.resources.sessions.begin() as session:
+        user = User(username=name, email=f"{name}@example.com", password_hash="x")
+        session.add(user)
+    aged = f"UPDATE users SET created_at = now() - interval '{hours_old} hours' WHERE id = :id"  # noqa: S608 (a number)
+    await shop.sql(aged, id=user.id)
+    return user.id
+
+
+async def test_an_account_whose_workflow_was_ended_can_be_verified_for_the_rest_of_its_time(shop: OwnShop) -> None:
+    account = await an_account(shop, hours_old=1)
+
+    await healed(
+        shop,
+        Law.ACCOUNTS_HAVE_A_STORY,
+        account,
+        f"account {account} waits for its verification, and its workflow is gone",
+    )
+
+    story = shop.resources.temporal.get_workflow_handle(registration_id(account))
+    assert await story.execute_update("verify", id="verify") == "active"
+    assert await story.result() == "verified"
+    assert (await shop.audit()).breaches == []
+
+
+async def test_an_account_whose_time_is_over_expires_at_once(shop: OwnShop) -> None:
+    account = await an_account(shop, hours_old=73)
+    [breach] = (await shop.audit()).breaches
+
+    await repair(shop, breach)
+
+    assert await shop.resources.temporal.get_workflow_handle(registration_id(account)).result() == "expired"
+    assert await shop.value("SELECT count(*) FROM users WHERE id = :id", id=account) == 0
+    assert (await shop.audit()).breaches == []
+
+
+async def test_an_import_whose_workflow_was_ended_is_read_to_its_end(shop: OwnShop) -> None:
+    mark = a_mark()
+    made = await a_waiting_import(shop.resources.sessions, csv_of(mark, 3).encode())
+    workflow_id = catalog_import_id(made, 1)
+    request = ImportCatalog(import_id=made)
+    await shop.resources.temporal.start_workflow(CatalogImport.run, request, id=workflow_id, task_queue=NOBODY)
+    await ended(shop, workflow_id)
+    # Whoever begins imports that wait finds that this one was begun.
+    await shop.sql("UPDATE catalog_imports SET moved_at = now() WHERE id = :id", id=made)
+
+    await healed(shop, Law.IMPORTS_HAVE_A_STORY, made, f"import {made} is waiting, and its workflow is gone")
+
+    assert await shop.resources.temporal.get_workflow_handle(workflow_id).result() == "completed"
+    assert await shop.value("SELECT count(*) FROM products WHERE slug LIKE :mark", mark=f"{mark}-%") == 3
+    assert (await shop.audit()).breaches == []
+
+
+async def test_an_export_whose_workflow_was_ended_is_written_again(shop: OwnShop) -> None:
+    made = new_id()
+    workflow_id = catalog_export_id(made)
+    async with shop.resources.sessions.begin() as session:
+        await exports.ask_for(session, made, FileFormat.JSONL, "USD", actor="operator:1")
+    request = WriteExport(export_id=made)
+    await shop.resources.temporal.start_workflow(CatalogExport.run, request, id=workflow_id, task_queue=NOBODY)
+    await ended(shop, workflow_id)
+
+    await healed(shop, Law.EXPORTS_HAVE_A_STORY, made, f"export {made} is waiting, and its workflow is gone")
+
+    await shop.resources.temporal.get_workflow_handle(workflow_id).result()
+    assert await shop.value("SELECT status FROM catalog_exports WHERE id = :id", id=made) == "completed"
+    assert (await shop.audit()).breaches == []
+
+
+# --- workflows without a row -----------------------------------------------------------------------------------------
+
+
+async def a_refund_by_hand(shop: OwnShop) -> UUID:
+    """That waits for a person to send the money of a bank transfer back."""
+    order = await shop.buy(card={"provider": "manual"})
+    await shop.desk(f"/orders/{order['id']}/payment-received", {"reference": "statement 1"})
+    made = await shop.desk(f"/orders/{order['id']}/refunds", {"reason": "broken"})
+    return UUID(made["id"])
+
+
+async def an_announced_return(shop: OwnShop, order: Order) -> UUID:
+    wish = {"items": [{"order_item_id": order["items"][0]["id"], "quantity": 1, "reason": "too small"}]}
+    made = await shop.http.post(f"/v1/orders/{order['id']}/returns", json=wish, headers=shop.operator)
+    assert made.status_code == 201, made.text
+    return UUID(made.json()["id"])
+
+
+OVER = {
+    "refund": """
+        WITH settled AS (UPDATE refunds SET status = 'succeeded', settled_at = now() WHERE id = :refund
+                         RETURNING order_id, amount)
+        UPDATE payments SET refunded = refunded + settled.amount, refunding = refunding - settled.amount,
+               status = 'refunded'
+        FROM settled WHERE payments.order_id = settled.order_id
+    """,
+    "orders": "UPDATE orders SET payment_status = payments.status FROM payments WHERE payments.order_id = orders.id",
+    "return": "UPDATE returns SET status = 'rejected', updated_at = now() WHERE id = :return",
+    "order": "UPDATE orders SET return_status = 'none', closed_at = now() WHERE id = :order",
+    "account": "UPDATE users SET status = 'active', verified_at = now() WHERE id = :account",
+}
+
+
+async def test_workflows_of_what_is_over_are_found_and_ended(shop: OwnShop) -> None:
+    refund = await a_refund_by_hand(shop)
+    order = await shop.buy()
+    await shop.deliver(order)
+    made = {
+        "refund": refund,
+        "return": await an_announced_return(shop, order),
+        "order": UUID(order["id"]),
+        "account": await an_account(shop, hours_old=1),
+    }
+    [breach] = (await shop.audit()).breaches
+    assert (await repair(shop, breach)).is_healed  # the account has its workflow
+    for statement in OVER.values():
+        await shop.sql(statement, **{name: of for name, of in made.items() if f":{name}" in statement})
+
+    found = (await shop.audit()).breaches
+
+    assert {(breach.law, breach.repair) for breach in found} == {(Law.STORIES_HAVE_A_ROW, Repair.END_STORY)}
+    assert {breach.subject: breach.words for breach in found} == {
+        refund_id(refund): f"a workflow runs for refund {refund}, which is succeeded",
+        return_id(made["return"]): f"a workflow runs for return {made['return']}, which is rejected",
+        aftercare_id(made["order"]): f"a workflow runs for order {made['order']}, which is closed",
+        registration_id(made["account"]): f"a workflow runs for account {made['account']}, which is active",
+    }
+    for breach in found:
+        assert (await repair(shop, breach)).is_healed
+        assert await status(shop, breach.subject) is TERMINATED
+    assert (await shop.audit()).breaches == []
+
+
+async def test_a_workflow_of_a_row_that_is_gone_is_found_and_ended(shop: OwnShop) -> None:
+    account = await an_account(shop, hours_old=1)
+    [breach] = (await shop.audit()).breaches
+    assert (await repair(shop, breach)).is_healed
+    await shop.sql("DELETE FROM users WHERE id = :id", id=account)
+
+    [breach] = (await shop.audit()).breaches
+
+    assert breach.words == f"a workflow runs for account {account}, which there is not"
+    assert (await repair(shop, breach)).is_healed
+    assert await status(shop, registration_id(account)) is TERMINATED
+
+
+def queries() -> Iterable[str]:
+    yield from (law.query for law in STORY_LAWS.values())
+    yield from (kind.rows for kind in KINDS.values())
+
+
+@pytest.mark.parametrize("query", [*queries()])
+async def test_the_tables_know_what_every_law_asks_them(shop: OwnShop, query: str) -> None:
+    async with shop.resources.sessions() as session:
+        values = {"patience": 0} if ":patience" in query else {}
+        wanted = f"SELECT * FROM ({query}) AS known LIMIT 1"  # noqa: S608 (constant text)
+        found = await session.execute(text(wanted), values)
+        assert {"id", "order_id"} <= set(found.keys())
