@@ -43,9 +43,10 @@ from api.catalog_schemas import (
 from api.conditional import KEEP_NOTHING, answer, expected_versions
 from api.errors import refuses
 from api.hot_answers import make_ready
-from api.idempotency import Asked, Once
+from api.idempotency import Asked, AsTold, Once
 from api.paging import Cursor, Limit
 from db import catalog_changes, catalog_views, inventory
+from db.base import new_id
 from db.catalog_news import EVERYTHING, News
 from domain.catalog import search_words
 from domain.errors import Refusal
@@ -144,16 +145,26 @@ class ProductController(Controller):
             raise no_such_product()
         return kept_answer(request, known.body, [known], if_none_match=if_none_match, version=known.version)
 
-    @post(summary="Add a product", guards=[admin_only], responses=refuses(*CREATES, "sku_taken"))
-    async def create(
-        self, data: NewProduct, caller: Caller, catalog: CatalogCache, resources: Resources
-    ) -> Response[ProductOut]:
+    @post(
+        summary="Add a product",
+        guards=[admin_only],
+        responses=refuses(*CREATES, "sku_taken", "idempotency_key_reused"),
+    )
+    async def create(self, data: NewProduct, caller: Caller, catalog: CatalogCache, once: Once) -> Response[ProductOut]:
         """A product with one variant or several. Its slug is made from its name; its first stock goes on the ledger."""
-        async with resources.sessions.begin() as session:
-            product_id = await create_product(session, data, actor=caller.name)
-            created = await shown(session, product_id, currency=currency_of(data), status_code=201)
+        product_id, made = new_id(), list[Response[Any]]()
+
+        async def carry_out(session: AsyncSession) -> AsTold:
+            await create_product(session, product_id, data, actor=caller.name)
+            made.append(await shown(session, product_id, currency=currency_of(data), status_code=201))
+            return AsTold.model_validate_json(made[0].content)
+
+        asked = Asked("create_product", caller.user_id or product_id, data)
+        told = await once.write(asked, carry_out, status_code=201, is_of_people=False)
+        if not made:
+            return told  # it was answered before, or refused
         catalog.forget(changed(product_id))
-        return created
+        return made[0]
 
     @patch(
         "/{product_id:uuid}", summary="Change a product", guards=[admin_only], responses=refuses(*CHANGES, "sku_taken")

@@ -15,12 +15,11 @@ OF_A_PRODUCT = {
 OF_A_VARIANT = {"sku", "name", "options"}
 
 
-async def create_product(session: AsyncSession, data: schemas.NewProduct, *, actor: str) -> UUID:
-    """The product with its variants and what is said of it."""
+async def create_product(session: AsyncSession, product_id: UUID, data: schemas.NewProduct, *, actor: str) -> None:
+    """The product with its variants and what is said of it; content when it was made before."""
     fields = data.model_dump(include=OF_A_PRODUCT)
-    product_id = await catalog_changes.create_product(session, fields, new_variants(data), actor=actor)
+    await catalog_changes.create_product(session, product_id, fields, new_variants(data), actor=actor)
     await catalog_attributes.say(session, product_id, data.attributes)
-    return product_id
 
 
 async def change_product(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from litestar import Controller, Request, Response, delete, get, post, put
 from litestar.params import Parameter
@@ -25,9 +25,11 @@ from api.catalog_schemas import (
     product_json,
 )
 from api.errors import PROBLEMS, refuses
+from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
 from db import catalog_attributes, catalog_changes, catalog_views
+from db.base import new_id
 from db.catalog_news import EVERYTHING, News
 from db.catalog_views import Shelf
 from domain.catalog_attributes import Attribute
@@ -135,31 +137,38 @@ class BulkReport(Output):
     tags=["Catalogue"],
     status_code=200,
     guards=[admin_only],
-    responses=refuses("unauthenticated", "forbidden"),
+    responses=refuses("unauthenticated", "forbidden", "idempotency_key_reused"),
 )
-async def write_many(data: BulkWrites, caller: Caller, catalog: CatalogCache, resources: Resources) -> BulkReport:
+async def write_many(
+    data: BulkWrites, caller: Caller, catalog: CatalogCache, resources: Resources, once: Once
+) -> Response[BulkReport]:
     """Up to 100 products, each on its own: one that is refused does not stop the others, and the report says why."""
-    results = []
-    for index, item in enumerate(data.items):
-        try:
-            async with resources.sessions.begin() as session:
-                status, product_id = await _written(session, item, caller.name)
-            results.append(BulkResult(index=index, status=status, id=product_id))
-        except Refusal as refusal:
-            results.append(_refused(index, refusal))
-    written = frozenset(result.id for result in results if result.id is not None)
-    if written:
-        catalog.forget(News(written, is_listing=True))
-    return BulkReport(items=results, succeeded=len(written), failed=len(results) - len(written))
+
+    async def carry_out(wish_id: UUID) -> BulkReport:
+        results = []
+        for index, item in enumerate(data.items):
+            try:
+                async with resources.sessions.begin() as session:
+                    status, product_id = await _written(session, item, uuid5(wish_id, str(index)), caller.name)
+                results.append(BulkResult(index=index, status=status, id=product_id))
+            except Refusal as refusal:
+                results.append(_refused(index, refusal))
+        written = frozenset(result.id for result in results if result.id is not None)
+        if written:
+            catalog.forget(News(written, is_listing=True))
+        return BulkReport(items=results, succeeded=len(written), failed=len(results) - len(written))
+
+    return await once.ask(Asked("write_products", caller.user_id or new_id(), data), carry_out)
 
 
-async def _written(session: AsyncSession, item: dict[str, Any], actor: str) -> tuple[int, UUID]:
+async def _written(session: AsyncSession, item: dict[str, Any], new_product: UUID, actor: str) -> tuple[int, UUID]:
     try:
         wanted = WRITE.validate_python(item)
     except ValidationError as error:
         raise Refusal("validation_failed", "Some fields are not acceptable.", errors=list(_pointers(error))) from None
     if wanted.create:
-        return 201, await create_product(session, wanted.create, actor=actor)
+        await create_product(session, new_product, wanted.create, actor=actor)
+        return 201, new_product
     if wanted.change:
         expected = None if wanted.change.version is None else {wanted.change.version}
         await change_product(session, wanted.change.id, wanted.change, expected=expected, actor=actor)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from litestar import Request, Response
 from litestar.params import Parameter
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
@@ -41,6 +41,10 @@ DECISIONS = (402, 409, 410, 422)
 
 OF_PEOPLE = frozenset({"email", "shipping_address", "reason", "cancel_reason", "reference", "provider_reference"})
 """Members of answers that are about people, or in their words. They are kept in their own tables only."""
+
+
+class AsTold(RootModel[dict[str, Any]]):
+    """An answer that is written out already."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,17 @@ class Once:
         return Response(told, status_code=status, media_type=media_type_of(status))
 
     async def write(
-        self, asked: Asked, carry_out: Callable[[AsyncSession], Awaitable[BaseModel]], *, status_code: int
+        self,
+        asked: Asked,
+        carry_out: Callable[[AsyncSession], Awaitable[BaseModel]],
+        *,
+        status_code: int,
+        is_of_people: bool = True,
     ) -> Response[Any]:
-        """For what one transaction does: the key, the deed and the answer are written together or not at all."""
+        """For what one transaction does: the key, the deed and the answer are written together or not at all.
+
+        What the shop says of its own goods is kept as a whole, whatever its members are called (``is_of_people``).
+        """
         named = self._named(asked)
         async with self._sessions.begin() as session:
             if named is None:
@@ -133,7 +145,7 @@ class Once:
                     status, told = status_code, (await carry_out(session)).model_dump(mode="json")
             except Refusal as refusal:
                 status, told = self._decision(refusal)
-            await idempotency.remember(session, named, status, without_people(told))
+            await idempotency.remember(session, named, status, without_people(told) if is_of_people else told)
         return Response(told, status_code=status, media_type=media_type_of(status))
 
     def _named(self, asked: Asked) -> Named | None:

@@ -42,17 +42,17 @@ class VariantChange:
 
 
 async def create_product(
-    session: AsyncSession, fields: Mapping[str, Any], variants: Sequence[NewVariant], *, actor: str
-) -> UUID:
-    """A product with its variants, prices and stock; refuses ``sku_taken``."""
+    session: AsyncSession, product_id: UUID, fields: Mapping[str, Any], variants: Sequence[NewVariant], *, actor: str
+) -> None:
+    """A product with its variants, prices and stock, unless it was made before; refuses ``sku_taken``."""
+    if await session.get(Product, product_id) is not None:
+        return
     await _category_exists(session, fields["category_id"])
-    product_id, slug = await _insert_product(session, fields)
+    slug = await _insert_product(session, product_id, fields)
     await _add_variants(session, product_id, slug, variants, first_position=0, actor=actor)
-    return product_id
 
 
-async def _insert_product(session: AsyncSession, fields: Mapping[str, Any]) -> tuple[UUID, str]:
-    product_id = new_id()
+async def _insert_product(session: AsyncSession, product_id: UUID, fields: Mapping[str, Any]) -> str:
     slug = slug_of(fields["name"])
     for candidate in (slug, f"{slug}-{product_id.hex[-8:]}"):
         made = (
@@ -62,7 +62,7 @@ async def _insert_product(session: AsyncSession, fields: Mapping[str, Any]) -> t
             .returning(Product.slug)
         )
         if inserted := await _possible(session, made):
-            return product_id, inserted
+            return inserted
     raise AssertionError("eight random digits were used before")
 
 

@@ -63,6 +63,37 @@ class TestAdmins:
 
         assert second["slug"].startswith(f"{first['slug']}-")
 
+    async def test_add_one_product_with_one_key_however_often_it_is_sent(
+        self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
+    ) -> None:
+        name, category_id = unique("Keyed"), str(await a_category(resources.sessions))
+        wanted = {"name": name, "category_id": category_id, "price": usd("1.00"), "stock_quantity": 4}
+        keyed = {**admin, "Idempotency-Key": str(uuid4())}
+
+        answers = await asyncio.gather(*(api.post("/v1/products", json=wanted, headers=keyed) for _ in range(5)))
+
+        assert {answer.status_code for answer in answers} == {201}
+        [first] = [answer for answer in answers if "Idempotency-Replayed" not in answer.headers]
+        assert all(answer.json() == first.json() for answer in answers)
+        assert names(await api.get("/v1/products", params={"q": name})) == [name]
+        variant = first.json()["variants"][0]["id"]
+        assert await ledger_of(resources.sessions, variant) == StockLevel(on_hand=4, reserved=0)
+        other = await api.post("/v1/products", json={**wanted, "stock_quantity": 5}, headers=keyed)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+    async def test_are_refused_once_more_what_was_refused(
+        self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
+    ) -> None:
+        taken = await a_product(resources.sessions)
+        category_id = str(await a_category(resources.sessions))
+        wanted = {"name": unique("Copy"), "category_id": category_id, "price": usd("1.00"), "sku": taken.sku}
+        keyed = {**admin, "Idempotency-Key": str(uuid4())}
+
+        first, again = [await api.post("/v1/products", json=wanted, headers=keyed) for _ in range(2)]
+
+        assert (first.status_code, first.json()["code"]) == (409, "sku_taken")
+        assert (again.status_code, again.json(), again.headers["Idempotency-Replayed"]) == (409, first.json(), "true")
+
     async def test_cannot_use_a_sku_twice(
         self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
     ) -> None:

@@ -281,6 +281,29 @@ class TestManyWrites:
         assert (await api.get(f"/v1/products/{old['id']}")).json()["name"] == "Changed in bulk"
         assert (await api.get(f"/v1/products/{gone['id']}")).status_code == 404
 
+    async def test_make_each_product_once_also_when_only_the_answer_was_lost(
+        self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
+    ) -> None:
+        category_id, name = str(await a_category(resources.sessions)), unique("Bulk")
+        new = {"name": name, "category_id": category_id, "price": usd("1.00"), "stock_quantity": 2}
+        wish, key = {"items": [{"create": new}, {"create": new}]}, str(uuid4())
+        keyed = {**admin, "Idempotency-Key": key}
+        first = await api.post("/v1/admin/products/bulk", json=wish, headers=keyed)
+        assert (first.status_code, first.json()["succeeded"]) == (200, 2), first.text
+        async with resources.sessions.begin() as session:
+            await session.execute(
+                text("UPDATE idempotency_keys SET answer_status = NULL, answer = NULL WHERE key = :key"), {"key": key}
+            )
+
+        again, replayed = [await api.post("/v1/admin/products/bulk", json=wish, headers=keyed) for _ in range(2)]
+
+        assert again.json() == replayed.json() == first.json()
+        assert replayed.headers["Idempotency-Replayed"] == "true"
+        found = (await api.get("/v1/products", params={"q": name})).json()["items"]
+        assert {product["id"] for product in found} == {made["id"] for made in first.json()["items"]}
+        other = await api.post("/v1/admin/products/bulk", json={"items": [{"create": new}]}, headers=keyed)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
     async def test_are_at_most_a_hundred(self, api: httpx.AsyncClient, admin: dict[str, str]) -> None:
         for count in (0, 101):
             items = [{"archive": {"id": str(uuid4())}}] * count

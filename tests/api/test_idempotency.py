@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,6 +29,7 @@ from tests.support.waiting import eventually
 from workflows import names
 
 Json = dict[str, Any]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "idempotency.md"
 TOO_MUCH = {"amount": "1000.00", "currency": "USD"}
 
 
@@ -269,6 +272,49 @@ FAMILIES = [
     resolves,
     adjusts,
 ]
+
+WITHOUT_A_KEY = {
+    "/v1/webhooks/stripe": "an event has an id of its own and counts once",
+    "/v1/auth/register": "an e-mail address has one account",
+    "/v1/auth/verify-email": "a link that is followed twice is answered the same",
+    "/v1/auth/login": "a session moves nothing",
+    "/v1/auth/refresh": "a token is traded once; used twice it ends its session, which a key must not hide",
+    "/v1/auth/logout": "a session ends once",
+    "/v1/auth/password-reset": "a mail, of which an account gets so many in an hour",
+    "/v1/auth/password-reset/confirm": "a mailed link works once",
+    "/v1/auth/email-change/confirm": "a mailed link works once",
+    "/v1/auth/email-change/refuse": "a mailed link works once",
+    "/v1/users/me/email": "the last wish counts, and each is confirmed by mail",
+    "/v1/users/me/addresses": "an address in a book moves nothing",
+    "/v1/carts": "nothing is reserved or owed before the checkout",
+    "/v1/carts/{id}/items": "nothing is reserved or owed before the checkout",
+    "/v1/categories": "nothing of it is sold",
+    "/v1/admin/locations": "a code that is taken is refused, and there is no stock at a new one",
+    "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
+}
+"""Unsafe routes that move neither money nor stock and make no order, each with what becomes of a second time."""
+
+
+async def test_every_post_takes_a_key_or_says_why_it_needs_none(api: httpx.AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
+    takes_a_key = {
+        re.sub(r"{\w+}", "{id}", path): "Idempotency-Key" in {known["name"] for known in of.get("parameters", ())}
+        for path, operations in document["paths"].items()
+        for method, of in operations.items()
+        if method == "post"
+    }
+
+    assert {path for path, takes in takes_a_key.items() if not takes} == WITHOUT_A_KEY.keys()
+    assert {path for path, takes in takes_a_key.items() if takes} == set(documented_routes())
+
+
+def documented_routes() -> Iterator[str]:
+    """The routes in the table of docs/idempotency.md; `/b` behind `/v1/a` in one row stands in the place of its end."""
+    for row in re.findall(r"^\| (`/v1[^|]*)\|", DOCUMENT.read_text(), re.MULTILINE):
+        first, *others = re.findall(r"`(/[^`]*)`", row)
+        yield first
+        yield from (f"{first.rpartition('/')[0]}{other}" for other in others)
+
 
 of_every_route = pytest.mark.parametrize("prepared", FAMILIES, ids=lambda prepared: prepared.__name__)
 
