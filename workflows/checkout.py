@@ -145,6 +145,7 @@ class Checkout:
                 answer=Answer.AUTHORIZED, reference=None, amount_minor=order.total.minor, is_captured=True
             )
         if self._waiver is not None:
+            await keep_what_was_said()
             return PaymentAuthorization(answer=Answer.EXPECTED, reference=None)
         code = "abandoned" if self._asked_to_cancel else "expired"
         return PaymentAuthorization(answer=Answer.DECLINED, reference=None, decline_code=code)
