@@ -214,6 +214,8 @@ def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[di
     if refusal.code not in PROBLEMS:  # a code without an entry is our mistake, not the client's
         return on_bug(request, refusal)
     headers = HEADERS_OF_STATUS.get(PROBLEMS[refusal.code].status)
+    if "retry_after" in refusal.facts:
+        headers = {"Retry-After": str(refusal.facts["retry_after"])}
     return problem(request, refusal.code, refusal.detail, headers=headers, **refusal.facts)
 
 

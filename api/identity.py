@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import Controller, Request, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import CacheControlHeader
 from pydantic import Field, SecretStr
 
 from api.auth import BEARER, Caller, signed_in
 from api.credentials import NOT_STORED, Credentials
+from api.devices import DeviceCookie, known_device
 from api.errors import refuses
 from api.schemas import Input, Output
 from api.sessions import device_of
@@ -71,14 +72,22 @@ class AuthController(Controller):
         summary="Sign in",
         responses=refuses("invalid_credentials", "email_not_verified"),
     )
-    async def login(self, data: SignIn, request: AnyRequest, resources: Resources) -> TokensOut:
-        """The answer, and the time it takes, do not tell whether the account exists."""
+    async def login(
+        self, data: SignIn, request: AnyRequest, resources: Resources, device: DeviceCookie
+    ) -> Response[TokensOut]:
+        """The answer, and the time it takes, do not tell whether the account exists.
+
+        After some wrong passwords the next try has to wait, each time twice as long: 429. A device that the account has
+        signed in from shows so with its cookie, and waits only for what was tried from it.
+        """
+        guess = await resources.guesses.begin(data.email, request.scope["state"]["address"], device)
         password = data.password.get_secret_value()
         async with resources.sessions() as session:
             user = await customers.by_email_with_hash(session, data.email.strip())
         check = await resources.passwords.check(password, user.password_hash if user else None)
         if user is None or not check.is_right:
             raise wrong_credentials()
+        await resources.guesses.right(guess)
         if user.status != AccountStatus.ACTIVE:
             raise Refusal("email_not_verified", "Follow the link that was mailed to you, then sign in.")
         refresh_token = new_token()
@@ -95,7 +104,8 @@ class AuthController(Controller):
                 lasts=refresh_tokens_last(resources),
                 on=device_of(request),
             )
-        return tokens_for(resources, user, session_id, refresh_token)
+        tokens = tokens_for(resources, user, session_id, refresh_token)
+        return Response(tokens, cookies=[known_device(resources, guess)])
 
     @post(
         "/refresh",

@@ -68,5 +68,6 @@ class PasswordResetController(Controller):
             ended = await sessions.end_all(session, link.user_id)
             await mailbox.ask_for(session, Occasion.PASSWORD_CHANGED, link.user_id, occasion_of=link.confirmation_id)
         await resources.deny_list.add(*ended)
+        await resources.guesses.forgive(link.email)
         await tell_answered(resources, link.confirmation_id)
         return AccountOut(user_id=link.user_id, status=AccountStatus.ACTIVE)

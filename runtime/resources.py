@@ -18,6 +18,7 @@ from providers.mail.smtp import SmtpMailer
 from providers.payments import PaymentProvider, open_provider
 from runtime import temporal
 from runtime.breaker import Breaker, WatchedRedis
+from runtime.guesses import Guesses, OwnCounts, SharedCounts
 from runtime.keys import signing_keys
 from runtime.passwords import Passwords
 from runtime.settings import Environment, Settings
@@ -48,6 +49,18 @@ class Resources:
             issuer=auth.issuer,
             access_seconds=auth.access_token_seconds,
             verification_hours=auth.verification_hours,
+        )
+
+    @cached_property
+    def guesses(self) -> Guesses:
+        settings = self.settings
+        longest = settings.limits.longest_delay_seconds
+        return Guesses(
+            SharedCounts(self.redis, prefix=settings.cache.prefix, longest_delay=longest),
+            OwnCounts(longest_delay=longest),
+            tokens=self.tokens,
+            free=settings.limits.wrong_passwords,
+            free_for_address=settings.wrong_passwords_from_an_address,
         )
 
 

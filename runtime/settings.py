@@ -176,6 +176,11 @@ class Limits(Section):
     address_webhooks: QuotaText | None = None
     user: QuotaText | None = None
     """What one account changes."""
+    wrong_passwords: Annotated[int, Field(ge=1)] = 5
+    """So many for one account cost nothing; each next try then waits twice as long as the one before."""
+    wrong_passwords_address: Annotated[int, Field(ge=1)] | None = None
+    """The same for all accounts from one address: 20 in production, no limit to speak of elsewhere."""
+    longest_delay_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
     others: dict[LimitName, QuotaText] = {}
     """Limits of their own for other kinds, such as ``{"user.staff": "300/min"}``."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -183,8 +188,15 @@ class Limits(Section):
 
     @property
     def chosen(self) -> dict[str, Quota]:
-        ours = self.model_dump(exclude={"others", "trusted_proxies"}, exclude_none=True)
-        return {name.replace("_", "."): Quota.of(text) for name, text in {**ours, **self.others}.items()}
+        ours = {
+            "everything": self.everything,
+            "address": self.address,
+            "address.login": self.address_login,
+            "address.catalogue": self.address_catalogue,
+            "address.webhooks": self.address_webhooks,
+            "user": self.user,
+        }
+        return {name: Quota.of(text) for name, text in {**ours, **self.others}.items() if text is not None}
 
 
 class Workers(Section):
@@ -281,6 +293,10 @@ class Settings(BaseSettings):
     def quotas(self) -> dict[str, Quota]:
         """The limits by name. Only outside production they are wide when nothing was set."""
         return {**(EXACT if self.env is Environment.PRODUCTION else ONE_MACHINE), **self.limits.chosen}
+
+    @property
+    def wrong_passwords_from_an_address(self) -> int:
+        return self.limits.wrong_passwords_address or (20 if self.env is Environment.PRODUCTION else 1_000_000)
 
     @model_validator(mode="after")
     def a_deployment_has_builds(self) -> Self:

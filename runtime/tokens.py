@@ -1,5 +1,6 @@
 """The tokens that the shop signs: who somebody is, and that a mail was read."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,9 @@ from runtime.keys import Keys
 
 ACCESS = "access"
 VERIFY_EMAIL = "verify-email"
+DEVICE = "device"
+
+DEVICE_IS_KNOWN_FOR = timedelta(days=365)
 
 
 class ForgedTokenError(Exception):
@@ -59,6 +63,26 @@ class Tokens:
             raise Refusal("unauthenticated", "This access token has expired.") from None
         except (jwt.InvalidTokenError, ValueError):
             raise Refusal("unauthenticated", "This access token is not valid.") from None
+
+    def device(self, account: str, device: str | None) -> str:
+        """That an account has signed in from a device; the device keeps its name."""
+        return self.keys().sign(
+            {
+                "iss": self.issuer,
+                "aud": DEVICE,
+                "sub": account,
+                "jti": device or secrets.token_urlsafe(16),
+                "exp": int((datetime.now(UTC) + DEVICE_IS_KNOWN_FOR).timestamp()),
+            }
+        )
+
+    def read_device(self, token: str, account: str) -> str | None:
+        """The name of the device, if this account has signed in from it."""
+        try:
+            claims = self.keys().read(token, issuer=self.issuer, audience=DEVICE, require=["jti"])
+        except jwt.InvalidTokenError:
+            return None
+        return str(claims["jti"]) if claims["sub"] == account else None
 
     def verification(self, user_id: UUID, created_at: datetime) -> str:
         """The same for the same account, however often it is made: it need not be kept anywhere."""

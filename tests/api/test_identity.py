@@ -15,13 +15,17 @@ from sqlalchemy import func, select, text, update
 from db.customers import User
 from db.sessions import LoginSession, RefreshToken
 from domain.customers import RegistrationOutcome
+from runtime.guesses import Counter, _name_of
 from runtime.resources import Resources
+from tests.api.test_problems import is_a_problem
 from tests.support.answers import code_of
 from tests.support.histories import decoded
 from tests.support.people import PASSWORD, Person, a_verified_person, mailed_token, mails_to
 from tests.support.processes import answers, free_port, process
 from workflows.names import registration_id
 from workflows.registration import Registration
+
+LOGIN = "/v1/auth/login"
 
 
 @pytest.fixture
@@ -457,3 +461,40 @@ async def test_nobody_without_a_good_token_is_let_in(
 async def test_the_answer_of_a_refused_token_does_not_repeat_it(api: httpx.AsyncClient) -> None:
     refused = await api.get("/v1/users/me", headers={"Authorization": "Bearer something-secret"})
     assert "something-secret" not in refused.text
+
+
+async def guessed_by_others(resources: Resources, email: str) -> None:
+    """As if its password had been wrong so often that the next try waits for two minutes."""
+    assert await resources.guesses._shared.begin([Counter(f"account:{_name_of(email)}", -6)]) == 0
+
+
+async def test_after_wrong_passwords_the_next_try_waits_whether_there_is_such_an_account_or_not(
+    api: httpx.AsyncClient, resources: Resources, person: Person
+) -> None:
+    told = []
+    for email in (person.email, f"nobody-{person.email}"):
+        assert (await api.post(LOGIN, json={"email": email, "password": "wrong"})).status_code == 401
+        await guessed_by_others(resources, email)
+        told.append(await api.post(LOGIN, json={"email": email, "password": person.password}))
+
+    for answer in told:
+        problem = is_a_problem(answer, 429, "rate_limited")
+        assert problem["detail"] == "There were too many wrong passwords; this one was not looked at."
+        assert 120 < problem["retry_after"] <= 256
+        assert answer.headers["retry-after"] == str(problem["retry_after"])
+
+
+async def test_guesses_of_others_do_not_keep_a_person_from_a_device_that_is_known(
+    api: httpx.AsyncClient, api_url: str, resources: Resources, person: Person
+) -> None:
+    right = {"email": person.email, "password": person.password}
+    async with httpx.AsyncClient(base_url=api_url, timeout=60) as device:
+        cookie = (await device.post(LOGIN, json=right)).headers["set-cookie"]
+        await guessed_by_others(resources, person.email)
+
+        elsewhere = await api.post(LOGIN, json=right)
+        here = await device.post(LOGIN, json=right)
+
+    assert {"HttpOnly", "Path=/v1/auth/login", "SameSite=strict"} <= set(cookie.split("; "))
+    assert person.email not in cookie
+    assert (elsewhere.status_code, here.status_code) == (429, 200)
