@@ -10,7 +10,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test soak lint chaos payments charges outage bench lock
+.PHONY: help up reset test soak lint licences vulnerabilities sbom chaos payments charges outage bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,15 @@ lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+licences: $(INSTALLED) ## Check that every package of production may be used
+	@$(BIN)/python -m deploy.components licences
+
+vulnerabilities: $(INSTALLED) ## Ask PyPI for known weaknesses of what production installs
+	@$(BIN)/python -m deploy.components vulnerabilities
+
+sbom: $(INSTALLED) ## Write sbom.json, a CycloneDX list of what production installs
+	@$(BIN)/python -m deploy.components sbom
 
 chaos: $(INSTALLED) ## Kill everything under load and check that no order is lost; SEED=… MINUTES=60
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
