@@ -41,7 +41,7 @@ async def main() -> None:
     for column in ("bound by setting, MB", "before, MB", "after, MB", "grown by, MB"):
         table.add_column(column, justify="right")
     with embedded.stack() as stack, TemporaryDirectory() as directory:
-        products = len(await filled(stack.database_url, "large", None))
+        products = len(await filled(stack, "large", None))
         for bound in BOUNDS:
             folder = Path(directory) / str(bound)
             folder.mkdir()

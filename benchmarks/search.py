@@ -24,11 +24,11 @@ from sqlalchemy import text
 from benchmarks.load import Series
 from benchmarks.report import keep_text
 from benchmarks.shop import answering, part
-from db import migrations
 from deploy import embedded
 from deploy.ports import free_ports
 from deploy.private import on_free_ports
 from runtime.catalog import connected, import_demo
+from runtime.databases import migrated
 from runtime.settings import Database, Settings
 
 SHOPS: dict[str, int | None] = {"small": 5000, "large": None}
@@ -75,10 +75,10 @@ def beginnings(names: list[str], count: int) -> Iterator[dict[str, str]]:
             yield {"q": typed}
 
 
-async def filled(database_url: str, name: str, count: int | None) -> list[str]:
+async def filled(stack: embedded.Running, name: str, count: int | None) -> list[str]:
     """Make the shop, and say what its products are called."""
-    await asyncio.to_thread(migrations.upgrade, database_url, shop_schema=name)
-    settings = Settings(database=Database.model_validate({"url": database_url, "shop_schema": name}))
+    await asyncio.to_thread(migrated, stack.database.model_copy(update={"shop_schema": name}))
+    settings = Settings(database=Database.model_validate({"url": stack.database_url, "shop_schema": name}))
     await import_demo(settings, count, if_empty=False, console=Console(quiet=True))
     async with connected(settings) as engine, engine.connect() as connection:
         analysing = await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -125,7 +125,7 @@ async def main(count: int) -> None:
         async with AsyncExitStack() as exits:
             shops, names = {}, {}
             for name, products in SHOPS.items():
-                names[name] = await filled(stack.database_url, name, products)
+                names[name] = await filled(stack, name, products)
                 console.print(f"{name}: {len(names[name]):,} products")
                 folder = Path(directory) / name
                 folder.mkdir()

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.embedded.postgres import database_url
+from deploy.embedded.postgres import app_environment, owner_environment
 from deploy.embedded.valkey import cache_url
 
 HOST = "127.0.0.1"
@@ -75,10 +75,14 @@ class UpSettings(BaseSettings):
             )
         }
 
+    def owner_environment(self) -> dict[str, str]:
+        """What migrations need besides: no other process can change a table."""
+        return owner_environment(self.postgres_port)
+
     def environment(self) -> dict[str, str]:
         """What every process of the stack needs in order to find the others."""
         return {
-            "APP_DATABASE__URL": database_url(self.postgres_port),
+            **app_environment(self.postgres_port),
             "APP_CACHE__URL": cache_url(self.valkey_port),
             "APP_TEMPORAL__ADDRESS": self.temporal_address,
             "APP_TEMPORAL__UI_URL": self.web_ui_url,

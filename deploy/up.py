@@ -175,7 +175,8 @@ def _show_the_way(settings: UpSettings, stages: Sequence[Stage], supervisor: Sup
 
 def _write_environment(settings: UpSettings) -> None:
     """Leave the variables where a shell can read them: ``. .sutler/environment``."""
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.environment().items()]
+    variables = {**settings.environment(), **settings.owner_environment()}
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
     (settings.directory / "environment").write_text("".join(lines))
 
 

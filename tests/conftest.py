@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from db import migrations
 from deploy import embedded
 from deploy.private import on_free_ports
 from domain.customers import Role
+from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.processes import answers, process
@@ -23,7 +23,7 @@ from workers.run import serving
 @pytest.fixture(scope="session")
 def stack() -> Iterator[embedded.Running]:
     with embedded.stack() as running:
-        migrations.upgrade(running.database_url)
+        migrated(running.database)
         yield running
 
 
@@ -39,6 +39,7 @@ def environment(stack: embedded.Running, tmp_path_factory: pytest.TempPathFactor
     )
     return {
         **shop.environment(),
+        **shop.owner_environment(),
         "APP_ENV": "test",
         "APP_LOG_LEVEL": "WARNING",
         # How long an answer takes on a busy machine is not what tests are about.

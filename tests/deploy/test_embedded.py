@@ -27,7 +27,7 @@ async def test_the_stack_for_tests_serves_and_leaves_nothing_behind() -> None:
         assert redis.Redis.from_url(running.cache_url).ping() is True
         assert (await Client.connect(running.temporal_address)).namespace == "default"
         assert running.environment == {
-            "APP_DATABASE__URL": running.database_url,
+            "APP_DATABASE__URL": f"postgresql+asyncpg://sutler_app:@127.0.0.1:{running.postgres_port}/sutler",
             "APP_CACHE__URL": running.cache_url,
             "APP_TEMPORAL__ADDRESS": running.temporal_address,
         }
