@@ -30,7 +30,7 @@ def the_stack(settings: UpSettings, overrides: Mapping[str, str] | None = None) 
     environment = {**settings.environment(), "PYTHONUNBUFFERED": "1", **(overrides or {})}
     return [
         servers(settings),
-        Chore(name="migrations", argv=_python("cli", "migrate"), env=environment),
+        Chore(name="migrations", argv=_python("cli", "migrate"), env={**environment, **settings.owner_environment()}),
         Chore(name="catalogue", argv=_python("cli", "catalog", "demo", "--if-empty"), env=environment),
         Chore(name="demo accounts", argv=_python("cli", "accounts", "demo"), env=environment),
         [_sandbox(settings, environment)],
@@ -49,6 +49,7 @@ def servers(settings: UpSettings) -> list[Service]:
             http_port=settings.temporal_http_port,
             ui_port=settings.web_ui_port,
             attributes=SEARCH_ATTRIBUTES,
+            codec_url=f"{settings.api_url}/codec",
         ),
     ]
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.inventory import Allocation, StockRules
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
+from runtime.encryption_keys import keys_in
 
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
 
@@ -35,8 +36,14 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Database(Section):
-    url: SecretStr = SecretStr("postgresql+asyncpg://postgres:@127.0.0.1:54329/sutler")
-    """SQLAlchemy URL of the shop's Postgres; the driver is always asyncpg."""
+    url: SecretStr = SecretStr("postgresql+asyncpg://sutler_app:@127.0.0.1:54329/sutler")
+    """SQLAlchemy URL of the shop's Postgres; the driver is always asyncpg. The API and the workers sign in by it."""
+    owner_url: SecretStr | None = None
+    """Whose the tables are: `sutler migrate` signs in by it. Unset, it is the same as ``url``."""
+    reader_url: SecretStr | None = None
+    """Who may look at everything but secrets, and change nothing: `sutler migrate` sees to the grants."""
+    admin_url: SecretStr | None = None
+    """Who may make roles. Where it is set, `sutler migrate` first makes the others, with their URLs' passwords."""
     replica_url: SecretStr | None = None
     """A streaming replica of it; the API reads the catalogue from there what its memory lacks."""
     shop_schema: str = "public"
@@ -68,6 +75,9 @@ class Temporal(Section):
     namespace: str = "default"
     is_compressed: bool = False
     """Compress what goes to the engine: for slow networks; inside a data centre it only costs processor time."""
+    encryption_keys: SecretStr = SecretStr("")
+    """What payloads are encrypted with: ``id:base64`` of 32 random bytes, several with commas between, the newest
+    first. Empty, they are not encrypted, which production refuses."""
     ui_url: str = "http://127.0.0.1:8233"
     """Where people open the Web UI; printed in links, never called."""
 
@@ -310,6 +320,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "APP_WORKERS__BREAKPOINTS stops orders at every step; it is possible with APP_ENV=test only"
             )
+        return self
+
+    @model_validator(mode="after")
+    def payloads_can_be_encrypted(self) -> Self:
+        try:
+            keys = keys_in(self.temporal.encryption_keys.get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"APP_TEMPORAL__ENCRYPTION_KEYS: {error}") from None
+        if self.env is Environment.PRODUCTION and not keys:
+            raise ValueError("APP_TEMPORAL__ENCRYPTION_KEYS is empty; production encrypts what goes to the engine")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter, pydan
 from temporalio.converter import CompositePayloadConverter, DefaultPayloadConverter, JSONPlainPayloadConverter
 from temporalio.service import GrpcCompression
 
+from runtime.encryption_keys import keys_in
+from runtime.payload_codec import Encryption
 from runtime.settings import Temporal
 
 log = structlog.get_logger()
@@ -39,6 +41,13 @@ class PayloadConverter(CompositePayloadConverter):
 
 DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=PayloadConverter)
 
+
+def encryption(engine: Temporal) -> Encryption | None:
+    """``None`` where payloads are not encrypted."""
+    keys = keys_in(engine.encryption_keys.get_secret_value())
+    return Encryption(keys) if keys else None
+
+
 LONGEST_PAUSE_SECONDS = 5.0
 
 
@@ -47,7 +56,7 @@ async def connect(engine: Temporal, *, is_lazy: bool = True) -> Client:
     return await Client.connect(
         engine.address,
         namespace=engine.namespace,
-        data_converter=DATA_CONVERTER,
+        data_converter=replace(DATA_CONVERTER, payload_codec=encryption(engine)),
         grpc_compression=GrpcCompression.GZIP if engine.is_compressed else GrpcCompression.NONE,
         lazy=is_lazy,
     )

@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer
 
 from domain.orders import number_of, sequence_of
+from runtime.payload_codec import Encryption
 from runtime.temporal import DATA_CONVERTER
 from workers.run import workflow_runner
 from workflows.aftercare import Aftercare
@@ -20,6 +21,7 @@ from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.confirmation import Confirmation
+from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
@@ -30,7 +32,7 @@ from workflows.stray_payment import StrayPayment
 
 OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, StrayPayment]
 STORIES: list[type] = [
-    *(Registration, Confirmation, *OF_ORDERS, Mailbox),
+    *(Registration, Confirmation, Erasure, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
 ]
@@ -93,6 +95,9 @@ async def histories_of(client: Client, order: str) -> dict[str, dict[str, Any]]:
     counted: Counter[str] = Counter()
     async for run in client.list_workflows(_about(order)):
         history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+        if isinstance(codec := client.data_converter.payload_codec, Encryption):
+            for event in history.events:
+                codec.decrypt_in_place(event)
         plain = scrubbed(history)
         await replayer(*STORIES).replay_workflow(WorkflowHistory.from_json(run.id, json.dumps(plain)))
         counted[run.workflow_type] += 1

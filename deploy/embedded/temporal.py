@@ -38,11 +38,13 @@ def temporal(
     http_port: int,
     ui_port: int | None,
     attributes: Attributes,
+    codec_url: str | None = None,
 ) -> Service:
     """A Temporal server that keeps its state in the database file, or in memory, and knows the search attributes."""
     argv = [cli(), "server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"]
     argv += ["--port", str(port), "--http-port", str(http_port)]
     argv += ["--ui-port", str(ui_port), "--ui-disable-news-fetch"] if ui_port else ["--headless"]
+    argv += ["--ui-codec-endpoint", codec_url] if ui_port and codec_url else []
     for name, value in TUNING.items():
         argv += ["--dynamic-config-value", f"{name}={value}"]
     for name, kind in kinds(attributes).items():

@@ -1,6 +1,7 @@
 """``sutler demo`` and ``sutler order``, as people run them."""
 
 import asyncio
+import base64
 import re
 import subprocess
 import sys
@@ -127,6 +128,7 @@ async def test_the_demo_does_not_touch_production(sutler: Run, monkeypatch: pyte
     monkeypatch.setenv("APP_ENV", "production")
     monkeypatch.setenv("APP_PAYMENTS__STRIPE_API_KEY", "sk_live_of_nobody")
     monkeypatch.setenv("APP_PAYMENTS__STRIPE_WEBHOOK_SECRET", "whsec_of_nobody")
+    monkeypatch.setenv("APP_TEMPORAL__ENCRYPTION_KEYS", f"2026:{base64.b64encode(bytes(32)).decode()}")
     assert await sutler("demo") == (
         1,
         "The demo pays with test cards and signs in to demo accounts; production has neither.\n",

@@ -1,5 +1,7 @@
 """Settings that mean something else where real money is."""
 
+import base64
+
 import pytest
 
 from runtime.settings import Settings
@@ -10,6 +12,7 @@ def production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "production")
     monkeypatch.setenv("APP_PAYMENTS__STRIPE_API_KEY", "sk_live_of_nobody")
     monkeypatch.setenv("APP_PAYMENTS__STRIPE_WEBHOOK_SECRET", "whsec_of_nobody")
+    monkeypatch.setenv("APP_TEMPORAL__ENCRYPTION_KEYS", f"2026:{base64.b64encode(bytes(32)).decode()}")
 
 
 @pytest.mark.usefixtures("production")

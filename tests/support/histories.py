@@ -2,8 +2,11 @@
 
 import base64
 import json
+from collections.abc import AsyncIterator
 
 from temporalio.client import Client
+
+from runtime.payload_codec import Encryption
 
 
 async def told_of(engine: Client, workflow_id: str) -> str:
@@ -34,3 +37,14 @@ def decoded(history: str) -> str:
     except json.JSONDecodeError:
         return history
     return "\n".join(found)
+
+
+async def all_that_is_told(engine: Client) -> AsyncIterator[tuple[str, str]]:
+    """Ids of all workflows of the namespace, each with everything that can be read of it."""
+    async for run in engine.list_workflows(""):
+        history = await engine.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+        if isinstance(codec := engine.data_converter.payload_codec, Encryption):
+            for event in history.events:
+                codec.decrypt_in_place(event)
+        told = history.to_json()
+        yield run.id, "\n".join([told, decoded(told), str(run.raw_info)])

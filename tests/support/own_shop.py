@@ -4,6 +4,8 @@ What it has was bought in it, so all its books add up.
 """
 
 import asyncio
+import base64
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +18,9 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
-from db import migrations
 from domain.audit import AuditReport, LookAtBooks
 from domain.customers import Role
+from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.catalog import a_product
@@ -26,13 +28,14 @@ from tests.support.engines import make_namespace
 from tests.support.processes import answers, free_port, process
 from tests.support.shopper import Shopper
 from tests.support.staff import headers_of
+from tests.support.superuser import behind_its_back
 from workers.run import serving
 from workflows.audit import Audit
 from workflows.names import Queue, order_id
 
 KEY = {"Authorization": "Bearer sk_test_sutler"}
+A_KEY = f"2026:{base64.b64encode(os.urandom(32)).decode()}"
 LABEL = {"carrier": "UPS", "tracking_number": "1Z999"}
-UNGUARDED = text("SET LOCAL session_replication_role = replica")
 AT_ONCE = LookAtBooks(patience_seconds=0, pause_seconds=0.2)
 
 
@@ -43,11 +46,12 @@ class OwnShop:
     sandbox: httpx.AsyncClient
     operator: dict[str, str]
     environment: dict[str, str]
+    log: Path
+    """Of its API, which says all that it can say."""
 
     async def sql(self, statement: str, **values: Any) -> Any:
         """Behind the shop's back, and past what guards its tables."""
-        async with self.resources.sessions.begin() as session:
-            await session.execute(UNGUARDED)
+        async with behind_its_back(self.resources.settings) as session:
             return await session.execute(text(statement), values)
 
     async def value(self, query: str, **values: Any) -> Any:
@@ -124,7 +128,9 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
         "APP_DATABASE__SHOP_SCHEMA": name,
         "APP_AUTH__ACCESS_TOKEN_SECONDS": "86400",  # its operator works for as long as the tests take
         "APP_TEMPORAL__NAMESPACE": name.replace("_", "-"),
+        "APP_TEMPORAL__ENCRYPTION_KEYS": A_KEY,  # as in production
         "APP_CACHE__PREFIX": f"{name}:",
+        "APP_LOG_LEVEL": "DEBUG",
         "APP_API__PORT": str(api_port),
         "APP_SANDBOX__PORT": str(sandbox_port),
         "APP_SANDBOX__SMTP_PORT": str(smtp := free_port()),
@@ -134,14 +140,11 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
         "APP_MAIL__PORT": str(smtp),
     }
     url, sandbox_url = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{sandbox_port}"
-    migrations_done = asyncio.to_thread(
-        migrations.upgrade, session.settings.database.url.get_secret_value(), shop_schema=name
-    )
-    await migrations_done
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in own.items():
             patch.setenv(variable, value)
         settings = Settings()
+    await asyncio.to_thread(migrated, settings.database)
     async with AsyncExitStack() as parts:
         for argv, ready in ((["sandbox"], f"{sandbox_url}/health"), (["cli", "api"], f"{url}/health")):
             part = process(*argv, environment=own, ready=answers(ready), log=directory / f"{argv[-1]}.log")
@@ -151,4 +154,4 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
         await parts.enter_async_context(serving(resources))
         http = await parts.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
         sandbox = await parts.enter_async_context(httpx.AsyncClient(base_url=sandbox_url))
-        yield OwnShop(resources, http, sandbox, await headers_of(resources, Role.ADMIN), own)
+        yield OwnShop(resources, http, sandbox, await headers_of(resources, Role.ADMIN), own, directory / "api.log")
