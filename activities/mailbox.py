@@ -16,6 +16,7 @@ from temporalio import activity
 from db import customers, late_money, mailbox, order_views
 from db.engine import Sessions
 from db.mailbox import WaitingLetter
+from domain.erasures import NO_MAIL
 from domain.money import Money
 from domain.notifications import Carried, Mail, MailOutcome, Occasion, Shift
 from domain.orders import OrderStatus, number_of
@@ -113,7 +114,9 @@ class MailboxActivities:
                 letter.occasion, letter.key, order["email"], letter_about(order), returned=returned.get(letter.key)
             )
             for letter in letters
-            if (order := orders.get(letter.about)) is not None and order["status"] in REASONS[letter.occasion]
+            if (order := orders.get(letter.about)) is not None
+            and order["status"] in REASONS[letter.occasion]
+            and order["email"] != NO_MAIL
         }
 
 

@@ -91,7 +91,9 @@ async def by_ids(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID
 async def by_email_with_hash(session: AsyncSession, email: str) -> User | None:
     """The account of an e-mail address, however it is capitalised, with its password's hash."""
     found = await session.scalars(
-        select(User).where(func.lower(User.email) == func.lower(email)).options(undefer(User.password_hash))
+        select(User)
+        .where(func.lower(User.email) == func.lower(email), User.status != AccountStatus.CLOSED)
+        .options(undefer(User.password_hash))
     )
     return found.one_or_none()
 
@@ -103,6 +105,8 @@ async def state_of(session: AsyncSession, user_id: UUID) -> AccountState:
             return AccountState.GONE
         case AccountStatus.ACTIVE:
             return AccountState.ACTIVE
+        case AccountStatus.CLOSED:
+            return AccountState.GONE
     return AccountState.PENDING
 
 

@@ -2,6 +2,7 @@
 
 from db import (
     addresses,
+    api_keys,
     audit_log,
     breaches,
     cancellations,
@@ -12,6 +13,7 @@ from db import (
     confirmations,
     customers,
     disputes,
+    erasures,
     exports,
     idempotency,
     imports,
@@ -33,6 +35,7 @@ metadata = Base.metadata
 
 __all__ = [
     "addresses",
+    "api_keys",
     "audit_log",
     "breaches",
     "cancellations",
@@ -43,6 +46,7 @@ __all__ = [
     "confirmations",
     "customers",
     "disputes",
+    "erasures",
     "exports",
     "idempotency",
     "imports",

@@ -11,7 +11,10 @@ USERNAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Role(StrEnum):
+    """What each may is in ``domain.permissions``."""
+
     CUSTOMER = "customer"
+    SUPPORT = "support"
     OPERATOR = "operator"
     ADMIN = "admin"
 
@@ -19,6 +22,8 @@ class Role(StrEnum):
 class AccountStatus(StrEnum):
     PENDING_VERIFICATION = "pending_verification"
     ACTIVE = "active"
+    CLOSED = "closed"
+    """Its person wants to be forgotten, or is."""
 
 
 class AccountState(StrEnum):

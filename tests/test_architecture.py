@@ -23,6 +23,7 @@ from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.confirmation import Confirmation
+from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
@@ -36,6 +37,7 @@ from workflows.stray_payment import StrayPayment
 ROOT = Path(__file__).parents[1]
 
 NOT_JUDGED = {
+    "Erasure": "a wish whose workflow was ended says so when it is looked at, and asking again begins it again",
     "Confirmation": "ends by itself when its link does; whether a link works, its row says alone",
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",
@@ -101,7 +103,7 @@ async def test_a_step_is_performed_where_it_is_asked_for(resources: Resources, n
 
 
 STORIES: dict[Queue, list[type]] = {
-    Queue.REGISTRATION: [Registration, Confirmation],
+    Queue.REGISTRATION: [Registration, Confirmation, Erasure],
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],

@@ -62,6 +62,10 @@ def refund_id(refund: UUID) -> str:
     return f"{REFUND}{refund}"
 
 
+def erasure_id(erasure: UUID) -> str:
+    return f"erasure:{erasure}"
+
+
 def aftercare_id(order: UUID) -> str:
     return f"{AFTERCARE}{order}"
 

@@ -32,6 +32,7 @@ from domain.audit import Breach, Law, LookAtBooks, Repair, RepairBreach
 from domain.confirmations import AskForConfirmation
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
+from domain.erasures import ErasePerson
 from domain.imports import FileFormat, ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
 from domain.notifications import Occasion
@@ -51,6 +52,7 @@ from workflows.audit import Audit, Reconciliation
 from workflows.audit import Repair as RepairStory
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
+from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.names import (
     CATALOG_TIDYING_ID,
@@ -60,6 +62,7 @@ from workflows.names import (
     catalog_export_id,
     catalog_import_id,
     confirmation_id,
+    erasure_id,
     order_id,
     refund_id,
     registration_id,
@@ -240,6 +243,24 @@ async def test_mailed_links(recorder: Recorder, person: Person) -> None:
         found = await session.scalars(select(Confirmation.id).where(Confirmation.email == wish["email"]))
         changed = found.one()
     await recorder.one_chapter(confirmation_id(changed), "Confirmation-refused")
+
+
+async def test_people_who_are_forgotten(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    wish = {"user_id": (await person.me()).json()["id"]}
+    asked = (await recorder.desk("/erasures", wish)).json()["id"]
+    await eventually(lambda: recorder.waits_with(erasure_id(UUID(asked))))
+    await recorder.so_far(erasure_id(UUID(asked)), "Erasure-waiting")
+
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    story = f"recorded:{uuid4()}"
+    await recorder.resources.temporal.execute_workflow(
+        Erasure.run, ErasePerson(erasure_id=UUID(asked)), id=story, task_queue=Queue.REGISTRATION
+    )
+    await recorder.one_chapter(story, "Erasure-erased")
 
 
 async def test_the_mailbox(recorder: Recorder) -> None:

@@ -1,0 +1,100 @@
+"""Who may what: each route names one permission, each role is granted some, and nothing else is allowed."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from domain.customers import Role
+
+
+class Permission(StrEnum):
+    # what everybody may, also without an account
+    PROBE = "probe"
+    """Whether it runs and how it is called: health, metrics, public keys, documentation."""
+    SHOP = "shop"
+    """Goods, carts, checkouts, and what comes of them: a customer's own, or a guest's who knows the cart."""
+    SIGN_IN = "sign_in"
+    """The way to an account and into it; each call brings what proves that it may."""
+    NOTIFY = "notify"
+    """News of partners, which sign them."""
+    # what people with an account may with what is their own
+    ACCOUNT = "account"
+    # what the shop's people and machines may, with what is anybody's
+    CARTS_ASSIST = "carts.assist"
+    ORDERS_READ = "orders.read"
+    ORDERS_FULFIL = "orders.fulfil"
+    ORDERS_CANCEL = "orders.cancel"
+    ORDERS_RESOLVE = "orders.resolve"
+    PAYMENTS_NOTE = "payments.note"
+    PAYMENTS_REFUND = "payments.refund"
+    RETURNS_DECIDE = "returns.decide"
+    CATALOG_READ = "catalog.read"
+    """Also what the public does not see."""
+    CATALOG_TRANSFER = "catalog.transfer"
+    """In files: imports and exports."""
+    CATALOG_WRITE = "catalog.write"
+    STOCK_READ = "stock.read"
+    STOCK_WRITE = "stock.write"
+    LOCATIONS_WRITE = "locations.write"
+    BREACHES_READ = "breaches.read"
+    AUDIT_READ = "audit.read"
+    KEYS_MANAGE = "keys.manage"
+    LIMITS_READ = "limits.read"
+    LIMITS_WRITE = "limits.write"
+    PEOPLE_ERASE = "people.erase"
+    ENGINE_READ = "engine.read"
+    """What workflows carry, decrypted."""
+
+
+OPEN = frozenset({Permission.PROBE, Permission.SHOP, Permission.SIGN_IN, Permission.NOTIFY})
+"""Granted to everybody."""
+
+OWN = OPEN | {Permission.ACCOUNT}
+
+SUPPORT = OWN | {
+    Permission.CARTS_ASSIST,
+    Permission.ORDERS_READ,
+    Permission.CATALOG_READ,
+    Permission.STOCK_READ,
+}
+
+OPERATOR = SUPPORT | {
+    Permission.ORDERS_FULFIL,
+    Permission.ORDERS_CANCEL,
+    Permission.ORDERS_RESOLVE,
+    Permission.PAYMENTS_NOTE,
+    Permission.PAYMENTS_REFUND,
+    Permission.RETURNS_DECIDE,
+    Permission.CATALOG_TRANSFER,
+    Permission.STOCK_WRITE,
+    Permission.BREACHES_READ,
+    Permission.LIMITS_READ,
+    Permission.PEOPLE_ERASE,
+    Permission.ENGINE_READ,
+}
+
+GRANTED: Mapping[Role, frozenset[Permission]] = {
+    Role.CUSTOMER: OWN,
+    Role.SUPPORT: SUPPORT,
+    Role.OPERATOR: OPERATOR,
+    Role.ADMIN: frozenset(Permission),
+}
+
+FOR_KEYS = frozenset(Permission) - OPEN - {Permission.ACCOUNT, Permission.KEYS_MANAGE}
+"""What API keys can be made for: a machine has no account, and makes no keys."""
+
+WITH_ORDERS = frozenset(
+    {
+        Permission.ORDERS_FULFIL,
+        Permission.ORDERS_CANCEL,
+        Permission.ORDERS_RESOLVE,
+        Permission.PAYMENTS_NOTE,
+        Permission.PAYMENTS_REFUND,
+        Permission.RETURNS_DECIDE,
+    }
+)
+
+
+def granted_to_key(scopes: Iterable[Permission]) -> frozenset[Permission]:
+    """Whoever acts on orders is answered with them, and so may read them."""
+    named = FOR_KEYS.intersection(scopes)
+    return OPEN | named | ({Permission.ORDERS_READ} if named & WITH_ORDERS else set())
