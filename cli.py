@@ -33,11 +33,10 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
-    from db import migrations
+    from runtime.databases import migrated
     from runtime.settings import Settings
 
-    database = Settings().database
-    migrations.upgrade(database.url.get_secret_value(), shop_schema=database.shop_schema)
+    migrated(Settings().database)
 
 
 @app.command()
@@ -146,6 +145,41 @@ def order_explain(
     from deploy.orders import explain_order
 
     raise typer.Exit(explain_order(number, token))
+
+
+api_keys = typer.Typer(no_args_is_help=True, help="API keys, by which machines may do what they were made for.")
+app.add_typer(api_keys, name="api-keys")
+
+
+@api_keys.command("list")
+def api_keys_list(token: Token = None) -> None:
+    """List the newest API keys, what they are for, and when they were last used."""
+    from deploy.api_keys import list_keys
+
+    raise typer.Exit(list_keys(token))
+
+
+@api_keys.command("make")
+def api_keys_make(
+    name: Annotated[str, typer.Argument(help="Which machine it is for.")],
+    permissions: Annotated[list[str], typer.Argument(help="Such as stock.read; docs/security.md has them all.")],
+    days: Annotated[int, typer.Option(min=1, max=366, help="How long it is good.")] = 90,
+    token: Token = None,
+) -> None:
+    """Make an API key and print it, this once: only its hash is kept."""
+    from deploy.api_keys import make_key
+
+    raise typer.Exit(make_key(name, permissions, days, token))
+
+
+@api_keys.command("revoke")
+def api_keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="Its id, as `sutler api-keys list` has it.")], token: Token = None
+) -> None:
+    """Make an API key good for nothing, at once."""
+    from deploy.api_keys import revoke_key
+
+    raise typer.Exit(revoke_key(key_id, token))
 
 
 history = typer.Typer(no_args_is_help=True, help="What the engine has kept of orders.")

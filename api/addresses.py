@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Controller, delete, get, post, put
 from pydantic import Field
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.carts import ShippingAddress
 from api.credentials import NOT_STORED
 from api.errors import refuses
@@ -15,6 +15,7 @@ from api.schemas import Output
 from api.users import whoever
 from db import addresses
 from db.addresses import DEFAULTS, Address, copy_of
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -48,10 +49,8 @@ class AddressController(Controller):
     path = "/v1/users/me/addresses"
     tags = ("Identity",)
     cache_control = NOT_STORED
-    guards = (signed_in,)
-    security = BEARER
 
-    @get(summary="List my addresses", responses=refuses("unauthenticated"))
+    @get(permission=Permission.ACCOUNT, summary="List my addresses", responses=refuses("unauthenticated", "forbidden"))
     async def list_mine(self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor) -> AddressPage:
         """The oldest first."""
         position = decode_cursor(cursor, length=1)
@@ -61,19 +60,33 @@ class AddressController(Controller):
         more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
         return AddressPage(items=[address_out(address) for address in found[:limit]], next_cursor=more)
 
-    @post(summary="Keep an address", responses=refuses("unauthenticated", "not_found", "address_book_full"))
+    @post(
+        permission=Permission.ACCOUNT,
+        summary="Keep an address",
+        responses=refuses("unauthenticated", "forbidden", "not_found", "address_book_full"),
+    )
     async def add(self, data: AddressIn, caller: Caller, resources: Resources) -> AddressOut:
         """The first one is the default for shipping and for bills."""
         async with resources.sessions.begin() as session:
             return address_out(await addresses.add(session, whoever(caller), data.model_dump()))
 
-    @get("/{address_id:uuid}", summary="Look at an address", responses=refuses("unauthenticated", "not_found"))
+    @get(
+        "/{address_id:uuid}",
+        permission=Permission.ACCOUNT,
+        summary="Look at an address",
+        responses=refuses("unauthenticated", "forbidden", "not_found"),
+    )
     async def show(self, address_id: UUID, caller: Caller, resources: Resources) -> AddressOut:
         """One address of the caller's book."""
         async with resources.autocommit() as session:
             return address_out(await addresses.own(session, whoever(caller), address_id))
 
-    @put("/{address_id:uuid}", summary="Change an address", responses=refuses("unauthenticated", "not_found"))
+    @put(
+        "/{address_id:uuid}",
+        permission=Permission.ACCOUNT,
+        summary="Change an address",
+        responses=refuses("unauthenticated", "forbidden", "not_found"),
+    )
     async def replace(self, address_id: UUID, data: AddressIn, caller: Caller, resources: Resources) -> AddressOut:
         """Carts and orders that have taken it keep it as it was."""
         async with resources.sessions.begin() as session:
@@ -81,9 +94,10 @@ class AddressController(Controller):
 
     @delete(
         "/{address_id:uuid}",
+        permission=Permission.ACCOUNT,
         status_code=204,
         summary="Forget an address",
-        responses=refuses("unauthenticated", "not_found"),
+        responses=refuses("unauthenticated", "forbidden", "not_found"),
     )
     async def remove(self, address_id: UUID, caller: Caller, resources: Resources) -> None:
         """Carts and orders that have taken it keep it."""

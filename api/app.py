@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
 
-from api.auth import provide_caller
+from api.auth import permitted, provide_caller, routes_of
 from api.bodies import discarding
 from api.catalog_cache import CatalogCache
 from api.catalog_clock import keep_time
@@ -121,12 +121,14 @@ def create_app(
             "gate": Provide(provide_gate),
             "once": Provide(provide_once),
         },
+        guards=[permitted],
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.api.max_body_bytes,
         openapi_config=openapi(settings.shop.name),
         plugins=[BODIES],
         debug=False,
     )
+    routes_of(app)  # refuses to start when a route names no permission
     # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
     at_once = {kind: getattr(settings.at_once, kind) for kind in Kind}
     app.asgi_handler = tracing(counting(doorway.around(shedding(discarding(app.asgi_handler), at_once))))

@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.params import Parameter
 from pydantic import Field
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.operators import DENIED
 from api.orders import OrderOut, visible_order
@@ -19,6 +19,7 @@ from db import breaches
 from domain.audit import Law, Repair
 from domain.errors import Refusal
 from domain.orders import OrderStatus
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -39,8 +40,8 @@ class BreachPage(Output):
 
 @get(
     "/v1/admin/breaches",
+    permission=Permission.BREACHES_READ,
     summary="List what does not add up",
-    guards=[staff],
     tags=["Operators"],
     responses=refuses(*DENIED),
 )
@@ -63,9 +64,9 @@ async def list_breaches(
 
 @post(
     "/v1/admin/orders/{order_id:uuid}/resume",
+    permission=Permission.ORDERS_RESOLVE,
     status_code=200,
     summary="Begin an order's workflow again",
-    guards=[staff],
     tags=["Operators"],
     responses=refuses(*DENIED, "not_found", "order_transition_not_allowed"),
 )

@@ -7,7 +7,7 @@ from litestar import Controller, delete, get, patch, post, put
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount
 from api.users import whoever
@@ -16,6 +16,7 @@ from db.addresses import copy_of
 from db.carts import LARGEST_QUANTITY, Cart
 from domain.errors import Refusal
 from domain.money import Money, minor_digits
+from domain.permissions import Permission
 from domain.pricing import totals_of
 from runtime.resources import Resources
 
@@ -107,7 +108,7 @@ class CartController(Controller):
     path = "/v1/carts"
     tags = ("Carts",)
 
-    @post(summary="Make a cart", responses=refuses("unauthenticated"))
+    @post(permission=Permission.SHOP, summary="Make a cart", responses=refuses("unauthenticated"))
     async def create(self, data: NewCart, caller: Caller, resources: Resources) -> CartOut:
         """A cart of the caller, or of a guest who knows its id. It keeps its one currency."""
         check_currency(data.currency)
@@ -115,7 +116,13 @@ class CartController(Controller):
             cart_id = await carts.create(session, user_id=caller.user_id, currency=data.currency)
             return await shown(session, cart_id)
 
-    @get("/{cart_id:uuid}", summary="Look into a cart", responses=refuses("unauthenticated", "not_found"))
+    @get(
+        "/{cart_id:uuid}",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Look into a cart",
+        responses=refuses("unauthenticated", "not_found"),
+    )
     async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> CartOut:
         """The cart with its totals, priced as of now."""
         async with resources.autocommit() as session:
@@ -124,7 +131,13 @@ class CartController(Controller):
             raise Refusal("not_found", "There is no such cart.")
         return cart_out(view)
 
-    @post("/{cart_id:uuid}/items", summary="Put something into a cart", responses=CHANGES)
+    @post(
+        "/{cart_id:uuid}/items",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Put something into a cart",
+        responses=CHANGES,
+    )
     async def add_item(self, cart_id: UUID, data: NewItem, caller: Caller, resources: Resources) -> CartOut:
         """Units of a variant that is in the cart already add up, to 999 at most."""
         async with resources.sessions.begin() as session:
@@ -132,7 +145,13 @@ class CartController(Controller):
             await carts.add_item(session, cart, data.variant_id, data.quantity)
             return await shown(session, cart_id)
 
-    @patch("/{cart_id:uuid}/items/{item_id:uuid}", summary="Change how many", responses=CHANGES)
+    @patch(
+        "/{cart_id:uuid}/items/{item_id:uuid}",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Change how many",
+        responses=CHANGES,
+    )
     async def change_item(
         self, cart_id: UUID, item_id: UUID, data: ItemChange, caller: Caller, resources: Resources
     ) -> CartOut:
@@ -142,7 +161,14 @@ class CartController(Controller):
             await carts.set_quantity(session, cart, item_id, data.quantity)
             return await shown(session, cart_id)
 
-    @delete("/{cart_id:uuid}/items/{item_id:uuid}", status_code=200, summary="Take something out", responses=CHANGES)
+    @delete(
+        "/{cart_id:uuid}/items/{item_id:uuid}",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Take something out",
+        responses=CHANGES,
+    )
     async def remove_item(self, cart_id: UUID, item_id: UUID, caller: Caller, resources: Resources) -> CartOut:
         """Removes an item from the cart."""
         async with resources.sessions.begin() as session:
@@ -150,7 +176,13 @@ class CartController(Controller):
             await carts.remove_item(session, cart, item_id)
             return await shown(session, cart_id)
 
-    @put("/{cart_id:uuid}/email", summary="Say who orders", responses=CHANGES)
+    @put(
+        "/{cart_id:uuid}/email",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Say who orders",
+        responses=CHANGES,
+    )
     async def set_email(self, cart_id: UUID, data: CartEmail, caller: Caller, resources: Resources) -> CartOut:
         """Where the confirmation of the order is sent."""
         async with resources.sessions.begin() as session:
@@ -158,7 +190,13 @@ class CartController(Controller):
             cart.email = data.email
             return await shown(session, cart_id)
 
-    @put("/{cart_id:uuid}/shipping-address", summary="Say where to", responses=CHANGES)
+    @put(
+        "/{cart_id:uuid}/shipping-address",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Say where to",
+        responses=CHANGES,
+    )
     async def set_address(self, cart_id: UUID, data: ShippingAddress, caller: Caller, resources: Resources) -> CartOut:
         """The order keeps its own copy of the address."""
         async with resources.sessions.begin() as session:
@@ -168,10 +206,9 @@ class CartController(Controller):
 
     @put(
         "/{cart_id:uuid}/saved-shipping-address",
+        permission=Permission.ACCOUNT,
         summary="Say where to, from my address book",
         responses=CHANGES,
-        guards=[signed_in],
-        security=BEARER,
     )
     async def take_address(self, cart_id: UUID, data: SavedAddress, caller: Caller, resources: Resources) -> CartOut:
         """The cart, and its order, keep their own copies: what changes in the book later changes neither."""
@@ -183,6 +220,8 @@ class CartController(Controller):
 
     @get(
         "/{cart_id:uuid}/shipping-options",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
         summary="See how it can be shipped",
         responses=refuses("unauthenticated", "not_found"),
     )
@@ -198,7 +237,13 @@ class CartController(Controller):
             {"items": [{**row, "price": amount(row["amount"], currency)} for row in offered]}
         )
 
-    @put("/{cart_id:uuid}/shipping-method", summary="Choose how it is shipped", responses=CHANGES)
+    @put(
+        "/{cart_id:uuid}/shipping-method",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Choose how it is shipped",
+        responses=CHANGES,
+    )
     async def set_shipping(self, cart_id: UUID, data: ShippingChoice, caller: Caller, resources: Resources) -> CartOut:
         """One of the cart's shipping options."""
         async with resources.sessions.begin() as session:
@@ -216,8 +261,8 @@ def check_currency(currency: str) -> None:
 
 
 def may_use(caller: Caller, owner: UUID | None) -> bool:
-    """A guest's cart is open to whoever knows its id; a customer's cart to that customer and to the staff."""
-    return owner is None or owner == caller.user_id or caller.is_staff
+    """A guest's cart is open to whoever knows its id; a customer's cart to that customer and to who assists."""
+    return owner is None or owner == caller.user_id or caller.may(Permission.CARTS_ASSIST)
 
 
 async def editable(session: AsyncSession, cart_id: UUID, caller: Caller) -> Cart:

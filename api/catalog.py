@@ -10,7 +10,7 @@ from litestar.params import Parameter
 from litestar.serialization import encode_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, admin_only, staff
+from api.auth import Caller
 from api.catalog_cache import CatalogCache, Kept
 from api.catalog_changes import change_product, create_product, currency_of
 from api.catalog_queries import (
@@ -50,6 +50,7 @@ from db.base import new_id
 from db.catalog_news import EVERYTHING, News
 from domain.catalog import search_words
 from domain.errors import Refusal
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 READS = {304: ResponseSpec(data_container=None, description="Not Modified: what you have is still right")} | refuses()
@@ -71,7 +72,7 @@ class ProductController(Controller):
     path = "/v1/products"
     tags = ("Catalogue",)
 
-    @get(summary="Look through the products", responses=READS)
+    @get(permission=Permission.SHOP, summary="Look through the products", responses=READS)
     async def list_products(
         self,
         request: Request[Any, Any, Any],
@@ -124,7 +125,7 @@ class ProductController(Controller):
         body, parts = await catalog.page(query)
         return kept_answer(request, body, parts, if_none_match=if_none_match)
 
-    @get("/{product:str}", summary="Look at a product", responses=READS_ONE)
+    @get("/{product:str}", permission=Permission.SHOP, summary="Look at a product", responses=READS_ONE)
     async def show(
         self,
         product: Annotated[str, Parameter(description="Its id or slug", max_length=255)],
@@ -137,7 +138,7 @@ class ProductController(Controller):
     ) -> Response[ProductOut]:
         """The product by its id or slug. Staff also sees what is not, or no longer, in the shop."""
         wanted = checked_currency(currency, resources)
-        if caller.is_staff:
+        if caller.may(Permission.CATALOG_READ):
             async with resources.sessions() as session:
                 return await shown(session, product, currency=wanted, if_none_match=if_none_match)
         known = await catalog.product(product, wanted)
@@ -147,7 +148,7 @@ class ProductController(Controller):
 
     @post(
         summary="Add a product",
-        guards=[admin_only],
+        permission=Permission.CATALOG_WRITE,
         responses=refuses(*CREATES, "sku_taken", "idempotency_key_reused"),
     )
     async def create(self, data: NewProduct, caller: Caller, catalog: CatalogCache, once: Once) -> Response[ProductOut]:
@@ -159,7 +160,7 @@ class ProductController(Controller):
             made.append(await shown(session, product_id, currency=currency_of(data), status_code=201))
             return AsTold.model_validate_json(made[0].content)
 
-        asked = Asked("create_product", caller.user_id or product_id, data)
+        asked = Asked("create_product", caller.id or product_id, data)
         told = await once.write(asked, carry_out, status_code=201, is_of_people=False)
         if not made:
             return told  # it was answered before, or refused
@@ -167,7 +168,10 @@ class ProductController(Controller):
         return made[0]
 
     @patch(
-        "/{product_id:uuid}", summary="Change a product", guards=[admin_only], responses=refuses(*CHANGES, "sku_taken")
+        "/{product_id:uuid}",
+        permission=Permission.CATALOG_WRITE,
+        summary="Change a product",
+        responses=refuses(*CHANGES, "sku_taken"),
     )
     async def change(
         self,
@@ -185,7 +189,12 @@ class ProductController(Controller):
         catalog.forget(changed(product_id))
         return now
 
-    @delete("/{product_id:uuid}", summary="Archive a product", guards=[admin_only], responses=refuses(*CHANGES))
+    @delete(
+        "/{product_id:uuid}",
+        permission=Permission.CATALOG_WRITE,
+        summary="Archive a product",
+        responses=refuses(*CHANGES),
+    )
     async def archive(self, product_id: UUID, catalog: CatalogCache, resources: Resources, if_match: IfMatch) -> None:
         """Takes the product out of the shop. Orders keep what they know of it; its SKUs stay taken."""
         async with resources.sessions.begin() as session:
@@ -241,7 +250,13 @@ def no_such_product() -> Refusal:
     return Refusal("not_found", "There is no such product.")
 
 
-@get("/v1/search/suggestions", summary="Complete what is being typed", tags=["Catalogue"], responses=READS)
+@get(
+    "/v1/search/suggestions",
+    permission=Permission.SHOP,
+    summary="Complete what is being typed",
+    tags=["Catalogue"],
+    responses=READS,
+)
 async def suggest(
     request: Request[Any, Any, Any],
     catalog: CatalogCache,
@@ -262,7 +277,7 @@ class CategoryController(Controller):
     path = "/v1/categories"
     tags = ("Catalogue",)
 
-    @get(summary="See the tree of categories", responses=READS)
+    @get(permission=Permission.SHOP, summary="See the tree of categories", responses=READS)
     async def list_categories(
         self, request: Request[Any, Any, Any], catalog: CatalogCache, if_none_match: IfNoneMatch
     ) -> Response[CategoryTree]:
@@ -270,7 +285,7 @@ class CategoryController(Controller):
         tree = await catalog.tree()
         return kept_answer(request, tree.body, [tree], if_none_match=if_none_match)
 
-    @post(summary="Add a category", guards=[admin_only], responses=refuses(*CREATES, "slug_taken"))
+    @post(permission=Permission.CATALOG_WRITE, summary="Add a category", responses=refuses(*CREATES, "slug_taken"))
     async def create(self, data: NewCategory, catalog: CatalogCache, resources: Resources) -> Response[CategoryOut]:
         """A category at the top of the tree, or below another."""
         async with resources.sessions.begin() as session:
@@ -281,8 +296,8 @@ class CategoryController(Controller):
 
     @patch(
         "/{category_id:uuid}",
+        permission=Permission.CATALOG_WRITE,
         summary="Rename or move a category",
-        guards=[admin_only],
         responses=refuses(*CHANGES, "slug_taken"),
     )
     async def change(
@@ -312,9 +327,9 @@ async def shown_category(session: AsyncSession, category_id: UUID, *, status_cod
 
 @post(
     "/v1/variants/{variant_id:uuid}/stock-adjustments",
+    permission=Permission.STOCK_WRITE,
     summary="Adjust the stock of a variant",
     tags=["Stock"],
-    guards=[staff],
     responses=refuses("unauthenticated", "forbidden", "not_found", "insufficient_stock", "idempotency_key_reused"),
 )
 async def adjust_stock(

@@ -9,7 +9,7 @@ from litestar.params import Parameter
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, admin_only, staff
+from api.auth import Caller
 from api.catalog import CREATES, READS, IfNoneMatch, kept_answer
 from api.catalog_cache import CatalogCache
 from api.catalog_changes import change_product, create_product
@@ -34,6 +34,7 @@ from db.catalog_news import EVERYTHING, News
 from db.catalog_views import Shelf
 from domain.catalog_attributes import Attribute
 from domain.errors import Refusal
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 MOST_AT_ONCE = 100
@@ -45,7 +46,7 @@ class AttributeController(Controller):
     path = "/v1/attributes"
     tags = ("Catalogue",)
 
-    @get(summary="See what can be said of products", responses=READS)
+    @get(permission=Permission.SHOP, summary="See what can be said of products", responses=READS)
     async def list_attributes(
         self, request: Request[Any, Any, Any], catalog: CatalogCache, if_none_match: IfNoneMatch
     ) -> Response[AttributeList]:
@@ -55,8 +56,8 @@ class AttributeController(Controller):
 
     @put(
         "/{code:str}",
+        permission=Permission.CATALOG_WRITE,
         summary="Define an attribute",
-        guards=[admin_only],
         responses=refuses(*CREATES, "attribute_in_use"),
     )
     async def define(self, code: Code, data: AttributeIn, catalog: CatalogCache, resources: Resources) -> AttributeOut:
@@ -69,8 +70,8 @@ class AttributeController(Controller):
 
     @delete(
         "/{code:str}",
+        permission=Permission.CATALOG_WRITE,
         summary="Remove an attribute",
-        guards=[admin_only],
         responses=refuses(*CREATES, "not_found", "attribute_in_use"),
     )
     async def remove(self, code: Code, catalog: CatalogCache, resources: Resources) -> None:
@@ -133,10 +134,10 @@ class BulkReport(Output):
 
 @post(
     "/v1/admin/products/bulk",
+    permission=Permission.CATALOG_WRITE,
     summary="Write many products",
     tags=["Catalogue"],
     status_code=200,
-    guards=[admin_only],
     responses=refuses("unauthenticated", "forbidden", "idempotency_key_reused"),
 )
 async def write_many(
@@ -158,7 +159,7 @@ async def write_many(
             catalog.forget(News(written, is_listing=True))
         return BulkReport(items=results, succeeded=len(written), failed=len(results) - len(written))
 
-    return await once.ask(Asked("write_products", caller.user_id or new_id(), data), carry_out)
+    return await once.ask(Asked("write_products", caller.id or new_id(), data), carry_out)
 
 
 async def _written(session: AsyncSession, item: dict[str, Any], new_product: UUID, actor: str) -> tuple[int, UUID]:
@@ -204,9 +205,9 @@ class StaffProductPage(Output):
 
 @get(
     "/v1/admin/products",
+    permission=Permission.CATALOG_READ,
     summary="Find products that are shown or not",
     tags=["Operators"],
-    guards=[staff],
     responses=refuses("unauthenticated", "forbidden"),
 )
 async def staff_products(

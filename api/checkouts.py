@@ -26,6 +26,7 @@ from domain.errors import Refusal
 from domain.inventory import out_of_stock
 from domain.orders import CancelReason, OrderStatus, Refused
 from domain.payments import MANUAL
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -46,6 +47,8 @@ class NewCheckout(Input):
 
 @post(
     "/v1/checkouts",
+    permission=Permission.SHOP,
+    others=Permission.CARTS_ASSIST,
     tags=["Checkout"],
     summary="Order a cart",
     responses={
@@ -192,7 +195,7 @@ def _check_is_complete(view: cart_views.CartView, data: NewCheckout) -> None:
 
 
 def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:
-    guest = "" if caller.is_signed_in else f"?cart={data.cart_id}"
+    guest = "" if caller.user_id is not None else f"?cart={data.cart_id}"
     return f"/v1/orders/{order.id}{guest}"
 
 

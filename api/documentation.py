@@ -14,7 +14,9 @@ from litestar.serialization import encode_json
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.auth import BEARER, routes_of
 from api.schemas import Input
+from domain.permissions import Permission
 
 DESCRIPTION = """
 Errors are RFC 9457 problem details: decide by their `code`. Money is a decimal string with its currency. Ids are
@@ -77,12 +79,14 @@ def openapi(shop_name: str) -> OpenAPIConfig:
                 )
             }
         ),
-        openapi_router=Router(path="/docs", route_handlers=[asset], include_in_schema=False),
+        openapi_router=Router(
+            path="/docs", route_handlers=[asset], include_in_schema=False, opt={"permission": Permission.PROBE}
+        ),
         render_plugins=[SwaggerPage()],
     )
 
 
-@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+@get("/openapi.json", permission=Permission.PROBE, include_in_schema=False, sync_to_thread=False)
 def openapi_document(request: Request[Any, Any, Any]) -> Response[bytes]:
     app = request.app
     if "openapi_document" not in app.state:
@@ -101,6 +105,10 @@ def document(app: Litestar) -> dict[str, Any]:
     ]
     _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schemas.update(definitions.get("$defs", {}))
+    for route in routes_of(app):
+        operation = described["paths"].get(route.path, {}).get(route.method.lower())
+        if operation is not None and not route.is_open:
+            operation |= {"security": BEARER, "x-permission": route.permission}
     return described
 
 
@@ -110,7 +118,7 @@ def _descendants(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from _descendants(child)
 
 
-@get("/assets/{name:str}", sync_to_thread=False)
+@get("/assets/{name:str}", permission=Permission.PROBE, sync_to_thread=False)
 def asset(name: str) -> Response[bytes]:
     if name not in ASSETS:
         raise NotFoundException

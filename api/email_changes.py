@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from litestar import Controller, post
 from pydantic import Field, SecretStr
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.confirmations import begin_confirmation, tell_answered
 from api.credentials import NOT_STORED, Credentials, MailedToken
 from api.errors import refuses
@@ -16,6 +16,7 @@ from db import claims, email_changes, sessions
 from db.email_changes import Agreement
 from domain.confirmations import AskForConfirmation
 from domain.notifications import Occasion
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -38,11 +39,10 @@ class EmailChangeController(Controller):
 
     @post(
         "/v1/users/me/email",
+        permission=Permission.ACCOUNT,
         status_code=202,
         summary="Change my e-mail address",
-        responses=refuses("unauthenticated", "not_found", "email_taken", "too_many_mails"),
-        guards=[signed_in],
-        security=BEARER,
+        responses=refuses("unauthenticated", "forbidden", "not_found", "email_taken", "too_many_mails"),
     )
     async def ask(self, data: NewEmail, caller: Caller, resources: Resources) -> EmailChangeAskedOut:
         """Mails a link to the old and one to the new address. The address changes once both were followed.
@@ -68,6 +68,7 @@ class EmailChangeController(Controller):
 
     @post(
         "/v1/auth/email-change/confirm",
+        permission=Permission.SIGN_IN,
         status_code=200,
         summary="Agree to a new e-mail address",
         responses=refuses("token_expired", "email_taken"),
@@ -88,6 +89,7 @@ class EmailChangeController(Controller):
 
     @post(
         "/v1/auth/email-change/refuse",
+        permission=Permission.SIGN_IN,
         status_code=200,
         summary="Refuse a new e-mail address",
         responses=refuses("token_expired"),

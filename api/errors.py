@@ -54,6 +54,7 @@ PROBLEMS: dict[str, Problem] = {
     "username_taken": Problem(409, "There is an account with this username"),
     "invalid_credentials": Problem(401, "E-mail or password is wrong"),
     "email_not_verified": Problem(403, "Confirm your e-mail address first"),
+    "password_required": Problem(403, "This needs your password once more"),
     "token_expired": Problem(410, "This link is no longer valid"),
     "refresh_token_invalid": Problem(401, "This refresh token is not valid"),
     "refresh_token_reused": Problem(401, "This refresh token was used before; sign in again"),

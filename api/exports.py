@@ -9,7 +9,7 @@ from litestar.response import Stream
 from pydantic import AwareDatetime, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.imports import DENIED, begun_soon, headers_of_file, id_in, kept_until, known_currency
@@ -20,6 +20,7 @@ from db.base import new_id
 from db.exports import CatalogExport
 from domain.exports import ExportStatus, WriteExport
 from domain.imports import FileFormat
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -51,9 +52,13 @@ class ExportOut(Output):
 class ExportController(Controller):
     path = "/v1/admin/catalog/exports"
     tags = ("Catalogue",)
-    guards = (staff,)
 
-    @post(status_code=202, summary="Export the catalogue", responses=refuses(*DENIED, "idempotency_key_reused"))
+    @post(
+        permission=Permission.CATALOG_TRANSFER,
+        status_code=202,
+        summary="Export the catalogue",
+        responses=refuses(*DENIED, "idempotency_key_reused"),
+    )
     async def ask_for(
         self, data: NewExport, caller: Caller, resources: Resources, stories: Stories, once: Once
     ) -> Response[ExportOut]:
@@ -69,14 +74,19 @@ class ExportController(Controller):
             made = await exports.ask_for(session, export_id, data.format, currency, actor=caller.name)
             return shown(made, resources)
 
-        asked = Asked("export_catalog", caller.user_id or export_id, data)
+        asked = Asked("export_catalog", caller.id or export_id, data)
         answer = await once.write(asked, carry_out, status_code=202)
         made = id_in(answer)
         await begun_soon(stories.begin_export(WriteExport(export_id=made)))
         answer.headers["Location"] = f"{self.path}/{made}"
         return answer
 
-    @get("/{export_id:uuid}", summary="See whether an export is written", responses=refuses(*DENIED, "not_found"))
+    @get(
+        "/{export_id:uuid}",
+        permission=Permission.CATALOG_TRANSFER,
+        summary="See whether an export is written",
+        responses=refuses(*DENIED, "not_found"),
+    )
     async def see(self, export_id: UUID, resources: Resources) -> ExportOut:
         """Its status, and what the file holds and does not hold."""
         async with resources.autocommit() as session:
@@ -84,6 +94,7 @@ class ExportController(Controller):
 
     @get(
         "/{export_id:uuid}/file",
+        permission=Permission.CATALOG_TRANSFER,
         summary="Have the file",
         media_type="application/x-ndjson",
         responses=refuses(*DENIED, "not_found", "export_not_finished", "export_file_gone"),

@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from sqlalchemy import text
 
 from api.schemas import Output
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Readiness(Output):
     checks: Checks
 
 
-@get("/health", summary="Alive", tags=["Machines"], sync_to_thread=False)
+@get("/health", permission=Permission.PROBE, summary="Alive", tags=["Machines"], sync_to_thread=False)
 def health() -> Health:
     """The process runs. Says nothing of what it depends on, so that an outage elsewhere restarts nobody."""
     return Health()
@@ -42,6 +43,7 @@ def health() -> Health:
 
 @get(
     "/ready",
+    permission=Permission.PROBE,
     summary="Ready",
     tags=["Machines"],
     responses={503: ResponseSpec(data_container=Readiness, description="Cannot serve; `checks` says why")},

@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar import Controller, delete, get, put
 from pydantic import Field
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.chores import kept_up
 from api.errors import refuses
 from api.metrics import GATE_CHANGES
@@ -16,6 +16,7 @@ from api.schemas import Output
 from db import audit_log, hot_variants
 from db.admissions import AdmissionGate
 from db.engine import autocommitting, connect
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 PAUSE_SECONDS = 0.1
@@ -41,9 +42,8 @@ class HotVariantList(Output):
 class HotVariantController(Controller):
     path = "/v1/admin/hot-variants"
     tags = ("Stock",)
-    guards = (staff,)
 
-    @get(summary="See what is hot", responses=refuses(*DENIED))
+    @get(permission=Permission.STOCK_READ, summary="See what is hot", responses=refuses(*DENIED))
     async def show(self, resources: Resources, gate: AdmissionGate) -> HotVariantList:
         """Each variant whose checkouts pass the admission gate: what the gate says of it, and what the tables say."""
         async with resources.autocommit() as session:
@@ -65,13 +65,22 @@ class HotVariantController(Controller):
         )
 
     @put(
-        "/{variant_id:uuid}", summary="Mark a variant as hot", status_code=204, responses=refuses(*DENIED, "not_found")
+        "/{variant_id:uuid}",
+        permission=Permission.STOCK_WRITE,
+        summary="Mark a variant as hot",
+        status_code=204,
+        responses=refuses(*DENIED, "not_found"),
     )
     async def mark(self, variant_id: UUID, caller: Caller, resources: Resources) -> None:
         """Before a sale: from the next second on its checkouts pass the gate. Marking twice is marking once."""
         await _mark(resources, variant_id, caller, is_hot=True)
 
-    @delete("/{variant_id:uuid}", summary="Take the mark away", responses=refuses(*DENIED, "not_found"))
+    @delete(
+        "/{variant_id:uuid}",
+        permission=Permission.STOCK_WRITE,
+        summary="Take the mark away",
+        responses=refuses(*DENIED, "not_found"),
+    )
     async def unmark(self, variant_id: UUID, caller: Caller, resources: Resources) -> None:
         """It passes the gate only while many customers come in vain."""
         await _mark(resources, variant_id, caller, is_hot=False)

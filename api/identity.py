@@ -8,7 +8,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import CacheControlHeader
 from pydantic import Field, SecretStr
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials
 from api.devices import DeviceCookie, known_device
 from api.errors import refuses
@@ -25,6 +25,7 @@ from domain.customers import (
     Role,
 )
 from domain.errors import Refusal
+from domain.permissions import Permission
 from runtime.resources import Resources
 from runtime.tokens import AccessClaims
 
@@ -68,6 +69,7 @@ class AuthController(Controller):
 
     @post(
         "/login",
+        permission=Permission.SIGN_IN,
         status_code=200,
         summary="Sign in",
         responses=refuses("invalid_credentials", "email_not_verified"),
@@ -109,6 +111,7 @@ class AuthController(Controller):
 
     @post(
         "/refresh",
+        permission=Permission.SIGN_IN,
         status_code=200,
         summary="Stay signed in",
         responses=refuses("refresh_token_invalid", "refresh_token_reused"),
@@ -136,11 +139,10 @@ class AuthController(Controller):
 
     @post(
         "/logout",
+        permission=Permission.ACCOUNT,
         status_code=204,
         summary="Sign out",
-        responses=refuses("unauthenticated"),
-        guards=[signed_in],
-        security=BEARER,
+        responses=refuses("unauthenticated", "forbidden"),
     )
     async def logout(self, caller: Caller, resources: Resources) -> None:
         """Ends this session: its access and refresh tokens stop working at once."""
@@ -153,6 +155,7 @@ class AuthController(Controller):
 
 @get(
     "/.well-known/jwks.json",
+    permission=Permission.PROBE,
     summary="Public keys",
     tags=["Identity"],
     responses=refuses(),

@@ -16,7 +16,7 @@ from litestar.response import Stream
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
@@ -29,6 +29,7 @@ from db.imports import PIECE_BYTES, CatalogImport
 from domain.errors import Refusal, unacceptable
 from domain.imports import FileFormat, ImportCatalog, ImportStatus
 from domain.money import minor_digits
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 FORMATS = {"text/csv": FileFormat.CSV, "application/x-ndjson": FileFormat.JSONL}
@@ -100,9 +101,9 @@ MOVES = (*DENIED, "not_found", "import_transition_not_allowed", "idempotency_key
 class ImportController(Controller):
     path = "/v1/admin/catalog/imports"
     tags = ("Catalogue",)
-    guards = (staff,)
 
     @post(
+        permission=Permission.CATALOG_TRANSFER,
         status_code=202,
         summary="Import a file of products",
         operation_class=Upload,
@@ -137,7 +138,7 @@ class ImportController(Controller):
                 return shown(await imports.received(session, import_id, size=size), resources)
 
             file = ReceivedFile(format=file_format, currency=currency, sha256=digest)
-            asked = Asked("import_catalog", caller.user_id or import_id, file)
+            asked = Asked("import_catalog", caller.id or import_id, file)
             answer = await once.write(asked, carry_out, status_code=202)
         finally:
             async with resources.sessions.begin() as session:
@@ -147,7 +148,7 @@ class ImportController(Controller):
         answer.headers["Location"] = f"{self.path}/{made}"
         return answer
 
-    @get(summary="See imports", responses=refuses(*DENIED))
+    @get(permission=Permission.CATALOG_TRANSFER, summary="See imports", responses=refuses(*DENIED))
     async def list_imports(self, resources: Resources, limit: Limit, cursor: Cursor) -> ImportPage:
         """The newest first."""
         position = decode_cursor(cursor, length=1)
@@ -158,7 +159,12 @@ class ImportController(Controller):
         more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
         return ImportPage(items=[shown(made, resources) for made in found[:limit]], next_cursor=more)
 
-    @get("/{import_id:uuid}", summary="See how far an import is", responses=refuses(*DENIED, "not_found"))
+    @get(
+        "/{import_id:uuid}",
+        permission=Permission.CATALOG_TRANSFER,
+        summary="See how far an import is",
+        responses=refuses(*DENIED, "not_found"),
+    )
     async def see(self, import_id: UUID, resources: Resources) -> ImportOut:
         """Its status, and how many rows were read, imported and refused so far."""
         async with resources.autocommit() as session:
@@ -166,6 +172,7 @@ class ImportController(Controller):
 
     @get(
         "/{import_id:uuid}/errors",
+        permission=Permission.CATALOG_TRANSFER,
         summary="See which rows failed",
         responses=refuses(*DENIED, "not_found", "import_rows_gone"),
     )
@@ -181,6 +188,7 @@ class ImportController(Controller):
 
     @get(
         "/{import_id:uuid}/failed-rows",
+        permission=Permission.CATALOG_TRANSFER,
         summary="Have the failed rows",
         media_type="text/csv",
         responses=refuses(*DENIED, "not_found", "import_rows_gone"),
@@ -196,6 +204,7 @@ class ImportController(Controller):
 
     @post(
         "/{import_id:uuid}/retry",
+        permission=Permission.CATALOG_TRANSFER,
         status_code=202,
         summary="Try the failed rows again",
         responses=refuses(*MOVES, "nothing_to_retry", "import_rows_gone"),
@@ -218,6 +227,7 @@ class ImportController(Controller):
 
     @post(
         "/{import_id:uuid}/cancel",
+        permission=Permission.CATALOG_TRANSFER,
         status_code=200,
         summary="Cancel an import",
         responses=refuses(*MOVES),

@@ -7,7 +7,6 @@ from litestar import get, put
 from litestar.params import Parameter
 from pydantic import Field
 
-from api.auth import staff
 from api.errors import refuses
 from api.operators import DENIED
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
@@ -15,6 +14,7 @@ from api.schemas import Input, Output
 from db import inventory, inventory_views
 from domain.catalog import LARGEST_STOCK
 from domain.inventory import StockState
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -50,7 +50,13 @@ class LowStock(Input):
     )
 
 
-@get("/v1/admin/stock", summary="See what runs out", tags=["Stock"], guards=[staff], responses=refuses(*DENIED))
+@get(
+    "/v1/admin/stock",
+    permission=Permission.STOCK_READ,
+    summary="See what runs out",
+    tags=["Stock"],
+    responses=refuses(*DENIED),
+)
 async def list_stock(
     resources: Resources,
     limit: Limit,
@@ -75,9 +81,9 @@ async def list_stock(
 
 @put(
     "/v1/variants/{variant_id:uuid}/low-stock",
+    permission=Permission.STOCK_WRITE,
     summary="Say how few units of a variant are few",
     tags=["Stock"],
-    guards=[staff],
     responses=refuses(*DENIED, "not_found"),
 )
 async def set_low_stock(variant_id: UUID, data: LowStock, resources: Resources) -> VariantStock:

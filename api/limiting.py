@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from api import shedding
-from api.auth import claims_in
+from api.auth import api_key_in, claims_in
 from api.errors import refuse
 from api.metrics import LIMITED
 from domain.errors import Refusal
@@ -77,7 +77,7 @@ def _who_changes(scope: Scope) -> str | None:
     """Whose token came with a request that changes something; one that is not valid is refused later."""
     method = scope["method"]  # type: ignore[typeddict-item]
     header = None if method in READS else dict(scope["headers"]).get(b"authorization")
-    if header is None:
+    if header is None or api_key_in(header.decode("latin-1")):
         return None
     try:
         claims = claims_in(header.decode("latin-1"), scope["litestar_app"].state.tokens)

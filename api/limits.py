@@ -9,7 +9,7 @@ from litestar import Controller, get, put
 from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, admin_only, staff
+from api.auth import Caller
 from api.chores import kept_up
 from api.errors import refuses
 from api.limiting import Doorway
@@ -18,6 +18,7 @@ from api.schemas import Input, Output
 from db import audit_log, limits
 from domain.errors import Refusal
 from domain.limits import FORM, NAMES, Quota
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 log = structlog.get_logger()
@@ -61,15 +62,19 @@ class LimitChange(Input):
 class LimitController(Controller):
     path = "/v1/admin/limits"
     tags = ("Operators",)
-    guards = (staff,)
 
-    @get(summary="See the limits", responses=refuses(*DENIED))
+    @get(permission=Permission.LIMITS_READ, summary="See the limits", responses=refuses(*DENIED))
     async def show(self, resources: Resources) -> LimitList:
         """How often may be asked, by whom, and what was changed since the shop was started."""
         async with resources.autocommit() as session:
             return await shown(session, resources)
 
-    @put("/{name:str}", summary="Change a limit", guards=[admin_only], responses=refuses(*DENIED, "not_found"))
+    @put(
+        "/{name:str}",
+        permission=Permission.LIMITS_WRITE,
+        summary="Change a limit",
+        responses=refuses(*DENIED, "not_found"),
+    )
     async def change(self, name: str, data: LimitChange, caller: Caller, resources: Resources) -> LimitList:
         """In force in all processes within a second. `address.checkouts` gives one kind of request its own limit."""
         if name not in NAMES:

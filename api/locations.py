@@ -8,7 +8,7 @@ from litestar.params import Parameter
 from pydantic import Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, admin_only, staff
+from api.auth import Caller
 from api.catalog_schemas import LocationCode, Text
 from api.errors import refuses
 from api.idempotency import Asked, Once
@@ -20,6 +20,7 @@ from api.schemas import Input, Output
 from db import inventory_views, locations
 from domain.catalog import LARGEST_STOCK
 from domain.errors import Refusal
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 Name = Annotated[Text, Field(min_length=1, max_length=100, examples=["Warehouse North"])]
@@ -78,9 +79,8 @@ class OrderUnitsList(Output):
 class LocationController(Controller):
     path = "/v1/admin/locations"
     tags = ("Stock",)
-    guards = (staff,)
 
-    @get(summary="See where stock lies", responses=refuses(*DENIED))
+    @get(permission=Permission.STOCK_READ, summary="See where stock lies", responses=refuses(*DENIED))
     async def list_locations(self, resources: Resources, limit: Limit, cursor: Cursor) -> LocationPage:
         """All locations, in the order in which they give units."""
         position = decode_cursor(cursor, length=2)
@@ -97,7 +97,9 @@ class LocationController(Controller):
         more = encode_cursor([last["priority"], last["code"]]) if last else None
         return LocationPage.model_validate({"items": rows[:limit], "next_cursor": more})
 
-    @post(summary="Open a location", guards=[admin_only], responses=refuses(*DENIED, "location_exists"))
+    @post(
+        permission=Permission.LOCATIONS_WRITE, summary="Open a location", responses=refuses(*DENIED, "location_exists")
+    )
     async def create(self, data: NewLocation, resources: Resources) -> LocationOut:
         """A place where stock can lie from now on."""
         async with resources.sessions.begin() as session:
@@ -106,8 +108,8 @@ class LocationController(Controller):
 
     @patch(
         "/{code:str}",
+        permission=Permission.LOCATIONS_WRITE,
         summary="Change a location, or close it",
-        guards=[admin_only],
         responses=refuses(*DENIED, "not_found", "location_in_use"),
     )
     async def change(
@@ -124,9 +126,9 @@ class LocationController(Controller):
 
 @post(
     "/v1/variants/{variant_id:uuid}/stock-transfers",
+    permission=Permission.STOCK_WRITE,
     summary="Move stock to another location",
     tags=["Stock"],
-    guards=[staff],
     responses=refuses(*DENIED, "not_found", "insufficient_stock", "idempotency_key_reused"),
 )
 async def transfer_stock(
@@ -152,9 +154,9 @@ async def transfer_stock(
 
 @get(
     "/v1/admin/orders/{order_id:uuid}/stock",
+    permission=Permission.STOCK_READ,
     summary="See where an order's units lie",
     tags=["Stock"],
-    guards=[staff],
     responses=refuses(*DENIED, "not_found"),
 )
 async def stock_of_order(order_id: UUID, caller: Caller, resources: Resources) -> OrderUnitsList:

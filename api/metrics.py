@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import breaches, concerns
 from domain.attention import Concern
 from domain.audit import Law
+from domain.permissions import Permission
 from runtime.breaker import State
 from runtime.resources import Resources
 
@@ -131,7 +132,7 @@ async def count_orders_that_need_a_person(resources: Resources) -> None:
         NEEDING_ATTENTION.labels(concern).set(counted.get(concern, 0))
 
 
-@get("/metrics", summary="Metrics", tags=["Machines"], include_in_schema=False)
+@get("/metrics", permission=Permission.PROBE, summary="Metrics", tags=["Machines"], include_in_schema=False)
 async def metrics(resources: Resources) -> Response[bytes]:
     for state in State:
         BREAKERS.labels("valkey", state).set(resources.redis.breaker.state is state)

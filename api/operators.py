@@ -8,7 +8,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import Parameter
 from pydantic import Field
 
-from api.auth import Caller, admin_only, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.explain import ExplanationOut, decisions, explained
 from api.idempotency import Asked, Once
@@ -22,6 +22,7 @@ from domain.attention import Concern, Decision
 from domain.errors import Refusal
 from domain.orders import OrderAttention, OrderState, OrderStatus, PendingStep, Resolve, check_move
 from domain.payments import PaymentStatus
+from domain.permissions import Permission
 from domain.returns import SettleReturn
 from domain.shipping import (
     FulfillmentStatus,
@@ -83,9 +84,8 @@ GIVE_UP = refuses(*MOVES, "out_of_stock", "refund_not_possible_yet", "payment_di
 class OperatorController(Controller):
     path = "/v1/admin"
     tags = ("Operators",)
-    guards = (staff,)
 
-    @get("/orders", summary="Find orders", responses=refuses(*DENIED))
+    @get("/orders", permission=Permission.ORDERS_READ, summary="Find orders", responses=refuses(*DENIED))
     async def list_orders(
         self,
         resources: Resources,
@@ -108,7 +108,7 @@ class OperatorController(Controller):
         filters = {name: value for name, value in wanted.items() if value is not None}
         return await page_of_orders(resources, limit, cursor, filters)
 
-    @get("/audit", summary="Read the audit log", guards=[admin_only], responses=refuses(*DENIED))
+    @get("/audit", permission=Permission.AUDIT_READ, summary="Read the audit log", responses=refuses(*DENIED))
     async def audit(
         self,
         resources: Resources,
@@ -127,6 +127,7 @@ class OperatorController(Controller):
 
     @post(
         "/orders/{order_id:uuid}/fulfillments",
+        permission=Permission.ORDERS_FULFIL,
         summary="Pack a parcel",
         responses=refuses(*MOVES, "units_not_available"),
     )
@@ -161,6 +162,7 @@ class OperatorController(Controller):
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/ship",
+        permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Ship a parcel",
         responses=refuses(*MOVES, "capture_refused"),
@@ -196,6 +198,7 @@ class OperatorController(Controller):
 
     @post(
         "/orders/{order_id:uuid}/resolve",
+        permission=Permission.ORDERS_RESOLVE,
         status_code=200,
         summary="Answer an order that waits for a person",
         responses=refuses(
@@ -238,7 +241,12 @@ class OperatorController(Controller):
 
         return await once.ask(Asked("resolve", order_id, data), carry_out, look=look)
 
-    @get("/orders/{order_id:uuid}/explain", summary="Explain an order", responses=refuses(*DENIED, "not_found"))
+    @get(
+        "/orders/{order_id:uuid}/explain",
+        permission=Permission.ORDERS_READ,
+        summary="Explain an order",
+        responses=refuses(*DENIED, "not_found"),
+    )
     async def explain(self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories) -> ExplanationOut:
         """What the order waits for, since when, what was tried and failed, and what a person can decide."""
         order = await visible_order(resources, order_id, caller)
@@ -248,6 +256,7 @@ class OperatorController(Controller):
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/deliver",
+        permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Note a delivery",
         responses=refuses(*MOVES),
@@ -261,6 +270,7 @@ class OperatorController(Controller):
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/lost",
+        permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Give up a lost parcel",
         responses=GIVE_UP,
@@ -273,6 +283,7 @@ class OperatorController(Controller):
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/returned-to-sender",
+        permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Take a parcel back that could not be delivered",
         responses=GIVE_UP,
@@ -339,6 +350,7 @@ class OperatorController(Controller):
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/cancel",
+        permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Unpack a parcel",
         responses=refuses(*MOVES),

@@ -11,7 +11,7 @@ from pydantic import Field
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller, signed_in
+from api.auth import Caller
 from api.carts import TotalsOut
 from api.errors import refuses
 from api.idempotency import Asked, Once
@@ -25,6 +25,7 @@ from domain.disputes import DisputeStatus
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
 from domain.payments import PaymentStatus
+from domain.permissions import Permission
 from domain.refunds import RefundStatus
 from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.shipping import CancelUnits, Remedy, Undelivered, Units
@@ -206,7 +207,7 @@ class OrderController(Controller):
     path = "/v1/orders"
     tags = ("Orders",)
 
-    @get(guards=[signed_in], summary="List my orders", responses=refuses("unauthenticated"))
+    @get(permission=Permission.ACCOUNT, summary="List my orders", responses=refuses("unauthenticated"))
     async def list_mine(
         self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor, status: OrderStatus | None = None
     ) -> OrderPage:
@@ -216,13 +217,23 @@ class OrderController(Controller):
             filters["status"] = status
         return await page_of_orders(resources, limit, cursor, filters)
 
-    @get("/{order_id:uuid}", summary="Look at an order", responses=refuses("unauthenticated", "not_found"))
+    @get(
+        "/{order_id:uuid}",
+        permission=Permission.SHOP,
+        others=Permission.ORDERS_READ,
+        summary="Look at an order",
+        responses=refuses("unauthenticated", "not_found"),
+    )
     async def show(self, order_id: UUID, caller: Caller, resources: Resources, cart: GuestsCart) -> OrderOut:
         """The order as it is now, also while its checkout still runs."""
         return await visible_order(resources, order_id, caller, cart)
 
     @get(
-        "/{order_id:uuid}/events", summary="Read an order's timeline", responses=refuses("unauthenticated", "not_found")
+        "/{order_id:uuid}/events",
+        permission=Permission.SHOP,
+        others=Permission.ORDERS_READ,
+        summary="Read an order's timeline",
+        responses=refuses("unauthenticated", "not_found"),
     )
     async def events(
         self,
@@ -246,10 +257,17 @@ class OrderController(Controller):
 
     @post(
         "/{order_id:uuid}/cancel",
+        permission=Permission.SHOP,
+        others=Permission.ORDERS_CANCEL,
         status_code=200,
         summary="Cancel an order",
         responses=refuses(
-            "unauthenticated", "not_found", "order_not_cancellable", "units_not_cancellable", "idempotency_key_reused"
+            "unauthenticated",
+            "forbidden",
+            "not_found",
+            "order_not_cancellable",
+            "units_not_cancellable",
+            "idempotency_key_reused",
         ),
     )
     async def cancel(
@@ -267,7 +285,7 @@ class OrderController(Controller):
         With `items`, only those units are cancelled, also when others have been shipped: their goods go back, and less
         is captured. Without an `Idempotency-Key`, sending that twice cancels twice as many.
         """
-        order = await visible_order(resources, order_id, caller, cart)
+        order = await visible_order(resources, order_id, caller, cart, needed=Permission.ORDERS_CANCEL)
         actor = caller.name if caller.is_signed_in else "guest"
 
         async def carry_out(wish_id: UUID) -> OrderOut:
@@ -321,26 +339,45 @@ async def page_of_orders(resources: Resources, limit: int, cursor: str | None, f
     return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
 
 
-async def visible_order(resources: Resources, order_id: UUID, caller: Caller, cart: UUID | None = None) -> OrderOut:
-    """The order, if the caller may see it; somebody else's is answered as if there were none."""
+async def visible_order(
+    resources: Resources,
+    order_id: UUID,
+    caller: Caller,
+    cart: UUID | None = None,
+    *,
+    needed: Permission = Permission.ORDERS_READ,
+) -> OrderOut:
+    """The order, if the caller may see it; somebody else's is answered as if there were none.
+
+    ``needed`` is the permission for what comes next with an order that is not the caller's own.
+    """
     async with resources.autocommit() as session:
-        return await order_seen_by(session, order_id, caller, cart)
+        return await order_seen_by(session, order_id, caller, cart, needed=needed)
 
 
-async def order_seen_by(session: AsyncSession, order_id: UUID, caller: Caller, cart: UUID | None) -> OrderOut:
+async def order_seen_by(
+    session: AsyncSession,
+    order_id: UUID,
+    caller: Caller,
+    cart: UUID | None,
+    *,
+    needed: Permission = Permission.ORDERS_READ,
+) -> OrderOut:
     row = await order_views.order(session, order_id) or await order_views.checkout(session, order_id)
-    if row is None or not _is_visible(row, caller, cart):
+    if row is None:
         raise Refusal("not_found", "There is no such order.")
+    if not _is_own(row, caller, cart):
+        if not caller.may(Permission.ORDERS_READ):
+            raise Refusal("not_found", "There is no such order.")
+        caller.check(needed)
     return order_out(row) if "total" in row else _checkout_out(row)
 
 
-def _is_visible(row: RowMapping, caller: Caller, cart: UUID | None) -> bool:
+def _is_own(row: RowMapping, caller: Caller, cart: UUID | None) -> bool:
     """A guest's order stays open to whoever knows its cart, also when it has found its account since."""
-    if caller.is_staff:
-        return True
-    is_own = row["user_id"] is not None and row["user_id"] == caller.user_id
+    is_theirs = row["user_id"] is not None and row["user_id"] == caller.user_id
     is_of_a_guest = row["user_id"] is None or row.get("claimed_at") is not None
-    return is_own or (is_of_a_guest and cart == row["cart_id"])
+    return is_theirs or (is_of_a_guest and cart == row["cart_id"])
 
 
 def order_out(row: RowMapping) -> OrderOut:

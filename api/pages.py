@@ -8,6 +8,8 @@ from functools import cached_property
 
 from litestar import MediaType, Response, get
 
+from domain.permissions import Permission
+
 
 @dataclass(frozen=True)
 class Page:
@@ -108,16 +110,16 @@ EMAIL_CHANGE = Page(
 )
 
 
-@get("/verify-email", include_in_schema=False, sync_to_thread=False)
+@get("/verify-email", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def verification_page() -> Response[bytes]:
     return VERIFICATION.answer()
 
 
-@get("/password-reset", include_in_schema=False, sync_to_thread=False)
+@get("/password-reset", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def password_reset_page() -> Response[bytes]:
     return PASSWORD_RESET.answer()
 
 
-@get("/email-change", include_in_schema=False, sync_to_thread=False)
+@get("/email-change", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def email_change_page() -> Response[bytes]:
     return EMAIL_CHANGE.answer()

@@ -14,6 +14,7 @@ from db import confirmations, customers, mailbox, sessions
 from domain.confirmations import AskForConfirmation, Purpose
 from domain.customers import AccountStatus
 from domain.notifications import Occasion
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -34,7 +35,7 @@ class PasswordResetController(Controller):
     tags = ("Identity",)
     cache_control = NOT_STORED
 
-    @post(status_code=202, summary="Ask for a new password", responses=refuses())
+    @post(permission=Permission.SIGN_IN, status_code=202, summary="Ask for a new password", responses=refuses())
     async def ask(self, data: ForgottenPassword, resources: Resources) -> ResetAskedOut:
         """Mails a link to choose a new password, if there is an account with this address.
 
@@ -55,7 +56,13 @@ class PasswordResetController(Controller):
         )
         return ResetAskedOut()
 
-    @post("/confirm", status_code=200, summary="Choose a new password", responses=refuses("token_expired"))
+    @post(
+        "/confirm",
+        permission=Permission.SIGN_IN,
+        status_code=200,
+        summary="Choose a new password",
+        responses=refuses("token_expired"),
+    )
     async def confirm(self, data: ChosenPassword, resources: Resources) -> AccountOut:
         """Changes the password and ends all sessions of the account. The mailed link works once."""
         async with resources.sessions() as session:

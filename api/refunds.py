@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Response, post
 from pydantic import Field, model_validator
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.orders import RefundOut, UnitsIn, summed, visible_order
@@ -14,6 +14,7 @@ from api.schemas import Amount, Input
 from api.stories import Stories
 from db import audit_log, refunds
 from db.refunds import Refund, RefundWish
+from domain.permissions import Permission
 from domain.refunds import RefundStatus
 from runtime.resources import Resources
 
@@ -36,9 +37,9 @@ class NewRefund(Input):
 
 @post(
     "/v1/admin/orders/{order_id:uuid}/refunds",
+    permission=Permission.PAYMENTS_REFUND,
     tags=["Operators"],
     summary="Refund money",
-    guards=[staff],
     responses=refuses(
         "unauthenticated",
         "forbidden",

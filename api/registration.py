@@ -20,6 +20,7 @@ from api.schemas import Email
 from db import claims, customers
 from domain.customers import AccountState, AccountStatus, RegisterCustomer
 from domain.errors import Refusal
+from domain.permissions import Permission
 from runtime.resources import Resources
 from runtime.tokens import ForgedTokenError
 from workflows.names import CUSTOMER_ID, Queue, registration_id
@@ -51,6 +52,7 @@ class RegistrationController(Controller):
 
     @post(
         "/register",
+        permission=Permission.SIGN_IN,
         status_code=202,
         summary="Register",
         responses=refuses("email_taken", "username_taken"),
@@ -72,6 +74,7 @@ class RegistrationController(Controller):
 
     @post(
         "/verify-email",
+        permission=Permission.SIGN_IN,
         status_code=200,
         summary="Confirm the e-mail address",
         responses=refuses("token_expired"),

@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Controller, Response, post
 from pydantic import Field
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.orders import GuestsCart, ReturnOut, visible_order
@@ -16,6 +16,7 @@ from db import returns
 from db.returns import ReturnWish, WantedReturn
 from domain.errors import Refusal
 from domain.orders import number_of, sequence_of
+from domain.permissions import Permission
 from domain.returns import DecideReturn, FollowReturn, ReceivedUnits, ReceiveReturn, ReturnStatus
 from runtime.resources import Resources
 
@@ -46,9 +47,11 @@ class Receipt(Input):
 
 @post(
     "/v1/orders/{order_id:uuid}/returns",
+    permission=Permission.SHOP,
+    others=Permission.RETURNS_DECIDE,
     tags=["Orders"],
     summary="Return goods",
-    responses=refuses("unauthenticated", "not_found", "units_not_returnable", "idempotency_key_reused"),
+    responses=refuses("unauthenticated", "forbidden", "not_found", "units_not_returnable", "idempotency_key_reused"),
 )
 async def request_return(
     order_id: UUID,
@@ -60,7 +63,7 @@ async def request_return(
     once: Once,
 ) -> Response[ReturnOut]:
     """Asks to send delivered units back; an operator approves or rejects."""
-    order = await visible_order(resources, order_id, caller, cart)
+    order = await visible_order(resources, order_id, caller, cart, needed=Permission.RETURNS_DECIDE)
 
     async def carry_out(wish_id: UUID) -> ReturnOut:
         wish = ReturnWish(
@@ -114,16 +117,27 @@ MOVES = ("unauthenticated", "forbidden", "not_found", "return_transition_not_all
 class ReturnController(Controller):
     path = "/v1/admin/returns"
     tags = ("Operators",)
-    guards = (staff,)
 
-    @post("/{return_id:uuid}/approve", status_code=200, summary="Approve a return", responses=refuses(*MOVES))
+    @post(
+        "/{return_id:uuid}/approve",
+        permission=Permission.RETURNS_DECIDE,
+        status_code=200,
+        summary="Approve a return",
+        responses=refuses(*MOVES),
+    )
     async def approve(
         self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
     ) -> Response[ReturnOut]:
         """The customer may send the goods back."""
         return await self._decide("approve", ReturnStatus.APPROVED, return_id, caller, resources, stories, once)
 
-    @post("/{return_id:uuid}/reject", status_code=200, summary="Reject a return", responses=refuses(*MOVES))
+    @post(
+        "/{return_id:uuid}/reject",
+        permission=Permission.RETURNS_DECIDE,
+        status_code=200,
+        summary="Reject a return",
+        responses=refuses(*MOVES),
+    )
     async def reject(
         self, return_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
     ) -> Response[ReturnOut]:
@@ -132,6 +146,7 @@ class ReturnController(Controller):
 
     @post(
         "/{return_id:uuid}/receive",
+        permission=Permission.RETURNS_DECIDE,
         status_code=200,
         summary="Take a return in",
         responses=refuses(

@@ -3,13 +3,16 @@
 from typing import Any
 
 from api.addresses import AddressController
+from api.api_keys import ApiKeyController
 from api.audit import list_breaches, resume_order
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
+from api.codec import CodecController
 from api.documentation import openapi_document
 from api.email_changes import EmailChangeController
+from api.erasures import ErasureController
 from api.exports import ExportController
 from api.health import health, ready
 from api.hot_variants import HotVariantController
@@ -41,6 +44,8 @@ HANDLERS: list[Any] = [
     UserController,
     SessionController,
     AddressController,
+    ErasureController,
+    CodecController,
     public_keys,
     verification_page,
     PasswordResetController,
@@ -74,5 +79,6 @@ HANDLERS: list[Any] = [
     refund_paid,
     request_return,
     ReturnController,
+    ApiKeyController,
     stripe_webhook,
 ]

@@ -8,7 +8,7 @@ from litestar import Controller, Request, delete, get
 from litestar.params import Parameter
 from pydantic import Field
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.credentials import NOT_STORED
 from api.errors import refuses
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
@@ -17,6 +17,7 @@ from api.users import whoever
 from db import sessions
 from db.sessions import LoginSession
 from domain.errors import Refusal
+from domain.permissions import Permission
 from domain.sessions import Device, device
 from runtime.resources import Resources
 
@@ -45,10 +46,12 @@ class SessionController(Controller):
     path = "/v1/users/me/sessions"
     tags = ("Identity",)
     cache_control = NOT_STORED
-    guards = (signed_in,)
-    security = BEARER
 
-    @get(summary="List where I am signed in", responses=refuses("unauthenticated"))
+    @get(
+        permission=Permission.ACCOUNT,
+        summary="List where I am signed in",
+        responses=refuses("unauthenticated", "forbidden"),
+    )
     async def list_mine(self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor) -> SessionPage:
         """Live sessions, the newest first."""
         position = decode_cursor(cursor, length=1)
@@ -60,9 +63,10 @@ class SessionController(Controller):
 
     @delete(
         "/{session_id:uuid}",
+        permission=Permission.ACCOUNT,
         status_code=204,
         summary="Sign a device out",
-        responses=refuses("unauthenticated", "not_found"),
+        responses=refuses("unauthenticated", "forbidden", "not_found"),
     )
     async def end(self, session_id: UUID, caller: Caller, resources: Resources) -> None:
         """Its access and refresh tokens stop working at once."""
@@ -71,7 +75,12 @@ class SessionController(Controller):
                 raise Refusal("not_found", "You have no such session.")
         await resources.deny_list.add(session_id)
 
-    @delete(status_code=204, summary="Sign all devices out", responses=refuses("unauthenticated"))
+    @delete(
+        permission=Permission.ACCOUNT,
+        status_code=204,
+        summary="Sign all devices out",
+        responses=refuses("unauthenticated", "forbidden"),
+    )
     async def end_all(self, caller: Caller, resources: Resources, others_only: OthersOnly) -> None:
         """All tokens of the account stop working at once."""
         kept = caller.session_id if others_only else None

@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Response, post
 from pydantic import Field
 
-from api.auth import Caller, staff
+from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.operators import noted
@@ -18,6 +18,7 @@ from db import refunds
 from domain.errors import Refusal
 from domain.orders import CheckoutOutcome, OrderStatus
 from domain.payments import MANUAL, PaymentStatus, TransferReceived
+from domain.permissions import Permission
 from domain.refunds import PaidByHand, RefundStatus
 from runtime.resources import Resources
 
@@ -28,10 +29,10 @@ class Transfer(Input):
 
 @post(
     "/v1/admin/orders/{order_id:uuid}/payment-received",
+    permission=Permission.PAYMENTS_NOTE,
     status_code=200,
     tags=["Operators"],
     summary="Note that a bank transfer has come",
-    guards=[staff],
     responses=refuses(
         "unauthenticated",
         "forbidden",
@@ -107,10 +108,10 @@ def check_may_come(order: OrderOut) -> None:
 
 @post(
     "/v1/admin/refunds/{refund_id:uuid}/paid",
+    permission=Permission.PAYMENTS_NOTE,
     status_code=200,
     tags=["Operators"],
     summary="Note that a refund was sent by bank transfer",
-    guards=[staff],
     responses=refuses(
         "unauthenticated",
         "forbidden",

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, get, patch
+from litestar import Controller, delete, get, patch
 from pydantic import Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import BEARER, Caller, signed_in
+from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash_of_new
+from api.erasures import ErasureOut, ExportOut, Goodbye, check_is_them, forgotten, told_everything
 from api.errors import not_acceptable, refuses
 from api.schemas import Output
 from db import confirmations, customers, mailbox, sessions
@@ -19,6 +20,7 @@ from db.customers import User
 from domain.customers import AccountStatus, Role
 from domain.errors import Refusal
 from domain.notifications import Occasion
+from domain.permissions import Permission
 from runtime.resources import Resources
 
 
@@ -43,10 +45,13 @@ class UserController(Controller):
     path = "/v1/users"
     tags = ("Identity",)
     cache_control = NOT_STORED
-    guards = (signed_in,)
-    security = BEARER
 
-    @get("/me", summary="My profile", responses=refuses("unauthenticated", "not_found"))
+    @get(
+        "/me",
+        permission=Permission.ACCOUNT,
+        summary="My profile",
+        responses=refuses("unauthenticated", "forbidden", "not_found"),
+    )
     async def me(self, caller: Caller, resources: Resources) -> ProfileOut:
         """The account behind the access token."""
         async with resources.sessions() as session:
@@ -54,8 +59,9 @@ class UserController(Controller):
 
     @patch(
         "/me",
+        permission=Permission.ACCOUNT,
         summary="Change my profile",
-        responses=refuses("unauthenticated", "not_found", "username_taken"),
+        responses=refuses("unauthenticated", "forbidden", "not_found", "username_taken"),
     )
     async def change_me(self, data: ProfileChange, caller: Caller, resources: Resources) -> ProfileOut:
         """A username is unique, however it is capitalised.
@@ -73,6 +79,33 @@ class UserController(Controller):
             changed = profile(existing(await customers.by_id(session, user_id)))
         await resources.deny_list.add(*ended)
         return changed
+
+    @delete(
+        "/me",
+        permission=Permission.ACCOUNT,
+        status_code=202,
+        summary="Forget me",
+        responses=refuses("unauthenticated", "forbidden", "not_found", "invalid_credentials", "password_required"),
+    )
+    async def forget_me(self, caller: Caller, resources: Resources, data: Goodbye | None = None) -> ErasureOut:
+        """Closes the account at once and takes the person out of all that is kept; orders stay, without personal data.
+
+        It needs the password, unless the caller signed in within the last five minutes. While orders are on their way
+        (`open_orders`) it waits until they have arrived, or are cancelled.
+        """
+        user_id = whoever(caller)
+        await check_is_them(resources, user_id, caller.session_id, data.password if data else None)
+        return await forgotten(resources, user_id=user_id, order_id=None, asked_by=caller.name)
+
+    @get(
+        "/me/export",
+        permission=Permission.ACCOUNT,
+        summary="Take my data along",
+        responses=refuses("unauthenticated", "forbidden"),
+    )
+    async def export_me(self, caller: Caller, resources: Resources) -> ExportOut:
+        """All that the shop knows of the caller, as JSON: the account, carts, orders, payments, parcels, returns."""
+        return await told_everything(resources, whoever(caller))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,14 @@ from api.inbox import told
 from api.stories import EngineAwayError, Stories
 from db import disputes, payments
 from domain.errors import Refusal
+from domain.permissions import Permission
 from providers.payments import WebhookForged
 from runtime.resources import Resources
 
 
 @post(
     "/v1/webhooks/stripe",
+    permission=Permission.NOTIFY,
     status_code=200,
     tags=["Machines"],
     summary="Hear from Stripe",

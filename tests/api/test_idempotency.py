@@ -290,6 +290,9 @@ WITHOUT_A_KEY = {
     "/v1/carts/{id}/items": "nothing is reserved or owed before the checkout",
     "/v1/categories": "nothing of it is sold",
     "/v1/admin/locations": "a code that is taken is refused, and there is no stock at a new one",
+    "/v1/admin/api-keys": "a key is shown once, and not kept in an answer; one too many is revoked",
+    "/v1/admin/erasures": "a person is forgotten once",
+    "/codec/decode": "it only reads",
     "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
 }
 """Unsafe routes that move neither money nor stock and make no order, each with what becomes of a second time."""
