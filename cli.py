@@ -332,17 +332,32 @@ def catalog_follow(
 
 @catalog.command("export")
 def catalog_export(
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="A .csv as Shopify has it; otherwise JSON lines.")],
+    file: Annotated[
+        Path | None, typer.Argument(dir_okay=False, help="Written straight from the database, on the shop's machine.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", dir_okay=False, help="Have the running shop write it, from anywhere.")
+    ] = None,
+    export_id: Annotated[
+        str | None, typer.Option("--id", help="With --to: have the file of an export that was begun before.")
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="Of the prices; the shop's own by default.")] = None,
+    token: Token = None,
 ) -> None:
     """Write all products but the archived to a file that `sutler catalog import` takes, from one snapshot.
 
-    JSON lines hold all that an import takes, in one currency. What a CSV cannot hold is left out and named; the exit
-    code is 1 if there was any.
+    A .csv is as Shopify has it; any other name gets JSON lines, which hold all that an import takes, in one currency.
+    What a CSV cannot hold is left out and named; the exit code is 1 if there was any.
     """
-    from runtime.catalog_export import run_export
+    if to is not None and file is None:
+        from deploy.catalog_export import export
 
-    raise typer.Exit(run_export(file, currency=currency))
+        raise typer.Exit(export(to, currency=currency, export_id=export_id, token=token))
+    if file is not None and to is None:
+        from runtime.catalog_export import run_export
+
+        raise typer.Exit(run_export(file, currency=currency))
+    raise typer.BadParameter("say where to write it: FILE, or --to FILE to have the running shop write it")
 
 
 @catalog.command("demo")

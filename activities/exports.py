@@ -12,7 +12,7 @@ from db.catalog_export import exported
 from db.engine import Sessions
 from db.exports import EXAMPLES, CatalogExport
 from domain.catalog_written import TooMuch, writer_of
-from domain.exports import ExportStatus, ExportWritten, WriteExport
+from domain.exports import ENDED, ExportStatus, ExportWritten, WriteExport
 from domain.imports import FileFormat
 from workflows.steps import exports as steps
 
@@ -30,17 +30,19 @@ class ExportActivities:
         async with heard_of():
             async with self._sessions.begin() as session:
                 made = await exports.begin(session, request.export_id)
-            if made.status != ExportStatus.COMPLETED:
+            if made.status not in ENDED:
                 made = await self._written(made)
-        return ExportWritten(export_id=made.id, products=made.products, left_out=made.left_out)
+        return ExportWritten(
+            export_id=made.id, status=ExportStatus(made.status), products=made.products, left_out=made.left_out
+        )
 
     async def _written(self, made: CatalogExport) -> CatalogExport:
         picture = Picture(self._engine, made)
         number = 0
         async with aclosing(picture.pieces()) as pieces:
             async for content in pieces:
-                async with self._sessions.begin() as session:
-                    await exports.keep_piece(session, made.id, made.attempt, number, content)
+                if not await self._kept(made, number, content, picture):
+                    break
                 number += 1
         async with self._sessions.begin() as session:
             return await exports.complete(
@@ -51,6 +53,13 @@ class ExportActivities:
                 products=picture.products,
                 left_out=picture.left_out,
                 examples=picture.examples,
+            )
+
+    async def _kept(self, made: CatalogExport, number: int, content: bytes, picture: "Picture") -> bool:
+        """Not when somebody has cancelled the export, or another worker has begun it anew."""
+        async with self._sessions.begin() as session:
+            return await exports.keep_piece(
+                session, made, number, content, products=picture.products, left_out=picture.left_out
             )
 
 

@@ -167,7 +167,8 @@ KINDS: dict[str, Kind] = {
         noun="export",
         prefix=names.CATALOG_EXPORT,
         rows="""
-            SELECT id, NULL::uuid AS order_id, status, status = 'completed' AS is_over, ended_at AS since
+            SELECT id, NULL::uuid AS order_id, status, status NOT IN ('waiting', 'running') AS is_over,
+                   ended_at AS since
             FROM catalog_exports
         """,
     ),

@@ -13,6 +13,7 @@ from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.imports import DENIED, begun_soon, headers_of_file, id_in, kept_until, known_currency
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import CurrencyCode, Input, Output
 from api.stories import Stories
 from db import audit_log, exports
@@ -39,14 +40,20 @@ class ExportOut(Output):
     status: ExportStatus
     format: FileFormat
     currency: str
-    bytes: int = Field(description="The length of the file, once it is written")
-    products: int
+    bytes: int = Field(description="The length of the file, as far as it is written")
+    products: int = Field(description="How many are written")
     left_out: int = Field(description="How many products the format or the currency cannot hold")
+    expected: int = Field(description="About what `products` and `left_out` add up to once it is `completed`")
     left_out_examples: list[LeftOut] = Field(description="The first hundred of them, and why")
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
     kept_until: AwareDatetime | None = Field(description="Until then the file can be had")
+
+
+class ExportPage(Output):
+    items: list[ExportOut]
+    next_cursor: str | None
 
 
 class ExportController(Controller):
@@ -81,6 +88,17 @@ class ExportController(Controller):
         answer.headers["Location"] = f"{self.path}/{made}"
         return answer
 
+    @get(permission=Permission.CATALOG_TRANSFER, summary="See exports", responses=refuses(*DENIED))
+    async def list_exports(self, resources: Resources, limit: Limit, cursor: Cursor) -> ExportPage:
+        """The newest first."""
+        position = decode_cursor(cursor, length=1)
+        async with resources.autocommit() as session:
+            found = await exports.newest(
+                session, limit=limit + 1, before=uuid_in_cursor(position[0]) if position else None
+            )
+        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+        return ExportPage(items=[shown(made, resources) for made in found[:limit]], next_cursor=more)
+
     @get(
         "/{export_id:uuid}",
         permission=Permission.CATALOG_TRANSFER,
@@ -88,7 +106,7 @@ class ExportController(Controller):
         responses=refuses(*DENIED, "not_found"),
     )
     async def see(self, export_id: UUID, resources: Resources) -> ExportOut:
-        """Its status, and what the file holds and does not hold."""
+        """Its status, how far it is, and what the file holds and does not hold."""
         async with resources.autocommit() as session:
             return shown(await exports.by_id(session, export_id), resources)
 
@@ -105,6 +123,22 @@ class ExportController(Controller):
             made = await exports.with_file(session, export_id)
         headers = {**headers_of_file("catalog", FileFormat(made.format)), "Content-Length": str(made.size)}
         return Stream(pieces_of(made, resources), headers=headers)
+
+    @post(
+        "/{export_id:uuid}/cancel",
+        permission=Permission.CATALOG_TRANSFER,
+        status_code=200,
+        summary="Cancel an export",
+        responses=refuses(*DENIED, "not_found", "export_transition_not_allowed", "idempotency_key_reused"),
+    )
+    async def cancel(self, export_id: UUID, caller: Caller, resources: Resources, once: Once) -> Response[ExportOut]:
+        """Nothing more is written, and nothing is kept of what was."""
+
+        async def carry_out(session: AsyncSession) -> ExportOut:
+            await audit_log.note(session, caller.name, "cancel_export", words=f"export {export_id}")
+            return shown(await exports.cancel(session, export_id), resources)
+
+        return await once.write(Asked("cancel_export", export_id), carry_out, status_code=200)
 
 
 async def pieces_of(made: CatalogExport, resources: Resources) -> AsyncIterator[bytes]:
@@ -130,6 +164,7 @@ def shown(made: CatalogExport, resources: Resources) -> ExportOut:
         bytes=made.size,
         products=made.products,
         left_out=made.left_out,
+        expected=made.expected,
         left_out_examples=[LeftOut(slug=example["slug"], reason=example["reason"]) for example in examples],
         created_at=made.created_at,
         started_at=made.started_at,

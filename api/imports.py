@@ -24,7 +24,7 @@ from api.schemas import Output
 from api.stories import EngineAwayError, Stories
 from db import audit_log, imports
 from db.base import new_id
-from db.exports import CatalogExport
+from db.catalog_files import CatalogFile
 from db.imports import PIECE_BYTES, CatalogImport
 from domain.errors import Refusal, unacceptable
 from domain.imports import FileFormat, ImportCatalog, ImportStatus
@@ -339,7 +339,7 @@ def ended(row: bytes) -> bytes:
     return row if row.endswith(b"\n") else row + b"\n"
 
 
-def kept_until(made: CatalogImport | CatalogExport, resources: Resources) -> datetime | None:
+def kept_until(made: CatalogFile, resources: Resources) -> datetime | None:
     """When the file is deleted; ``None`` before its import or export has ended, and once it is gone."""
     if made.ended_at is None or made.file_deleted_at is not None:
         return None

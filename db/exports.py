@@ -1,50 +1,40 @@
 """Exports: files of the whole catalogue, and what they do not hold of it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, delete, func, text
+from sqlalchemy import ForeignKey, LargeBinary, delete, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now, one_of
+from db import catalog_files
+from db.base import Base
+from db.catalog_files import CatalogFile, rules_of_files
 from domain.errors import Refusal
-from domain.exports import ExportStatus, WriteExport
+from domain.exports import ENDED, ExportStatus, WriteExport, check_move
 from domain.imports import FileFormat
 
 EXAMPLES = 100
 """How many of the products that are left out are named."""
 
 
-class CatalogExport(Base):
+class CatalogExport(CatalogFile, Base):
     __tablename__ = "catalog_exports"
 
-    id: Mapped[Id]
     status: Mapped[str] = mapped_column(server_default=ExportStatus.WAITING)
-    format: Mapped[str]
-    currency: Mapped[str]
-    actor: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     """Each begins anew, from a picture of its own; only what the last one wrote counts."""
-    size: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    expected: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many products there were to write or leave out when the attempt began."""
     products: Mapped[int] = mapped_column(server_default=text("0"))
     left_out: Mapped[int] = mapped_column(server_default=text("0"))
     examples: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=text("'[]'"))
     """The first products that were left out: slug and reason."""
-    created_at: Mapped[Now]
-    started_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    file_deleted_at: Mapped[datetime | None]
 
-    __table_args__ = (
-        CheckConstraint(one_of("status", ExportStatus), name="status"),
-        CheckConstraint(one_of("format", FileFormat), name="format"),
-        CheckConstraint("(status = 'completed') = (ended_at IS NOT NULL)", name="ended_has_time"),
-        CheckConstraint("file_deleted_at IS NULL OR ended_at IS NOT NULL", name="kept_until_ended"),
-    )
+    __table_args__ = (*rules_of_files(ExportStatus, ENDED),)
 
 
 class ExportPiece(Base):
@@ -67,27 +57,43 @@ async def ask_for(
 
 
 async def begin(session: AsyncSession, export_id: UUID) -> CatalogExport:
-    """A new attempt, unless the export is written; what earlier ones wrote is forgotten."""
-    made = await session.get_one(CatalogExport, export_id, with_for_update=True)
-    if made.status != ExportStatus.COMPLETED:
+    """A new attempt, unless the export is over; what earlier ones wrote is forgotten."""
+    made = await _locked(session, export_id)
+    if made.status not in ENDED:
         made.status = ExportStatus.RUNNING
         made.started_at = made.started_at or func.now()
         made.attempt += 1
-        await session.execute(delete(ExportPiece).where(ExportPiece.export_id == export_id))
+        made.size = made.products = made.left_out = 0
+        made.expected = await session.scalar(EXPECTED) or 0
+        await _forget_pieces(session, export_id)
         await session.flush()
         await session.refresh(made)
     return made
 
 
-async def keep_piece(session: AsyncSession, export_id: UUID, attempt: int, number: int, content: bytes) -> None:
-    wanted = {"export_id": export_id, "attempt": attempt, "number": number, "content": content}
-    await session.execute(KEEP_PIECE, wanted)
+EXPECTED = text("SELECT count(*) FROM products WHERE archived_at IS NULL")
+
+
+async def keep_piece(
+    session: AsyncSession, made: CatalogExport, number: int, content: bytes, *, products: int, left_out: int
+) -> bool:
+    """Keep a piece and how far the file is; false, and nothing is kept, when the attempt does not count any more."""
+    wanted = {"export_id": made.id, "attempt": made.attempt, "number": number, "content": content}
+    kept = await session.scalar(KEEP_PIECE, {**wanted, "products": products, "left_out": left_out})
+    return kept is not None
 
 
 KEEP_PIECE = text(
     """
+    WITH going_on AS (
+        UPDATE catalog_exports
+        SET size = size + octet_length(CAST(:content AS bytea)), products = :products, left_out = :left_out
+        WHERE id = :export_id AND attempt = :attempt AND status = 'running'
+        RETURNING id
+    )
     INSERT INTO catalog_export_pieces (export_id, attempt, number, content)
-    VALUES (:export_id, :attempt, :number, :content)
+    SELECT id, :attempt, CAST(:number AS int), :content FROM going_on
+    RETURNING number
     """
 )
 
@@ -103,31 +109,69 @@ async def complete(
     examples: Sequence[dict[str, str]],
 ) -> CatalogExport:
     """The file is written; not by an attempt that another one has overtaken."""
-    made = await session.get_one(CatalogExport, export_id, with_for_update=True)
+    made = await _locked(session, export_id)
     if made.status == ExportStatus.RUNNING and made.attempt == attempt:
-        made.status = ExportStatus.COMPLETED
-        made.ended_at = func.now()
+        _end(made, ExportStatus.COMPLETED)
         made.size, made.products, made.left_out, made.examples = size, products, left_out, list(examples)
         await session.flush()
     return made
+
+
+async def cancel(session: AsyncSession, export_id: UUID) -> CatalogExport:
+    """Nothing more is written and what was is forgotten; content when it was cancelled before.
+
+    Refuses ``not_found`` and ``export_transition_not_allowed``.
+    """
+    made = await _locked(session, export_id)
+    if made.status != ExportStatus.CANCELLED:
+        _end(made, ExportStatus.CANCELLED)
+        made.file_deleted_at = func.now()
+        await _forget_pieces(session, export_id)
+        await session.flush()
+        await session.refresh(made)
+    return made
+
+
+def _end(made: CatalogExport, how: ExportStatus) -> None:
+    check_move(ExportStatus(made.status), how)
+    made.status = how
+    made.ended_at = func.now()
+
+
+async def _forget_pieces(session: AsyncSession, *exports: UUID) -> None:
+    await session.execute(delete(ExportPiece).where(ExportPiece.export_id.in_(exports)))
+
+
+async def _locked(session: AsyncSession, export_id: UUID) -> CatalogExport:
+    if found := await session.get(CatalogExport, export_id, with_for_update={"key_share": True}):
+        return found
+    raise no_such_export()
+
+
+def no_such_export() -> Refusal:
+    return Refusal("not_found", "There is no such export.")
 
 
 async def by_id(session: AsyncSession, export_id: UUID) -> CatalogExport:
     """Refuses ``not_found``."""
     if found := await session.get(CatalogExport, export_id):
         return found
-    raise Refusal("not_found", "There is no such export.")
+    raise no_such_export()
+
+
+async def newest(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[CatalogExport]:
+    return await catalog_files.newest(session, CatalogExport, limit=limit, before=before)
 
 
 async def with_file(session: AsyncSession, export_id: UUID) -> CatalogExport:
     """Refuses ``not_found``, ``export_not_finished`` and ``export_file_gone``."""
     found = await by_id(session, export_id)
+    if found.file_deleted_at:
+        raise Refusal("export_file_gone", "The file of this export is not kept any more; export again.")
     if found.status != ExportStatus.COMPLETED:
         raise Refusal(
             "export_not_finished", "The file is not written yet.", current_status=found.status, allowed=["completed"]
         )
-    if found.file_deleted_at:
-        raise Refusal("export_file_gone", "The file of this export is not kept any more; export again.")
     return found
 
 
@@ -162,7 +206,7 @@ UNSTARTED = text(
 async def tidy(session: AsyncSession, *, older_than: timedelta) -> int:
     """Forget the files of exports that ended so long ago; how many."""
     ended = (await session.scalars(TIDY, {"older_than": older_than})).all()
-    await session.execute(delete(ExportPiece).where(ExportPiece.export_id.in_(ended)))
+    await _forget_pieces(session, *ended)
     return len(ended)
 
 

@@ -5,33 +5,30 @@ what became of it stays.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, func, select, text, update
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, Id, Now, one_of
+from db import catalog_files
+from db.base import Base, Now
+from db.catalog_files import CatalogFile, rules_of_files
 from domain.errors import Refusal
 from domain.imports import ENDED, FileFormat, ImportCatalog, ImportStatus, check_move
 
 PIECE_BYTES = 256 * 1024
 """All pieces of a file but the last are so long, so that any place of it is found without looking."""
-ENDED_IN_SQL = f"status IN ({', '.join(repr(str(status)) for status in sorted(ENDED))})"
 
 
-class CatalogImport(Base):
+class CatalogImport(CatalogFile, Base):
+    """Its ``currency`` is that of prices which do not name their own."""
+
     __tablename__ = "catalog_imports"
 
-    id: Mapped[Id]
     status: Mapped[str] = mapped_column(server_default=ImportStatus.RECEIVING)
-    format: Mapped[str]
-    currency: Mapped[str]
-    """Of prices that do not name their own."""
-    actor: Mapped[str]
-    size: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     """The first pass reads the file, later ones the rows that failed."""
     chunks: Mapped[int] = mapped_column(server_default=text("0"))
@@ -48,18 +45,11 @@ class CatalogImport(Base):
     variants_created: Mapped[int] = mapped_column(server_default=text("0"))
     variants_updated: Mapped[int] = mapped_column(server_default=text("0"))
     variants_unchanged: Mapped[int] = mapped_column(server_default=text("0"))
-    created_at: Mapped[Now]
     moved_at: Mapped[Now]
     """When it got the status that it has."""
-    started_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    file_deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint(one_of("status", ImportStatus), name="status"),
-        CheckConstraint(one_of("format", FileFormat), name="format"),
-        CheckConstraint(f"({ENDED_IN_SQL}) = (ended_at IS NOT NULL)", name="ended_has_time"),
-        CheckConstraint("file_deleted_at IS NULL OR ended_at IS NOT NULL", name="kept_until_ended"),
+        *rules_of_files(ImportStatus, ENDED),
         CheckConstraint("next_byte BETWEEN 0 AND size", name="reads_within_file"),
         CheckConstraint("failed BETWEEN 0 AND rows + 1", name="failed_within_rows"),
     )
@@ -223,9 +213,8 @@ async def by_id(session: AsyncSession, import_id: UUID) -> CatalogImport:
 
 
 async def newest(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[CatalogImport]:
-    wanted = select(CatalogImport).where(CatalogImport.status != ImportStatus.RECEIVING)
-    wanted = wanted.order_by(CatalogImport.id.desc()).limit(limit)
-    return (await session.scalars(wanted if before is None else wanted.where(CatalogImport.id < before))).all()
+    received = CatalogImport.status != ImportStatus.RECEIVING
+    return await catalog_files.newest(session, CatalogImport, limit=limit, before=before, which=received)
 
 
 async def with_rows(session: AsyncSession, import_id: UUID) -> CatalogImport:

@@ -15,7 +15,7 @@ from db.payments import Payment
 from domain.attention import Concern
 from domain.audit import Prescription
 from domain.customers import AccountStatus, RegisterCustomer
-from domain.exports import ExportStatus, WriteExport
+from domain.exports import ENDED, WriteExport
 from domain.imports import ImportCatalog, ImportStatus
 from domain.money import Money
 from domain.orders import OrderAftercare, OrderAttention, OrderStatus, StartCheckout, number_of
@@ -212,7 +212,7 @@ async def of_import(session: AsyncSession, import_id: UUID) -> Prescription:
 async def of_export(session: AsyncSession, export_id: UUID) -> Prescription:
     """All of it again: a picture cannot be handed on."""
     made = await session.get(CatalogExport, export_id)
-    if made is None or made.status == ExportStatus.COMPLETED:
+    if made is None or made.status in ENDED:
         return OVER
     return Prescription(catalog_export=WriteExport(export_id=made.id))
 

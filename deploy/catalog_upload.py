@@ -1,25 +1,20 @@
 """``sutler catalog upload`` and ``follow``: a file is sent to the running shop, which imports it in the background."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from deploy.orders import Look, as_operator
+from deploy.following import Step, ended, interruptible
 from deploy.visitor import Json, Visitor
 from runtime.catalog import format_of
 from runtime.settings import Settings
 
 IMPORTS = "/v1/admin/catalog/imports"
 MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson"}
-PAUSE_SECONDS = 0.3
 SHOWN_ERRORS = 20
-INTERRUPTED = 130
-"""What shells call the exit of a program that was stopped with Ctrl-C."""
 
 
 @dataclass
@@ -45,7 +40,7 @@ def upload(file: Path, *, currency: str | None, failed_rows: Path | None, token:
         console.print(f"Import {made['id']} has begun.", soft_wrap=True)
         return await _follow(operator, console, made, failed_rows)
 
-    return _interruptible(look, token, following)
+    return interruptible(look, token, following.farewell)
 
 
 def follow(import_id: str | None, *, failed_rows: Path | None, token: str | None) -> int:
@@ -62,19 +57,11 @@ def follow(import_id: str | None, *, failed_rows: Path | None, token: str | None
         made = await operator.get(f"{IMPORTS}/{following.import_id}")
         return await _follow(operator, console, made, failed_rows)
 
-    return _interruptible(look, token, following)
-
-
-def _interruptible(look: Look, token: str | None, following: Following) -> int:
-    try:
-        return as_operator(look, token)
-    except KeyboardInterrupt:
-        Console(highlight=False).print(following.farewell(), soft_wrap=True)
-        return INTERRUPTED
+    return interruptible(look, token, following.farewell)
 
 
 async def _follow(operator: Visitor, console: Console, made: Json, failed_rows: Path | None) -> int:
-    made = await _ended(operator, console, made)
+    made = await ended(operator, console, IMPORTS, made, _step)
     words = f"Import {made['id']} is {made['status']}: {made['rows']:,} rows read, {made['failed']:,} failed"
     console.print(words, soft_wrap=True)
     console.print(_summary(made))
@@ -87,16 +74,9 @@ async def _follow(operator: Visitor, console: Console, made: Json, failed_rows: 
     return 0 if made["status"] == "completed" and not made["failed"] else 1
 
 
-async def _ended(operator: Visitor, console: Console, made: Json) -> Json:
-    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("Importing", total=max(made["bytes"], 1))
-        while made["status"] in ("waiting", "running"):
-            words = f"Importing  {made['rows']:,} rows, {made['failed']:,} failed"
-            progress.update(task, completed=made["bytes_read"], description=words)
-            await asyncio.sleep(PAUSE_SECONDS)
-            made = await operator.get(f"{IMPORTS}/{made['id']}")
-    return made
+def _step(made: Json) -> Step:
+    words = f"Importing  {made['rows']:,} rows, {made['failed']:,} failed"
+    return Step(made["bytes_read"], made["bytes"], words)
 
 
 def _summary(made: Json) -> Table:

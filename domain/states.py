@@ -107,7 +107,7 @@ MACHINES = [
         exports.ALLOWED_MOVES,  # type: ignore[arg-type]
         {
             "waiting": "an API process begins its CatalogExport, again and again until the engine has taken it",
-            "running": "its CatalogExport, tried until the file is written",
+            "running": "its CatalogExport, tried until the file is written; a person can cancel it",
         },
     ),
     Machine(

@@ -16,5 +16,7 @@ class CatalogExport:
     @workflow.run
     async def run(self, request: WriteExport) -> ExportWritten:
         written = await exports.write(request)
-        workflow.set_current_details(f"{written.products} products are written, {written.left_out} left out.")
+        workflow.set_current_details(
+            f"The export is {written.status}: {written.products} products are written, {written.left_out} left out."
+        )
         return written

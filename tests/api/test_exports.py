@@ -15,7 +15,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.exports import ExportActivities, Picture
 from db import catalog_attributes, exports, import_chunks, imports, migrations
-from db.base import new_id
 from db.catalog_import import import_records
 from db.engine import sessions_of
 from deploy import embedded
@@ -29,11 +28,9 @@ from providers.complete_journey import best_sellers
 from runtime.resources import Resources, connected
 from runtime.settings import Database, Settings
 from tests.support.catalog import a_product
-from tests.support.files import JSONL, Importer, a_mark, a_waiting_import
+from tests.support.files import EXPORTS, JSONL, Importer, a_mark, a_waiting_export, a_waiting_import
 from tests.support.staff import headers_of
 from tests.support.waiting import eventually
-
-EXPORTS = "/v1/admin/catalog/exports"
 
 
 @pytest.fixture
@@ -51,13 +48,6 @@ async def shop(stack: embedded.Running) -> AsyncIterator[AsyncEngine]:
 async def fill(shop: AsyncEngine, *records: ProductRecord) -> None:
     async for imported in import_records(shop, records):
         assert imported.errors == []
-
-
-async def an_export(shop: AsyncEngine, file_format: FileFormat = FileFormat.JSONL) -> UUID:
-    export_id = new_id()
-    async with sessions_of(shop).begin() as session:
-        await exports.ask_for(session, export_id, file_format, "USD", actor="operator:test")
-    return export_id
 
 
 async def written(shop: AsyncEngine, export_id: UUID) -> tuple[Any, bytes]:
@@ -97,7 +87,7 @@ async def test_an_import_of_an_export_changes_nothing(shop: AsyncEngine, file_fo
     await fill(shop, *best_sellers(1500, "USD"), RICH)
     fits = 1501 if file_format is FileFormat.JSONL else 1500
 
-    made, content = await written(shop, await an_export(shop, file_format))
+    made, content = await written(shop, await a_waiting_export(sessions_of(shop), file_format))
 
     assert (made.status, made.products, made.left_out) == (ExportStatus.COMPLETED, fits, 1501 - fits)
     reason = "it has tags, attributes or times; JSON lines can hold them"
@@ -119,7 +109,7 @@ async def test_an_import_of_an_export_changes_nothing(shop: AsyncEngine, file_fo
 async def test_what_changes_while_an_export_is_written_is_not_in_it(shop: AsyncEngine) -> None:
     goods = best_sellers(2500, "USD")
     await fill(shop, *goods)
-    export_id = await an_export(shop)
+    export_id = await a_waiting_export(sessions_of(shop))
     async with sessions_of(shop).begin() as session:
         made = await exports.begin(session, export_id)
     picture = Picture(shop, made)
@@ -139,13 +129,14 @@ async def test_what_changes_while_an_export_is_written_is_not_in_it(shop: AsyncE
 
 async def test_an_export_that_is_begun_again_is_written_once(shop: AsyncEngine) -> None:
     await fill(shop, ProductRecord(line=1, slug="mug", name="Mug", variants=[RICH.variants[0]]))
-    export_id, sessions = await an_export(shop), sessions_of(shop)
+    export_id, sessions = await a_waiting_export(sessions_of(shop)), sessions_of(shop)
     async with sessions.begin() as session:
         dead = await exports.begin(session, export_id)
-        await exports.keep_piece(session, export_id, dead.attempt, 0, b"half a pro")
+        assert await exports.keep_piece(session, dead, 0, b"half a pro", products=1, left_out=0)
 
     made, content = await written(shop, export_id)
     async with sessions.begin() as session:
+        assert not await exports.keep_piece(session, dead, 1, b"duct", products=2, left_out=0)
         late = await exports.complete(session, export_id, 1, size=1, products=9, left_out=0, examples=[])
     again, same = await written(shop, export_id)
 
@@ -182,19 +173,78 @@ async def test_staff_asks_for_an_export_and_has_the_file(
     assert unchanged["products"] == {"created": 0, "updated": 0, "unchanged": 1}
 
 
+async def test_an_export_says_how_far_it_is_until_it_is_cancelled(shop: AsyncEngine) -> None:
+    await fill(shop, *best_sellers(3, "USD"))
+    export_id, sessions = await a_waiting_export(sessions_of(shop)), sessions_of(shop)
+    async with sessions.begin() as session:
+        made = await exports.begin(session, export_id)
+        await exports.keep_piece(session, made, 0, b"two products", products=2, left_out=0)
+    async with sessions() as session:
+        half = await exports.by_id(session, export_id)
+    assert (half.status, half.products, half.expected, half.size) == ("running", 2, 3, 12)
+
+    async with sessions.begin() as session:
+        await exports.cancel(session, export_id)
+    async with sessions.begin() as session:
+        assert not await exports.keep_piece(session, made, 1, b"the third", products=3, left_out=0)
+        await exports.complete(session, export_id, made.attempt, size=21, products=3, left_out=0, examples=[])
+    told = await ActivityEnvironment().run(ExportActivities(shop, sessions).write, WriteExport(export_id=export_id))
+
+    assert (told.status, told.products, told.left_out) == (ExportStatus.CANCELLED, 2, 0)
+    async with sessions() as session:
+        left = await exports.by_id(session, export_id)
+        assert (left.attempt, left.status, left.products, left.size) == (1, "cancelled", 2, 12)
+        assert await exports.piece(session, export_id, 1, 0) is None
+
+
+async def test_an_export_is_cancelled_once_and_a_written_one_not_at_all(
+    api: httpx.AsyncClient, operator: dict[str, str], resources: Resources
+) -> None:
+    waits, is_written = [await a_waiting_export(resources.sessions) for _ in range(2)]
+    async with resources.sessions.begin() as session:
+        made = await exports.begin(session, is_written)
+        await exports.complete(session, is_written, made.attempt, size=0, products=0, left_out=0, examples=[])
+    key = {"Idempotency-Key": a_mark()}
+
+    first = await api.post(f"{EXPORTS}/{waits}/cancel", headers={**operator, **key})
+    twin = await api.post(f"{EXPORTS}/{waits}/cancel", headers={**operator, **key})
+    again = await api.post(f"{EXPORTS}/{waits}/cancel", headers=operator)
+    refused = await api.post(f"{EXPORTS}/{is_written}/cancel", headers=operator)
+
+    assert (first.status_code, first.json()["status"], first.json()["kept_until"]) == (200, "cancelled", None)
+    assert first.json() == twin.json() == again.json() == (await api.get(f"{EXPORTS}/{waits}", headers=operator)).json()
+    file = await api.get(f"{EXPORTS}/{waits}/file", headers=operator)
+    assert (file.status_code, file.json()["code"]) == (410, "export_file_gone")
+    assert (refused.status_code, refused.json()["code"]) == (409, "export_transition_not_allowed")
+    assert (refused.json()["current_status"], refused.json()["allowed"]) == ("completed", [])
+    assert (await api.get(f"{EXPORTS}/{is_written}", headers=operator)).json()["status"] == "completed"
+    nowhere = await api.post(f"{EXPORTS}/{uuid4()}/cancel", headers=operator)
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+
+
+async def test_exports_are_listed_page_by_page_the_newest_first(
+    api: httpx.AsyncClient, operator: dict[str, str], resources: Resources
+) -> None:
+    made = [await a_waiting_export(resources.sessions) for _ in range(3)]
+
+    first = (await api.get(EXPORTS, params={"limit": 2}, headers=operator)).json()
+    rest = await api.get(EXPORTS, params={"limit": 1, "cursor": first["next_cursor"]}, headers=operator)
+
+    assert [item["id"] for item in first["items"] + rest.json()["items"]] == [str(one) for one in reversed(made)]
+    assert first["items"][0] == (await api.get(f"{EXPORTS}/{made[2]}", headers=operator)).json()
+    forged = await api.get(EXPORTS, params={"cursor": "forged"}, headers=operator)
+    assert (forged.status_code, forged.json()["code"]) == (400, "malformed_request")
+
+
 async def test_a_file_that_is_not_there_is_refused(
     api: httpx.AsyncClient, operator: dict[str, str], resources: Resources
 ) -> None:
-    export_id = new_id()
-    async with resources.sessions.begin() as session:
-        await exports.ask_for(session, export_id, FileFormat.CSV, "USD", actor="operator:test")
-        later = "UPDATE catalog_exports SET created_at = now() + interval '1 hour' WHERE id = :id"
-        await session.execute(text(later), {"id": export_id})
+    export_id = await a_waiting_export(resources.sessions, FileFormat.CSV)
 
     early = await api.get(f"{EXPORTS}/{export_id}/file", headers=operator)
     async with resources.sessions.begin() as session:
         made = await exports.begin(session, export_id)
-        await exports.keep_piece(session, export_id, made.attempt, 0, b"Handle\n")
+        await exports.keep_piece(session, made, 0, b"Handle\n", products=0, left_out=0)
         await exports.complete(session, export_id, made.attempt, size=7, products=0, left_out=0, examples=[])
         old = "UPDATE catalog_exports SET ended_at = now() - interval '8 days' WHERE id = :id"
         await session.execute(text(old), {"id": export_id})
@@ -220,5 +270,7 @@ async def test_exports_are_for_staff(api: httpx.AsyncClient, resources: Resource
             await api.post(EXPORTS, json={}, headers=headers),
             await api.get(f"{EXPORTS}/{uuid4()}", headers=headers),
             await api.get(f"{EXPORTS}/{uuid4()}/file", headers=headers),
+            await api.get(EXPORTS, headers=headers),
+            await api.post(f"{EXPORTS}/{uuid4()}/cancel", headers=headers),
         ]
-        assert [answer.status_code for answer in answers] == [status] * 3
+        assert [answer.status_code for answer in answers] == [status] * 5

@@ -1,4 +1,4 @@
-"""``sutler catalog upload`` and ``follow``, as people call them."""
+"""``sutler catalog upload``, ``follow`` and ``export --to``, as people call them."""
 
 import asyncio
 import signal
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from tests.support.files import HEADER, IMPORTS, Importer, a_mark, csv_of
+from runtime.catalog_export import export_file
+from runtime.resources import Resources
+from tests.support.files import EXPORTS, HEADER, IMPORTS, Importer, a_mark, a_waiting_export, csv_of
 
 
 @pytest.fixture
@@ -68,6 +71,45 @@ async def test_ctrl_c_leaves_the_import_running_and_says_how_to_look_at_it_again
     assert (await desk.ended(import_id))["rows"] == 12_000
     code, told = await sutler("follow", import_id, environment=theirs)
     assert (code, f"Import {import_id} is completed: 12,000 rows read, 0 failed" in told) == (0, True), told
+
+
+async def test_ctrl_c_leaves_an_export_running_whose_file_can_be_had_later(
+    api: httpx.AsyncClient, resources: Resources, theirs: dict[str, str], tmp_path: Path
+) -> None:
+    file, exact = tmp_path / "all.jsonl", tmp_path / "exact.jsonl"
+    async with resources.sessions() as standing_in_the_way:
+        await standing_in_the_way.execute(NOBODY_WRITES)
+        program = begun("export", "--to", str(file), environment=theirs)
+        assert program.stdout is not None
+        _, export_id, *_ = (await asyncio.to_thread(program.stdout.readline)).split()
+        program.send_signal(signal.SIGINT)
+        told, _ = await asyncio.to_thread(program.communicate, timeout=60)
+    assert program.returncode == 130, told
+    assert told.strip() == f"The export goes on. Have its file: sutler catalog export --to {file} --id {export_id}"
+
+    code, told = await sutler("export", "--to", str(file), "--id", export_id, environment=theirs)
+
+    written, left_out = await export_file(resources.settings, exact, "USD")
+    assert code == (1 if left_out else 0), told
+    assert told.splitlines()[0] == f"{written:,} products written to {file}"
+    assert told.count("left out: ") == len(left_out)
+    assert file.read_bytes() == exact.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [file, exact]
+
+
+NOBODY_WRITES = text("LOCK TABLE catalog_export_pieces IN EXCLUSIVE MODE")
+
+
+async def test_an_export_that_somebody_cancels_leaves_no_file(
+    api: httpx.AsyncClient, operator: dict[str, str], resources: Resources, theirs: dict[str, str], tmp_path: Path
+) -> None:
+    export_id = await a_waiting_export(resources.sessions)
+    await api.post(f"{EXPORTS}/{export_id}/cancel", headers=operator)
+
+    code, told = await sutler("export", "--to", str(tmp_path / "a.csv"), "--id", str(export_id), environment=theirs)
+
+    assert (code, told.strip()) == (1, f"Export {export_id} is cancelled.")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_the_shop_refuses_is_said(api: httpx.AsyncClient, theirs: dict[str, str], tmp_path: Path) -> None:

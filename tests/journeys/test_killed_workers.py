@@ -1,7 +1,7 @@
 """Workers die in the middle of a checkout; the order does not notice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,15 +10,21 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from db.catalog_import import import_records
+from domain.catalog import ProductRecord, VariantRecord
+from domain.exports import WriteExport
 from domain.inventory import StockLevel
+from domain.money import Money
+from runtime.catalog_export import export_file
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
 from tests.support.engines import PrivateShop, private_shop
-from tests.support.files import Importer, a_mark, csv_of
+from tests.support.files import EXPORTS, Importer, a_mark, a_waiting_export, csv_of
 from tests.support.people import mails_to
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
-from workflows.names import Queue, catalog_import_id
+from workflows.catalog_export import CatalogExport
+from workflows.names import Queue, catalog_export_id, catalog_import_id
 
 
 @pytest.fixture
@@ -122,6 +128,63 @@ async def test_a_catalog_worker_killed_in_the_middle_of_a_file_loses_no_row_and_
             {"mark": f"{mark}%"},
         )
         assert tuple(moved.one()) == (2000, 2000, 6000)
+
+
+@pytest.mark.matrix("export: a worker is killed in the middle")
+async def test_a_catalog_worker_killed_in_the_middle_of_an_export_leaves_a_complete_and_exact_file(
+    shop: PrivateShop, operator: dict[str, str], resources: Resources, tmp_path: Path
+) -> None:
+    mark = a_mark()
+    goods = [
+        ProductRecord(
+            line=n,
+            slug=f"{mark}-{n}",
+            name=f"Mug {n}",
+            description="words " * 2000,
+            variants=[VariantRecord(line=n, sku=f"{mark}-{n}", price=Money(500, "USD"))],
+        )
+        for n in range(60)
+    ]
+    async for imported in import_records(resources.engine, goods):
+        assert imported.errors == []
+    worker = await shop.start_worker(Queue.CATALOG)
+    export_id = await a_waiting_export(resources.sessions)
+
+    async def seen() -> dict[str, Any]:
+        return dict((await shop.http.get(f"{EXPORTS}/{export_id}", headers=operator)).json())
+
+    async with resources.sessions() as standing_in_the_way:
+        await standing_in_the_way.execute(SECOND_PIECE, {"export_id": export_id})
+        await shop.client.start_workflow(
+            CatalogExport.run,
+            WriteExport(export_id=export_id),
+            id=catalog_export_id(export_id),
+            task_queue=Queue.CATALOG,
+        )
+        await eventually(lambda: is_written_in_part(seen))
+        worker.kill()
+        await asyncio.to_thread(worker.wait)
+    left = await seen()
+    assert (left["status"], 0 < left["products"] < left["expected"]) == ("running", True)
+    await shop.start_worker(Queue.CATALOG)
+
+    story = shop.client.get_workflow_handle_for(CatalogExport.run, catalog_export_id(export_id))
+    written = await story.result()
+    file = (await shop.http.get(f"{EXPORTS}/{export_id}/file", headers=operator)).content
+    await export_file(resources.settings, tmp_path / "exact.jsonl", "USD")
+    assert file == (tmp_path / "exact.jsonl").read_bytes()
+    assert written.products == len(file.splitlines()) >= 60
+    assert (await seen())["bytes"] == len(file)
+
+
+SECOND_PIECE = text(
+    "INSERT INTO catalog_export_pieces (export_id, attempt, number, content) VALUES (:export_id, 1, 1, '')"
+)
+"""Whoever writes this piece waits for whoever wrote it, and did not commit."""
+
+
+async def is_written_in_part(seen: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
+    return int((await seen())["bytes"]) > 0
 
 
 @pytest.mark.matrix("import: somebody cancels it in the middle")

@@ -33,6 +33,7 @@ from domain.confirmations import AskForConfirmation
 from domain.customers import RegisterCustomer
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.erasures import ErasePerson
+from domain.exports import ExportStatus, WriteExport
 from domain.imports import FileFormat, ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
 from domain.notifications import Occasion
@@ -40,7 +41,7 @@ from domain.orders import OrderAftercare, OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
-from tests.support.files import Importer, a_mark, a_waiting_import, csv_of
+from tests.support.files import Importer, a_mark, a_waiting_export, a_waiting_import, csv_of
 from tests.support.ledger import late_money, moved, moved_by
 from tests.support.orders import a_cart, to_place
 from tests.support.people import Person, mailed_token
@@ -50,6 +51,7 @@ from workers.histories import keep, without_machines
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation
 from workflows.audit import Repair as RepairStory
+from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.erasure import Erasure
@@ -696,6 +698,15 @@ async def test_imports_and_exports_of_the_catalogue(recorder: Recorder) -> None:
 
     asked = await recorder.desk("/catalog/exports", {})
     await recorder.one_chapter(catalog_export_id(UUID(asked.json()["id"])), "CatalogExport-written")
+
+    made = await a_waiting_export(recorder.resources.sessions)
+    async with recorder.resources.sessions.begin() as session:
+        await exports.cancel(session, made)
+    written = await engine.execute_workflow(
+        CatalogExport.run, WriteExport(export_id=made), id=catalog_export_id(made), task_queue=Queue.CATALOG
+    )
+    assert written.status is ExportStatus.CANCELLED
+    await recorder.one_chapter(catalog_export_id(made), "CatalogExport-cancelled")
 
     await engine.execute_workflow(
         CatalogTidying.run, TidyUp(older_than_seconds=3600), id=CATALOG_TIDYING_ID, task_queue=Queue.CATALOG

@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 import httpx
 from sqlalchemy import text
 
-from db import imports
+from db import exports, imports
 from db.base import new_id
 from db.engine import Sessions
 from domain.imports import FileFormat
 from tests.support.waiting import eventually
 
 IMPORTS = "/v1/admin/catalog/imports"
+EXPORTS = "/v1/admin/catalog/exports"
 CSV = "text/csv"
 JSONL = "application/x-ndjson"
 HEADER = "Handle,Title,Variant SKU,Variant Price,Variant Inventory Qty\n"
@@ -43,6 +44,16 @@ async def a_waiting_import(sessions: Sessions, content: bytes, file_format: File
         later = "UPDATE catalog_imports SET moved_at = now() + interval '1 hour' WHERE id = :id"
         await session.execute(text(later), {"id": import_id})
     return import_id
+
+
+async def a_waiting_export(sessions: Sessions, file_format: FileFormat = FileFormat.JSONL) -> UUID:
+    """An export that nobody begins by himself within the hour."""
+    export_id = new_id()
+    async with sessions.begin() as session:
+        await exports.ask_for(session, export_id, file_format, "USD", actor="operator:test")
+        later = "UPDATE catalog_exports SET created_at = now() + interval '1 hour' WHERE id = :id"
+        await session.execute(text(later), {"id": export_id})
+    return export_id
 
 
 class Importer:

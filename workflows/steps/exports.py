@@ -1,8 +1,8 @@
 """What a story may ask about exports of the catalogue."""
 
 from domain.exports import ExportWritten, WriteExport
-from workflows.steps.patience import A_LONG_LOOK
+from workflows.steps.patience import A_PICTURE
 from workflows.steps.step import Step
 
-write = Step("exports.write", WriteExport, ExportWritten, A_LONG_LOOK)
-"""The whole catalogue into a file, from one picture of it; content when it is written."""
+write = Step("exports.write", WriteExport, ExportWritten, A_PICTURE)
+"""The whole catalogue into a file, from one picture of it; content when it is written or cancelled."""

@@ -123,3 +123,12 @@ A_CHUNK = Patience(
     heartbeat=timedelta(seconds=10),
 )
 """A longer transaction that nobody waits for; the next worker begins it anew when one falls silent."""
+
+A_PICTURE = Patience(
+    attempt=timedelta(hours=1),
+    budget=None,
+    first_pause=timedelta(seconds=1),
+    longest_pause=timedelta(minutes=1),
+    heartbeat=timedelta(seconds=10),
+)
+"""All that there is at one moment, read through one connection; the next worker begins anew when one falls silent."""
