@@ -25,12 +25,14 @@ from api.intake import see_to_the_unstarted
 from api.limiting import Doorway
 from api.limits import follow_changes
 from api.metrics import counting
+from api.profiles import Profiles, account_news
 from api.routes import HANDLERS
 from api.shedding import Kind, shedding
 from api.stories import Stories
 from api.tracing import tracing
 from db.admissions import AdmissionGate
-from db.catalog_news import CatalogNews
+from db.catalog_news import catalog_news
+from db.listening import Listening
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
 from runtime.limiter import Limiter
@@ -61,6 +63,10 @@ async def provide_gate(state: State) -> AdmissionGate:
     return state.gate  # type: ignore[no-any-return]
 
 
+async def provide_profiles(state: State) -> Profiles:
+    return state.profiles  # type: ignore[no-any-return]
+
+
 def catalog_cache(resources: Resources) -> CatalogCache:
     settings = resources.settings.cache
     shared = SharedCache(resources.redis, prefix=f"{settings.prefix}catalog:", seconds=settings.product_seconds)
@@ -71,6 +77,12 @@ def catalog_cache(resources: Resources) -> CatalogCache:
         seconds=settings.product_seconds,
         most_bytes=settings.memory_megabytes * 1_000_000 * 3 // 4,
     )
+
+
+def profiles_of(resources: Resources) -> Profiles:
+    settings = resources.settings.cache
+    shared = SharedCache(resources.redis, prefix=f"{settings.prefix}accounts:", seconds=settings.user_seconds)
+    return Profiles(resources.autocommit, shared)
 
 
 def create_app(
@@ -89,7 +101,9 @@ def create_app(
             app.state.deny_list = resources.deny_list
             app.state.catalog = catalog = catalog_cache(resources)
             app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))
-            news = CatalogNews(resources.engine.url, shop_schema=settings.database.shop_schema, readers=[catalog, gate])
+            app.state.profiles = profiles = profiles_of(resources)
+            shop = settings.database.shop_schema
+            news = Listening(resources.engine.url, catalog_news(shop, [catalog, gate]), account_news(shop, [profiles]))
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
             keeping_time = asyncio.create_task(keep_time(catalog, resources.sessions))
@@ -118,6 +132,7 @@ def create_app(
             "stories": Provide(provide_stories),
             "caller": Provide(provide_caller),
             "catalog": Provide(provide_catalog),
+            "profiles": Provide(provide_profiles),
             "gate": Provide(provide_gate),
             "once": Provide(provide_once),
         },

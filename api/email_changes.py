@@ -10,6 +10,7 @@ from api.auth import Caller
 from api.confirmations import begin_confirmation, tell_answered
 from api.credentials import NOT_STORED, Credentials, MailedToken
 from api.errors import refuses
+from api.profiles import Profiles
 from api.schemas import Email, Output
 from api.users import checked_password, whoever
 from db import claims, email_changes, sessions
@@ -73,7 +74,7 @@ class EmailChangeController(Controller):
         summary="Agree to a new e-mail address",
         responses=refuses("token_expired", "email_taken"),
     )
-    async def agree(self, data: MailedToken, resources: Resources) -> EmailChangeOut:
+    async def agree(self, data: MailedToken, resources: Resources, profiles: Profiles) -> EmailChangeOut:
         """With the second of the two links the address is changed.
 
         Orders that were made with it without an account become this account's.
@@ -83,6 +84,7 @@ class EmailChangeController(Controller):
             if answered.agreement is Agreement.BOTH:
                 await claims.claim_guest_orders(session, answered.user_id)
         if answered.agreement is Agreement.BOTH:
+            await profiles.forget(answered.user_id)
             await tell_answered(resources, answered.confirmation_id)
             return EmailChangeOut(status="changed")
         return EmailChangeOut(status="waiting_for_the_other")

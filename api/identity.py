@@ -12,9 +12,9 @@ from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials
 from api.devices import DeviceCookie, known_device
 from api.errors import refuses
+from api.profiles import ProfileOut, profile
 from api.schemas import Input, Output
 from api.sessions import device_of
-from api.users import ProfileOut, profile
 from db import claims, customers, sessions
 from db.base import new_id
 from db.customers import User

@@ -1,8 +1,7 @@
 """The account behind an access token, as its owner sees it."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from litestar import Controller, delete, get, patch
@@ -13,15 +12,16 @@ from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash_of_new
 from api.erasures import ErasureOut, ExportOut, Goodbye, check_is_them, forgotten, told_everything
 from api.errors import not_acceptable, refuses
-from api.schemas import Output
+from api.profiles import ProfileOut, Profiles, profile
 from db import confirmations, customers, mailbox, sessions
 from db.base import new_id
 from db.customers import User
-from domain.customers import AccountStatus, Role
 from domain.errors import Refusal
 from domain.notifications import Occasion
 from domain.permissions import Permission
 from runtime.resources import Resources
+
+Account = TypeVar("Account", User, ProfileOut)
 
 
 class ProfileChange(Credentials):
@@ -30,15 +30,6 @@ class ProfileChange(Credentials):
     username: Username | None = None
     password: NewPassword | None = Field(default=None, description="Needs `current_password`; signs out all others")
     current_password: Annotated[SecretStr, Field(max_length=1000)] | None = None
-
-
-class ProfileOut(Output):
-    id: UUID
-    username: str
-    email: str
-    role: Role
-    status: AccountStatus
-    created_at: datetime
 
 
 class UserController(Controller):
@@ -52,10 +43,9 @@ class UserController(Controller):
         summary="My profile",
         responses=refuses("unauthenticated", "forbidden", "not_found"),
     )
-    async def me(self, caller: Caller, resources: Resources) -> ProfileOut:
+    async def me(self, caller: Caller, profiles: Profiles) -> ProfileOut:
         """The account behind the access token."""
-        async with resources.sessions() as session:
-            return profile(existing(await customers.by_id(session, whoever(caller))))
+        return existing(await profiles.of(whoever(caller)))
 
     @patch(
         "/me",
@@ -63,7 +53,9 @@ class UserController(Controller):
         summary="Change my profile",
         responses=refuses("unauthenticated", "forbidden", "not_found", "username_taken"),
     )
-    async def change_me(self, data: ProfileChange, caller: Caller, resources: Resources) -> ProfileOut:
+    async def change_me(
+        self, data: ProfileChange, caller: Caller, resources: Resources, profiles: Profiles
+    ) -> ProfileOut:
         """A username is unique, however it is capitalised.
 
         A new password needs the current one. It ends all sessions of the account but this one, and a mail says so.
@@ -78,6 +70,7 @@ class UserController(Controller):
                 await customers.rename(session, user_id, data.username)
             changed = profile(existing(await customers.by_id(session, user_id)))
         await resources.deny_list.add(*ended)
+        await profiles.forget(user_id)
         return changed
 
     @delete(
@@ -149,24 +142,13 @@ def wrong_current_password() -> Refusal:
     return not_acceptable("/current_password", "This is not your current password.")
 
 
-def profile(user: User) -> ProfileOut:
-    return ProfileOut(
-        id=user.id,
-        username=user.username,
-        email=user.email,
-        role=Role(user.role),
-        status=AccountStatus(user.status),
-        created_at=user.created_at,
-    )
-
-
 def whoever(caller: Caller) -> UUID:
     if caller.user_id is None:
         raise Refusal("unauthenticated", "This needs an access token: sign in first.")
     return caller.user_id
 
 
-def existing(user: User | None) -> User:
-    if user is None:
+def existing(account: Account | None) -> Account:
+    if account is None:
         raise Refusal("not_found", "This account does not exist any more.")
-    return user
+    return account

@@ -15,9 +15,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.catalog_cache import CatalogCache
-from db.catalog_news import CatalogNews
+from db.catalog_news import catalog_news
 from db.catalog_query import ProductQuery, Sort
 from db.engine import Sessions
+from db.listening import Listening
 from runtime.cache.shared import SharedCache
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, unique
@@ -34,7 +35,7 @@ async def a_cache(
     """As one API process has it, listening."""
     shared = SharedCache(resources.redis, prefix=f"test-{uuid4().hex}:", seconds=60)
     cache = CatalogCache(sessions or resources.sessions, shared, seconds=60, most_bytes=most_bytes)
-    news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, readers=[cache])
+    news = Listening(resources.engine.url, catalog_news(resources.settings.database.shop_schema, [cache]))
     listening = asyncio.create_task(news.run())
     try:
 

@@ -15,9 +15,10 @@ from sqlalchemy import text
 
 from api.catalog import changed
 from api.catalog_cache import CatalogCache
-from db.catalog_news import CatalogNews
+from db.catalog_news import catalog_news
 from db.catalog_query import ProductQuery
 from db.engine import autocommitting, connect
+from db.listening import Listening
 from db.replica import Replica
 from deploy import embedded
 from domain.inventory import StockRules
@@ -96,7 +97,7 @@ async def a_reader(
         shared = SharedCache(resources.redis, prefix=prefix or f"test-{uuid4().hex}:", seconds=60)
         cache = CatalogCache(resources.sessions, shared, replica=replica, seconds=60, most_bytes=1_000_000)
         reader = Reader(resources, cache, replica)
-        news = CatalogNews(resources.engine.url, shop_schema=resources.settings.database.shop_schema, readers=[cache])
+        news = Listening(resources.engine.url, catalog_news(resources.settings.database.shop_schema, [cache]))
         tasks = [asyncio.create_task(replica.follow())]
         if is_told:
             tasks.append(asyncio.create_task(news.run()))
