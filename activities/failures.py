@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asyncpg import PostgresError
 from sqlalchemy.exc import DBAPIError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -32,6 +33,7 @@ class _Translating(ActivityInboundInterceptor):
                 non_retryable=True,
                 category=ApplicationErrorCategory.BENIGN,
             ) from None
-        except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None) or type(error).__name__
+        except (DBAPIError, PostgresError) as error:
+            told = error.orig if isinstance(error, DBAPIError) else error
+            state = getattr(told, "sqlstate", None) or type(error).__name__
             raise ApplicationError(f"Postgres failed with {state}.", type="DatabaseError") from None

@@ -36,7 +36,7 @@ from db.listening import Listening
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
 from runtime.limiter import Limiter
-from runtime.resources import Resources, opened
+from runtime.resources import Resources, opened_for_requests
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
 from runtime.windows import SharedWindows
@@ -86,7 +86,8 @@ def profiles_of(resources: Resources) -> Profiles:
 
 
 def create_app(
-    settings: Settings, open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened
+    settings: Settings,
+    open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened_for_requests,
 ) -> Litestar:
     """The whole API; resources are opened when the server starts and closed when it stops."""
     doorway = Doorway(Limiter(settings.quotas), Addresses(settings.limits.trusted_proxies))

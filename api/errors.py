@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.serialization import encode_json
 from litestar.types import Scope, Send
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +23,10 @@ from api.tracing import trace_id_of
 from domain.errors import Refusal
 
 log = structlog.get_logger()
+
+GIVEN_UP_STATEMENTS = Counter(
+    "sutler_statements_given_up_total", "Requests answered 503 since Postgres undid their transaction", ["sqlstate"]
+)
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -299,11 +304,26 @@ SERVER_COMES_OR_GOES = ("08", "57P01", "57P02", "57P03", "53300")
 """How the SQLSTATE begins when Postgres starts, stops, crashes, or has no connection left."""
 
 
+GIVEN_UP = ("57014", "55P03", "25P03", "40P01", "40001")
+"""The SQLSTATE when Postgres has undone a transaction that took too long, or stood in the way of another."""
+
+
 def on_database_error(request: Request[Any, Any, Any], error: DBAPIError) -> Response[dict[str, Any]]:
     state = getattr(error.orig, "sqlstate", None) or ""
+    if state in GIVEN_UP:
+        return on_giving_up(request, state)
     if error.connection_invalidated or state.startswith(SERVER_COMES_OR_GOES):
         return on_outage(request, error)
     return on_bug(request, error)
+
+
+def on_giving_up(request: Request[Any, Any, Any], state: str) -> Response[dict[str, Any]]:
+    """Nothing is half done: what the transaction had done was undone with it."""
+    GIVEN_UP_STATEMENTS.labels(state).inc()
+    log.warning("statement_given_up", path=request.url.path, sqlstate=state)
+    return problem(
+        request, "unavailable", "This took too long and was given up; ask again.", headers={"Retry-After": "1"}
+    )
 
 
 def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
@@ -321,6 +341,7 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
     InterfaceError: on_outage,
     PoolTimeout: on_outage,
     ConnectionError: on_outage,
+    TimeoutError: on_outage,
     RPCError: on_outage,
     Exception: on_bug,
 }

@@ -19,7 +19,6 @@ from db import breaches, concerns
 from domain.attention import Concern
 from domain.audit import Law
 from domain.permissions import Permission
-from runtime.breaker import State
 from runtime.resources import Resources
 
 BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody has seen healed since", ["law"])
@@ -34,9 +33,6 @@ REPLICA_BEHIND = Gauge(
 )
 LONGEST_COUNT_SECONDS = 1.0
 
-BREAKERS = Gauge(
-    "sutler_circuit_breaker_state", "1 for the state that the circuit breaker is in", ["dependency", "state"]
-)
 IN_FLIGHT = Gauge("sutler_requests_in_flight", "Requests that are being worked on", ["kind"])
 SHED = Counter("sutler_requests_shed_total", "Requests over the limit of their kind, answered 503 at once", ["kind"])
 LIMITED = Counter(
@@ -134,8 +130,6 @@ async def count_orders_that_need_a_person(resources: Resources) -> None:
 
 @get("/metrics", permission=Permission.PROBE, summary="Metrics", tags=["Machines"], include_in_schema=False)
 async def metrics(resources: Resources) -> Response[bytes]:
-    for state in State:
-        BREAKERS.labels("valkey", state).set(resources.redis.breaker.state is state)
     await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
     if resources.replica is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -11,9 +12,43 @@ Sessions = async_sessionmaker[AsyncSession]
 """Opens sessions; ``async with sessions.begin() as session`` is one transaction."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimeLimits:
+    """After so many seconds Postgres gives up what is asked of it, and undoes its transaction; 0: never."""
+
+    statement: float = 0
+    lock: float = 0
+    """Of that, how long a statement may wait for others."""
+    idle: float = 0
+    """How long a transaction may stay open while nothing is asked in it, with all its locks."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        limits = {
+            "statement_timeout": self.statement,
+            "lock_timeout": self.lock,
+            "idle_in_transaction_session_timeout": self.idle,
+        }
+        return {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()}
+
+    @property
+    def command(self) -> float | None:
+        """A server that does not even give up in time is not there any more."""
+        return 2 * self.statement or None
+
+
+NEVER = TimeLimits()
+
+
 @asynccontextmanager
 async def connect(
-    url: str, *, shop_schema: str, pool_size: int, pool_wait_seconds: float, stock: StockRules
+    url: str,
+    *,
+    shop_schema: str,
+    pool_size: int,
+    pool_wait_seconds: float,
+    stock: StockRules,
+    limits: TimeLimits = NEVER,
 ) -> AsyncIterator[AsyncEngine]:
     """An engine whose connections work in the shop's schema and in UTC, and know its rules; closed at the end."""
     engine = create_async_engine(
@@ -25,7 +60,10 @@ async def connect(
         pool_recycle=600,
         pool_pre_ping=False,  # a dead connection is one retried activity; a ping is a round trip on every request
         connect_args={
+            "timeout": pool_wait_seconds,
+            "command_timeout": limits.command,
             "server_settings": {
+                **limits.settings,
                 "search_path": shop_schema,
                 "timezone": "UTC",
                 "application_name": "sutler",

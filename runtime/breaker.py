@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 import structlog
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as CannotConnect
@@ -17,7 +18,12 @@ from redis.exceptions import TimeoutError as TakesTooLong
 
 log = structlog.get_logger()
 
-SILENCE = (CannotConnect, TakesTooLong)
+SILENCE: tuple[type[Exception], ...] = (CannotConnect, TakesTooLong)
+"""What the client of Valkey raises when it hears nothing."""
+
+BREAKERS = Gauge(
+    "sutler_circuit_breaker_state", "1 for the state that the circuit breaker is in", ["dependency", "state"]
+)
 
 
 class State(StrEnum):
@@ -30,25 +36,33 @@ class State(StrEnum):
 
 
 class Breaker:
-    """Opens after so many failures in a row, and lets one through to try after each cool-down."""
+    """Opens after so many failures in a row, and lets one through to try after each cool-down.
 
-    def __init__(self, *, failures: int, cool_down: float) -> None:
+    A failure is one of ``silence``; who is not let through gets the first of these.
+    """
+
+    def __init__(
+        self, dependency: str, *, silence: tuple[type[Exception], ...], failures: int, cool_down: float
+    ) -> None:
+        self._dependency = dependency
+        self._silence = silence
         self._most = failures
         self._cool_down = cool_down
         self._failures = 0
         self._opened_at = 0.0
         self.state = State.CLOSED
+        self._tell()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Around each question; raises what silence raises, without asking, while it is open."""
         if not self._lets_through():
-            raise CannotConnect("it did not answer a moment ago, and was not asked again")
+            raise self._silence[0]("it did not answer a moment ago, and was not asked again")
         is_heard = False
         try:
             yield
             is_heard = True
-        except SILENCE:
+        except self._silence:
             self._failures += 1
             raise
         except Exception:  # an answer, if not the one that was hoped for
@@ -62,7 +76,7 @@ class Breaker:
             return True
         if self.state is State.HALF_OPEN or time.monotonic() < self._opened_at + self._cool_down:
             return False
-        self.state = State.HALF_OPEN
+        self._turn(State.HALF_OPEN)
         return True
 
     def _note(self, *, is_heard: bool) -> None:
@@ -76,8 +90,13 @@ class Breaker:
 
     def _turn(self, state: State) -> None:
         if state is not self.state:
-            log.warning("circuit_breaker", state=state)
-        self.state = state
+            log.warning("circuit_breaker", dependency=self._dependency, state=state)
+            self.state = state
+            self._tell()
+
+    def _tell(self) -> None:
+        for state in State:
+            BREAKERS.labels(self._dependency, state).set(self.state is state)
 
 
 class WatchedRedis(Redis):

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from db.deny_list import DenyList
-from db.engine import Sessions, autocommitting, connect, sessions_of
+from db.engine import NEVER, Sessions, TimeLimits, autocommitting, connect, sessions_of
 from db.replica import Replica
 from providers.mail.smtp import SmtpMailer
-from providers.payments import PaymentProvider, open_provider
+from providers.payments import PROVIDER_SILENCE, PaymentProvider, open_provider
 from runtime import temporal
-from runtime.breaker import Breaker, WatchedRedis
+from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.guesses import Guesses, OwnCounts, SharedCounts
 from runtime.keys import signing_keys
 from runtime.passwords import Passwords
@@ -64,25 +64,37 @@ class Resources:
         )
 
 
-def connected(settings: Settings, url: SecretStr) -> AbstractAsyncContextManager[AsyncEngine]:
+def connected(
+    settings: Settings, url: SecretStr, limits: TimeLimits = NEVER
+) -> AbstractAsyncContextManager[AsyncEngine]:
     return connect(
         url.get_secret_value(),
         shop_schema=settings.database.shop_schema,
         pool_size=settings.database.pool_size,
         pool_wait_seconds=settings.database.pool_wait_seconds,
         stock=settings.shop.stock_rules,
+        limits=limits,
     )
 
 
+def opened_for_requests(settings: Settings) -> AbstractAsyncContextManager[Resources]:
+    """All resources of an API process, where somebody waits for each statement."""
+    return _opened(settings, settings.database.limits_of_requests)
+
+
+def opened(settings: Settings) -> AbstractAsyncContextManager[Resources]:
+    """All resources of a worker, where nobody does; nothing connects before it is used."""
+    return _opened(settings, settings.database.limits_of_activities)
+
+
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Resources]:
-    """All resources of a process; nothing connects before it is used."""
+async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resources]:
     async with AsyncExitStack() as stack:
-        database, mail = settings.database, settings.mail
-        engine = await stack.enter_async_context(connected(settings, database.url))
+        database, cache, mail = settings.database, settings.cache, settings.mail
+        engine = await stack.enter_async_context(connected(settings, database.url, limits))
         redis = WatchedRedis.behind(
-            Breaker(failures=settings.cache.breaker_failures, cool_down=settings.cache.breaker_seconds),
-            settings.cache.url.get_secret_value(),
+            Breaker("valkey", silence=SILENCE, failures=cache.breaker_failures, cool_down=cache.breaker_seconds),
+            cache.url.get_secret_value(),
             socket_timeout=1.0,
             socket_connect_timeout=1.0,
             # One more try meets a connection that went stale. The client's own ten would keep requests waiting that
@@ -98,6 +110,12 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
                 webhook_secret=settings.payments.stripe_webhook_secret.get_secret_value(),
                 return_url=settings.shop.public_url,
                 timeout_seconds=settings.payments.timeout_seconds,
+                guard=Breaker(
+                    "payments",
+                    silence=PROVIDER_SILENCE,
+                    failures=settings.payments.breaker_failures,
+                    cool_down=settings.payments.breaker_seconds,
+                ).watched,
             )
         )
         passwords = Passwords()
@@ -105,7 +123,7 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
         sessions = sessions_of(engine)
         replica = None
         if database.replica_url is not None:
-            copy = await stack.enter_async_context(connected(settings, database.replica_url))
+            copy = await stack.enter_async_context(connected(settings, database.replica_url, limits))
             replica = Replica(autocommitting(copy), primary=autocommitting(engine))
         mailer = SmtpMailer(
             host=mail.host,

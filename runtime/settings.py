@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from db.engine import TimeLimits
 from domain.inventory import Allocation, StockRules
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from runtime.encryption_keys import keys_in
@@ -51,7 +52,32 @@ class Database(Section):
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
     """Connections that one process keeps open."""
     pool_wait_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """How long a request waits for a free connection before it is answered 503."""
+    """How long a request waits for a free connection, or for a new one, before it is answered 503."""
+    statement_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long a statement of a request may take before it is undone and answered 503; 0: as long as it takes."""
+    lock_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long a request may wait for others who change the same."""
+    activity_statement_seconds: Annotated[float, Field(ge=0)] = 120.0
+    """The same for activities, which do more at once, and are tried again."""
+    activity_lock_seconds: Annotated[float, Field(ge=0)] = 30.0
+    idle_in_transaction_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """After that Postgres ends a transaction in which nothing is asked any more, and frees what it has locked."""
+    activity_idle_in_transaction_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """Some activities ask others meanwhile: a bundle of letters is held while a slow mail server takes them."""
+
+    @property
+    def limits_of_requests(self) -> TimeLimits:
+        return TimeLimits(
+            statement=self.statement_seconds, lock=self.lock_seconds, idle=self.idle_in_transaction_seconds
+        )
+
+    @property
+    def limits_of_activities(self) -> TimeLimits:
+        return TimeLimits(
+            statement=self.activity_statement_seconds,
+            lock=self.activity_lock_seconds,
+            idle=self.activity_idle_in_transaction_seconds,
+        )
 
 
 class Cache(Section):
@@ -93,6 +119,10 @@ class Payments(Section):
     stripe_webhook_secret: SecretStr = SecretStr("whsec_sutler")
     timeout_seconds: Annotated[float, Field(gt=0, le=80)] = 10.0
     """How long one call may take before its outcome counts as unknown."""
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    """After so many calls in a row that were not answered, a worker leaves the provider alone for a while."""
+    breaker_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """That while; then one call tries, and the others fail at once until that one was answered."""
     transfer_to: str = EXAMPLE_ACCOUNT
     """The shop's bank account, in the words that customers are mailed; empty when it takes no bank transfers."""
     transfer_days: Annotated[int, Field(ge=1, le=60)] = 7
@@ -217,6 +247,8 @@ class Workers(Section):
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 20
     max_concurrent_workflow_tasks: Annotated[int, Field(ge=2)] = 10
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
+    metrics_port: Port | None = None
+    """Where the process answers ``/metrics``; unset, it does not."""
     nice: Annotated[int, Field(ge=0, le=19)] = 0
     """How far the process gives way to others on the same machine; where workers have machines of their own, 0."""
     deployment: str | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from prometheus_client import start_http_server
 
 from runtime.resources import opened
 from runtime.settings import Settings
@@ -33,6 +34,8 @@ async def serve_until_stopped(settings: Settings, queues: Sequence[Queue]) -> No
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     async with opened(settings) as resources, serving(resources, queues):
+        if settings.workers.metrics_port is not None:
+            start_http_server(settings.workers.metrics_port)
         log.info("worker_ready", queues=[str(queue) for queue in queues])
         if ready_file := os.environ.get("APP_READY_FILE"):
             await asyncio.to_thread(Path(ready_file).touch)

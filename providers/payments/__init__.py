@@ -1,11 +1,16 @@
 """Payment providers, chosen by name."""
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
-from providers.payments.base import OutcomeUnknown, PaymentProvider, WebhookForged
+from stripe import APIConnectionError
+
+from providers.payments.base import Guard, OutcomeUnknown, PaymentProvider, WebhookForged
 from providers.payments.manual import ManualPayments
 from providers.payments.stripe import stripe_payments
+
+PROVIDER_SILENCE: tuple[type[Exception], ...] = (APIConnectionError,)
+"""What clients of providers raise when nobody answers. An error that was answered is an answer."""
 
 PROVIDERS = {"stripe": stripe_payments}
 """Those who take cards."""
@@ -15,7 +20,14 @@ Providers = Mapping[str, PaymentProvider]
 
 
 def open_provider(
-    name: str, *, api_base: str, api_key: str, webhook_secret: str, return_url: str, timeout_seconds: float
+    name: str,
+    *,
+    api_base: str,
+    api_key: str,
+    webhook_secret: str,
+    return_url: str,
+    timeout_seconds: float,
+    guard: Guard = nullcontext,
 ) -> AbstractAsyncContextManager[PaymentProvider]:
     """The provider of that name; ``ValueError`` names those there are."""
     if name not in PROVIDERS:
@@ -26,6 +38,7 @@ def open_provider(
         webhook_secret=webhook_secret,
         return_url=return_url,
         timeout_seconds=timeout_seconds,
+        guard=guard,
     )
 
 
@@ -35,6 +48,7 @@ def beside_transfers(cards: PaymentProvider) -> Providers:
 
 __all__ = [
     "PROVIDERS",
+    "PROVIDER_SILENCE",
     "ManualPayments",
     "OutcomeUnknown",
     "PaymentProvider",

@@ -1,6 +1,7 @@
 """What the shop expects of every payment provider."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from domain.payments import (
     ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
+
+Guard = Callable[[], AbstractContextManager[None]]
+"""Entered around each request that goes out; it may raise what the client raises when nobody answers, instead."""
 
 
 class OutcomeUnknown(Exception):

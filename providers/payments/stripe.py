@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from domain.payments import (
     ReleasePayment,
 )
 from domain.refunds import PaymentRefund, RefundMoney
-from providers.payments.base import OutcomeUnknown, WebhookForged
+from providers.payments.base import Guard, OutcomeUnknown, WebhookForged
 
 WEBHOOK_TOLERANCE_SECONDS = 300
 LAST_CAPTURE = "last_capture"
@@ -379,11 +379,29 @@ def _id_in(metadata: Any, name: str) -> UUID | None:
         return None
 
 
+class GuardedHTTP(stripe.AIOHTTPClient):
+    """One guarded request after the other: a page of a list is one, too."""
+
+    def __init__(self, guard: Guard, **options: Any) -> None:
+        super().__init__(**options)
+        self._guard = guard
+
+    async def request_async(self, *args: Any, **options: Any) -> Any:
+        with self._guard():
+            return await super().request_async(*args, **options)
+
+
 @asynccontextmanager
 async def stripe_payments(
-    *, api_base: str, api_key: str, webhook_secret: str, return_url: str, timeout_seconds: float
+    *,
+    api_base: str,
+    api_key: str,
+    webhook_secret: str,
+    return_url: str,
+    timeout_seconds: float,
+    guard: Guard = nullcontext,
 ) -> AsyncIterator[StripePayments]:
-    http = stripe.AIOHTTPClient(timeout=timeout_seconds)
+    http = GuardedHTTP(guard, timeout=timeout_seconds)
     client = stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},

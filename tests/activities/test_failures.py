@@ -3,15 +3,19 @@
 from uuid import uuid4
 
 import pytest
+from asyncpg import UniqueViolationError
+from sqlalchemy import text
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities.failures import FailureTranslation
+from db import inventory
 from db.customers import User
 from domain.errors import Refusal
 from runtime.resources import Resources
+from tests.support.catalog import a_product, stock_of
 
 
 class Last(ActivityInboundInterceptor):
@@ -79,3 +83,33 @@ async def test_what_nobody_foresaw_passes_unchanged_and_is_retried() -> None:
 
     with pytest.raises(LookupError, match="nobody foresaw this"):
         await ActivityEnvironment().run(run)
+
+
+async def test_a_step_that_waits_too_long_for_a_lock_is_tried_again_and_then_done(resources: Resources) -> None:
+    product = await a_product(resources.sessions, stock=3)
+    hold = text("SELECT 1 FROM stock WHERE variant_id = :id FOR UPDATE")
+
+    @activity.defn
+    async def take_one() -> None:
+        async with resources.sessions.begin() as session:
+            await session.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            await inventory.adjust(session, product.variant_id, -1, reason="lost", actor="operator:test")
+
+    async with resources.sessions.begin() as in_the_way:
+        await in_the_way.execute(hold, {"id": product.variant_id})
+        failed = await translated(take_one)
+    await ActivityEnvironment().run(take_one)
+
+    assert (failed.message, failed.type) == ("Postgres failed with 55P03.", "DatabaseError")
+    assert not failed.non_retryable
+    assert (await stock_of(resources.sessions, product.variant_id)).on_hand == 2
+
+
+async def test_a_failure_of_postgres_that_comes_past_the_toolkit_quotes_no_row_either() -> None:
+    @activity.defn
+    async def copy() -> None:
+        raise UniqueViolationError("Key (email)=(ada@example.com) already exists.")
+
+    failed = await translated(copy)
+
+    assert (failed.message, failed.type) == ("Postgres failed with 23505.", "DatabaseError")

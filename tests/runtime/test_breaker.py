@@ -1,19 +1,28 @@
-"""A Valkey that does not answer is asked by one request at a time, and all others go on without it at once."""
+"""A server that does not answer is asked by one request at a time, and all others go on without it at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.request import urlopen
+from uuid import uuid4
 
+import httpx
 import pytest
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as CannotConnect
 from redis.exceptions import RedisError, ResponseError
+from stripe import AuthenticationError
 
-from runtime.breaker import Breaker, State, WatchedRedis
+from domain.payments import LookUpPayment
+from providers.payments import PROVIDER_SILENCE, OutcomeUnknown, open_provider
+from runtime.breaker import BREAKERS, SILENCE, Breaker, State, WatchedRedis
 from runtime.resources import Resources
+from runtime.settings import Settings
 from tests.support.gate import Gate
-from tests.support.processes import free_port
+from tests.support.processes import answers, free_port, process
 from tests.support.waiting import eventually
+from workflows.names import Queue
 
 
 class Silent:
@@ -47,7 +56,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 def watched(port: int, *, failures: int = 3, cool_down: float = 3600) -> WatchedRedis:
     return WatchedRedis.behind(
-        Breaker(failures=failures, cool_down=cool_down),
+        Breaker("valkey", silence=SILENCE, failures=failures, cool_down=cool_down),
         f"redis://127.0.0.1:{port}/0",
         socket_timeout=0.2,
         retry=Retry(NoBackoff(), 0),
@@ -135,3 +144,67 @@ async def test_an_answer_is_an_answer_whatever_it_says(resources: Resources) -> 
 
     assert state_of(redis) is State.CLOSED
     await redis.aclose()
+
+
+# --- the payment provider -------------------------------------------------------------------------------------------
+
+
+def told(dependency: str) -> dict[str, float]:
+    """What the metrics say of its breaker."""
+    return {
+        sample.labels["state"]: sample.value
+        for metric in BREAKERS.collect()
+        for sample in metric.samples
+        if sample.labels["dependency"] == dependency
+    }
+
+
+async def test_a_silent_payment_provider_is_left_alone_and_that_stays_an_unknown_outcome(silent: Silent) -> None:
+    dependency = f"provider-{silent.port}"
+    breaker = Breaker(dependency, silence=PROVIDER_SILENCE, failures=2, cool_down=3600)
+    async with open_provider(
+        "stripe",
+        api_base=f"http://127.0.0.1:{silent.port}",
+        api_key="sk_test_sutler",
+        webhook_secret="whsec_sutler",
+        return_url="http://127.0.0.1:1",
+        timeout_seconds=0.2,
+        guard=breaker.watched,
+    ) as provider:
+        assert told(dependency) == {"closed": 1.0, "open": 0.0, "half_open": 0.0}
+        for _ in range(5):
+            with pytest.raises(OutcomeUnknown):
+                await provider.look_up(LookUpPayment(payment_id=uuid4()))
+
+    assert silent.asked == 2
+    assert told(dependency) == {"closed": 0.0, "open": 1.0, "half_open": 0.0}
+
+
+async def test_a_provider_that_answers_with_errors_is_asked_on(sandbox: httpx.AsyncClient, settings: Settings) -> None:
+    """Errors that are answered cost no time, and the engine asks again more and more slowly."""
+    breaker = Breaker("answering", silence=PROVIDER_SILENCE, failures=1, cool_down=3600)
+    async with open_provider(
+        "stripe",
+        api_base=settings.payments.stripe_api_base,
+        api_key="a wrong key",
+        webhook_secret="whsec_sutler",
+        return_url="http://127.0.0.1:1",
+        timeout_seconds=5,
+        guard=breaker.watched,
+    ) as provider:
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                await provider.look_up(LookUpPayment(payment_id=uuid4()))
+
+    assert breaker.state is State.CLOSED
+
+
+def test_a_worker_tells_the_states_of_its_breakers(environment: dict[str, str], log_file: Path) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/metrics"
+    own = {**environment, "APP_WORKERS__METRICS_PORT": str(port)}
+    with process("cli", "worker", Queue.CATALOG, environment=own, ready=answers(address), log=log_file):
+        said = urlopen(address).read().decode()
+
+    assert 'sutler_circuit_breaker_state{dependency="payments",state="closed"} 1.0' in said
+    assert 'sutler_circuit_breaker_state{dependency="valkey",state="open"} 0.0' in said

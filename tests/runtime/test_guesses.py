@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 
 from deploy import embedded
 from domain.errors import Refusal
-from runtime.breaker import Breaker, WatchedRedis
+from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.guesses import Counter, Counts, Guesses, OwnCounts, SharedCounts
 from runtime.resources import Resources
 
@@ -134,7 +134,7 @@ async def test_of_many_tries_at_once_no_more_are_looked_at_than_of_one_after_the
 
 
 async def test_without_valkey_a_process_counts_alone(resources: Resources) -> None:
-    breaker = Breaker(failures=1, cool_down=60)
+    breaker = Breaker("valkey", silence=SILENCE, failures=1, cool_down=60)
     async with WatchedRedis.behind(breaker, "redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)) as nobody:
         guesses = guesses_of(SharedCounts(nobody, prefix="alone:", longest_delay=900), resources)
 

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from deploy import embedded
 from domain.limits import EXACT, Kind, Quota
-from runtime.breaker import Breaker, WatchedRedis
+from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.limiter import Lease, Limiter
 from runtime.windows import Ask, Grant, OwnWindows, SharedWindows, Windows
 from tests.support.waiting import eventually
@@ -210,7 +210,7 @@ async def test_a_kind_with_a_limit_of_its_own_is_counted_by_itself(windows: Shar
 
 
 async def test_without_valkey_a_process_counts_alone() -> None:
-    breaker = Breaker(failures=1, cool_down=60)
+    breaker = Breaker("valkey", silence=SILENCE, failures=1, cool_down=60)
     async with WatchedRedis.behind(breaker, "redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0)) as nobody:
         limiter = a_limiter(SharedWindows(nobody, prefix="alone:"), Quota(7, 60))
 
