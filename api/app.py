@@ -32,6 +32,7 @@ from api.stories import Stories
 from api.tracing import tracing
 from db.admissions import AdmissionGate
 from db.catalog_news import catalog_news
+from db.hot_variants import hot_news
 from db.listening import Listening
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
@@ -104,7 +105,12 @@ def create_app(
             app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))
             app.state.profiles = profiles = profiles_of(resources)
             shop = settings.database.shop_schema
-            news = Listening(resources.engine.url, catalog_news(shop, [catalog, gate]), account_news(shop, [profiles]))
+            news = Listening(
+                resources.engine.url,
+                catalog_news(shop, [catalog, gate]),
+                hot_news(shop, [gate]),
+                account_news(shop, [profiles]),
+            )
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
             keeping_time = asyncio.create_task(keep_time(catalog, resources.sessions))

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 COUNT_SECONDS = 1.0
 """How often the gate is counted anew when nothing happens; so long it is wrong at most."""
+IDLE_SECONDS = 30.0
+"""The same while nothing is hot: Postgres tells what becomes so, and this only makes sure."""
 RUSH_SECONDS = 10.0
 """In such a time so many refusals make a variant hot."""
 HOT_SECONDS = 60
@@ -122,6 +124,14 @@ class AdmissionGate:
         self._rush_ends_at = 0.0
         self._has_news = asyncio.Event()
         self._has_news.set()
+        self._is_told = False
+        self._is_sure = False
+        """Did the last look succeed?"""
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is hot, and Postgres would tell of what becomes so."""
+        return self._is_told and self._is_sure and not self._hot
 
     @property
     def hot(self) -> frozenset[UUID]:
@@ -167,31 +177,37 @@ class AdmissionGate:
     # What Postgres tells us.
 
     async def begin(self) -> None:
+        self._is_told = True
         self._has_news.set()
 
     def hear(self, news: News) -> None:
-        if news.products is None or not self._products.isdisjoint(news.products):
+        """A variant that staff marks tells as one that is listed in another way."""
+        if news.products is None or news.is_listing or not self._products.isdisjoint(news.products):
             self._has_news.set()
 
     def lose(self) -> None:
         """Without news the gate is counted by the clock."""
+        self._is_told = False
+        self._has_news.set()
 
     # What keeps the gate right.
 
     async def until_news(self) -> None:
         """Until something happened that the gate should know of, and not longer than it may be wrong."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_news.wait(), COUNT_SECONDS)
+            await asyncio.wait_for(self._has_news.wait(), IDLE_SECONDS if self.is_idle else COUNT_SECONDS)
         self._has_news.clear()
 
     async def set_right(self) -> dict[UUID, int]:
         """Have the gate say what the tables say; by how many units that changed what it said of each variant."""
+        self._is_sure = False
         try:
             count = await self._counted()
             changes = await self._told(count) if count.units else []
         except RedisError as error:
             self._open(error)
             return {}
+        self._is_sure = True
         self._hot = frozenset(units.variant_id for units in count.units)
         self._products = frozenset(units.product_id for units in count.units)
         return {units.variant_id: change for units, change in zip(count.units, changes, strict=True)}
@@ -212,6 +228,8 @@ class AdmissionGate:
     async def _counted(self) -> Count:
         found = await self._found_hot()
         async with self._sessions() as session:
+            if not self._rushed() <= self._hot:
+                await hot_variants.tell(session)
             hot = found | set(await hot_variants.marked(session))
             return await hot_variants.count(session, hot) if hot else Count(units=[], taken_in=[])
 
@@ -219,7 +237,7 @@ class AdmissionGate:
         """Those that any process found hot; this one tells which it did."""
         self._forget_old_refusals()
         now = time.time()
-        rushed = {str(variant): now + HOT_SECONDS for variant, n in self._refusals.items() if n >= self._rush}
+        rushed = {str(variant): now + HOT_SECONDS for variant in self._rushed()}
         pipeline = self._redis.pipeline(transaction=False)
         if rushed:
             pipeline.zadd(f"{self._prefix}hot", rushed)
@@ -227,6 +245,9 @@ class AdmissionGate:
         pipeline.zrange(f"{self._prefix}hot", 0, -1)
         found = (await pipeline.execute())[-1]
         return {UUID(variant.decode()) for variant in found}
+
+    def _rushed(self) -> set[UUID]:
+        return {variant for variant, refusals in self._refusals.items() if refusals >= self._rush}
 
     async def _told(self, count: Count) -> list[int]:
         changes: list[int] = await self._set_right(

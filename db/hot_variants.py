@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.base import before_ids_of_the_last
+from db.catalog_news import EVERYTHING, News
+from db.listening import Channel, Reader
 from domain.errors import Refusal
 
 LONGEST_WAY_SECONDS = 30
@@ -47,6 +49,15 @@ async def mark(session: AsyncSession, variant_id: UUID, *, is_hot: bool) -> None
     )
     if marked.one_or_none() is None:
         raise Refusal("not_found", "There is no such variant.")
+
+
+async def tell(session: AsyncSession) -> None:
+    """Every process looks what is hot, as soon as this is committed."""
+    await session.execute(text("SELECT pg_notify('hot_variants_' || current_schema(), '')"))
+
+
+def hot_news(shop_schema: str, readers: Sequence[Reader[News]]) -> Channel[News]:
+    return Channel(f"hot_variants_{shop_schema}", lambda _: EVERYTHING, readers)
 
 
 async def marked(session: AsyncSession) -> Sequence[UUID]:

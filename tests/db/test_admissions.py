@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,13 +14,17 @@ from redis.backoff import NoBackoff
 from db import checkouts, hot_variants
 from db.admissions import AdmissionGate
 from db.base import new_id
+from db.catalog_news import catalog_news
+from db.hot_variants import hot_news
 from db.inventory import Demand
+from db.listening import Listening
 from domain.inventory import Shortage
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
 from tests.support.orders import a_cart, a_wish
 from tests.support.processes import free_port
 from tests.support.statements import counted_statements
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -268,3 +273,73 @@ async def test_a_request_that_was_turned_away_gets_the_same_answer_again(
     assert again is not None
     assert (first.is_repeat, again.is_repeat) == (False, True)
     assert first.shortages == again.shortages == [short(hot, 4, 3)]
+
+
+@asynccontextmanager
+async def told(resources: Resources, *gates: AdmissionGate) -> AsyncIterator[None]:
+    """What Postgres tells the API processes that have these gates; all have looked once, and found nothing hot."""
+    shop = resources.settings.database.shop_schema
+    news = Listening(resources.engine.url, catalog_news(shop, gates), hot_news(shop, gates))
+    listening = asyncio.create_task(news.run())
+
+    async def are_idle() -> bool:
+        for gate in gates:
+            await gate.set_right()
+        return all(gate.is_idle for gate in gates)
+
+    try:
+        await eventually(are_idle)
+        for gate in gates:
+            await gate.until_news()
+            await gate.set_right()
+        yield
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_while_nothing_is_hot_a_gate_rests_until_staff_marks_a_variant(
+    gate: AdmissionGate, resources: Resources
+) -> None:
+    async with told(resources, gate):
+        resting = asyncio.create_task(gate.until_news())
+        product = await a_hot_product(resources, stock=3)
+
+        await resting
+        await gate.set_right()
+        assert (product.variant_id in gate.hot, gate.is_idle) == (True, False)
+
+        await no_more_hot(resources, product)
+        await gate.until_news()
+        await gate.set_right()
+        assert (product.variant_id in gate.hot, gate.is_idle) == (False, True)
+
+
+async def test_what_one_process_finds_hot_wakes_the_others(
+    gate: AdmissionGate, resources: Resources, prefix: str
+) -> None:
+    other = gate_in(resources.redis, resources, prefix)
+    product = await a_product(resources.sessions, stock=0)
+    async with told(resources, gate, other):
+        resting = asyncio.create_task(other.until_news())
+        gate.refused([product.variant_id] * 3)
+        await gate.until_news()
+        await gate.set_right()
+
+        await resting
+        await other.set_right()
+        assert product.variant_id in other.hot
+
+
+async def test_a_gate_that_is_not_told_or_could_not_look_does_not_rest(
+    gate: AdmissionGate, resources: Resources
+) -> None:
+    nowhere = Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
+    lost = gate_in(nowhere, resources, "away:")
+    async with told(resources, gate):
+        await lost.begin()
+        await lost.set_right()
+        assert (gate.is_idle, lost.is_idle) == (True, False)
+
+    assert not gate.is_idle
+    await nowhere.aclose()
