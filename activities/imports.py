@@ -1,5 +1,7 @@
 """Import steps: chunks of files that staff sent, and what is kept of them."""
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 from activities.heartbeats import heard_of
@@ -16,7 +18,15 @@ class ImportActivities:
 
     @steps.read_chunk.performed_by
     async def read_chunk(self, request: ReadChunk) -> ImportProgress:
-        async with heard_of(), self._sessions.begin() as session:
+        """Each chunk is a transaction: others who change products come in between, and nothing is read twice."""
+        ends_at = time.monotonic() + request.turn_seconds
+        async with heard_of():
+            while not (progress := await self._read(request)).is_over and time.monotonic() < ends_at:
+                request = replace(request, number=progress.chunks)
+        return progress
+
+    async def _read(self, request: ReadChunk) -> ImportProgress:
+        async with self._sessions.begin() as session:
             return await import_chunks.read(session, request, most_rows=self._chunk_rows)
 
     @steps.tidy_up.performed_by

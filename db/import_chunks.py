@@ -52,6 +52,7 @@ async def read(session: AsyncSession, wanted: ReadChunk, *, most_rows: int) -> I
         is_over=made.status in ENDED or made.attempt != wanted.attempt,
         rows=made.rows,
         failed=made.failed,
+        chunks=made.chunks,
     )
 
 

@@ -67,7 +67,9 @@ class ImportCatalog:
     chunk: int = 0
     """Where its run begins."""
     chunks_of_a_run: int = 500
-    """A history that grows any longer takes long to replay."""
+    """So often it asks for chunks: a history that grows any longer takes long to replay."""
+    turn_seconds: float = 5.0
+    """For so long a worker goes on with further chunks before it tells the engine, which costs as much as a chunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class ReadChunk:
     import_id: UUID
     attempt: int
     number: int
+    turn_seconds: float = 0.0
+    """As long as that is not over, the chunks behind this one are read, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,8 @@ class ImportProgress:
     """Nothing is left to be read in this pass."""
     rows: int
     failed: int
+    chunks: int = 0
+    """How many are done in this pass, which is the number of the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,21 @@ class CatalogImport:
 
     @workflow.run
     async def run(self, request: ImportCatalog) -> ImportStatus:
-        number, last = request.chunk, request.chunk + request.chunks_of_a_run - 1
+        number, turns = request.chunk, 1
         while not (progress := await self._read(request, number)).is_over:
-            if number == last:
-                workflow.continue_as_new(replace(request, chunk=number + 1))
-            number += 1
+            number = max(number + 1, progress.chunks)
+            if turns == request.chunks_of_a_run:
+                workflow.continue_as_new(replace(request, chunk=number))
+            turns += 1
         return progress.status
 
     async def _read(self, request: ImportCatalog, number: int) -> ImportProgress:
-        chunk = ReadChunk(import_id=request.import_id, attempt=request.attempt, number=number)
+        chunk = ReadChunk(
+            import_id=request.import_id,
+            attempt=request.attempt,
+            number=number,
+            turn_seconds=request.turn_seconds,
+        )
         progress = await imports.read_chunk(chunk)
         self._describe(progress)
         return progress

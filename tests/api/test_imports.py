@@ -1,6 +1,7 @@
 """Files of products, sent to be imported in the background."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +9,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from sqlalchemy import text
+from temporalio.testing import ActivityEnvironment
 
+from activities.imports import ImportActivities
 from db import catalog_attributes, import_chunks, imports
 from db.base import new_id
 from domain.catalog_attributes import Attribute, AttributeKind
@@ -295,6 +298,25 @@ class TestChunks:
 
         assert [step.rows for step in progress] == [10, 10, 20, 20, 20, 25, 25]
         assert [step.is_over for step in progress] == [False] * 5 + [True] * 2
+        async with resources.sessions() as session:
+            done = await imports.by_id(session, made)
+        assert (done.status, done.products_created, done.products_unchanged) == (ImportStatus.COMPLETED, 25, 0)
+
+    async def test_a_turn_goes_on_with_the_chunks_behind_its_own_and_reads_none_twice(
+        self, resources: Resources
+    ) -> None:
+        mark = a_mark()
+        made = await a_waiting_import(resources.sessions, csv_of(mark, 25).encode())
+        read = ImportActivities(resources.sessions, chunk_rows=10).read_chunk
+        first = ReadChunk(import_id=made, attempt=1, number=0)
+
+        short, again, long = [
+            await ActivityEnvironment().run(read, request)
+            for request in (first, first, replace(first, turn_seconds=60))
+        ]
+
+        assert [(step.rows, step.chunks, step.is_over) for step in (short, again)] == [(10, 1, False)] * 2
+        assert (long.rows, long.chunks, long.is_over) == (25, 3, True)
         async with resources.sessions() as session:
             done = await imports.by_id(session, made)
         assert (done.status, done.products_created, done.products_unchanged) == (ImportStatus.COMPLETED, 25, 0)

@@ -689,7 +689,7 @@ async def test_imports_and_exports_of_the_catalogue(recorder: Recorder) -> None:
         if is_cancelled:
             async with recorder.resources.sessions.begin() as session:
                 await imports.cancel(session, made)
-        request = ImportCatalog(import_id=made, chunks_of_a_run=2)
+        request = ImportCatalog(import_id=made, chunks_of_a_run=2, turn_seconds=0)
         story = await engine.start_workflow(
             CatalogImport.run, request, id=catalog_import_id(made, 1), task_queue=Queue.CATALOG
         )
