@@ -1,6 +1,7 @@
 """How fast a catalogue is imported, against the floor: a bare COPY of the same rows, already parsed, in the same run.
 
-python -m benchmarks.catalog_import [PRODUCTS]
+python -m benchmarks.catalog_import [PRODUCTS]          # straight into the database
+python -m benchmarks.catalog_import [PRODUCTS] --sent   # sent over HTTP to a whole shop that runs beside
 """
 
 import asyncio
@@ -13,17 +14,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from rich.console import Console
 
+from benchmarks.shop import shop
 from db import migrations
 from db.catalog_import import batches, importing, product_rows, variant_rows
 from db.catalog_import_sql import PRODUCT_COLUMNS, VARIANT_COLUMNS
 from deploy import embedded
+from deploy.visitor import OPERATOR
 from domain import catalog_jsonl, shopify_csv
 from domain.catalog import ProductRecord
 from domain.catalog_files import Reading
 from runtime.catalog import connected, import_file, lines_of
-from runtime.settings import Database, Settings
+from runtime.settings import Database, Demo, Settings
 
 WORDS = ["amber", "brass", "cedar", "delta", "ember", "flint", "grove", "harbor", "iron", "juniper", "kite", "lunar"]
 
@@ -137,10 +141,49 @@ async def imported(settings: Settings, file: Path, console: Console, run: str) -
     return report.seconds
 
 
+async def sent(made: list[dict[str, Any]], console: Console) -> None:
+    """Through the API, the engine and a worker, into a shop that has its six thousand products already."""
+    async with shop() as running, aiohttp.ClientSession(running.api_url) as http:
+        password = Demo().password.get_secret_value()
+        signed_in = await http.post("/v1/auth/login", json={"email": OPERATOR, "password": password})
+        operator = {"Authorization": f"Bearer {(await signed_in.json())['access_token']}"}
+        with tempfile.TemporaryDirectory() as directory:
+            for name, write in FORMATS.items():
+                file = Path(directory) / name
+                write(file, made)
+                for run in ("new", "again") if name.endswith(".csv") else ("the same as JSON lines",):
+                    await sent_once(http, operator, file, console, run)
+
+
+async def sent_once(
+    http: aiohttp.ClientSession, operator: dict[str, str], file: Path, console: Console, run: str
+) -> None:
+    kind = {"Content-Type": "text/csv" if file.suffix == ".csv" else "application/x-ndjson"}
+    started = time.perf_counter()
+    answer = await http.post("/v1/admin/catalog/imports", data=file.read_bytes(), headers={**operator, **kind})
+    answer.raise_for_status()
+    where, received = answer.headers["Location"], time.perf_counter() - started
+    while (seen := await (await http.get(where, headers=operator)).json())["status"] in ("waiting", "running"):
+        await asyncio.sleep(0.1)
+    took = time.perf_counter() - started
+    assert (seen["status"], seen["failed"]) == ("completed", 0), seen
+    console.print(
+        f"{file.name}, {run}: {seen['rows']:,} rows in {took:.2f} s ({received:.2f} s to send them), "
+        f"{seen['rows'] / took:,.0f} rows/s; {seen['variants']['created']:,} variants created, "
+        f"{seen['variants']['unchanged']:,} unchanged"
+    )
+
+
+FORMATS = {"catalog.csv": write_csv, "catalog.jsonl": write_jsonl}
+
+
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    console, made = Console(width=200), products(count)
-    for name, write in (("catalog.csv", write_csv), ("catalog.jsonl", write_jsonl)):
+    numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
+    console, made = Console(width=200), products(int(numbers[0]) if numbers else 50_000)
+    if "--sent" in sys.argv:
+        asyncio.run(sent(made, console))
+        return
+    for name, write in FORMATS.items():
         with embedded.stack() as running, tempfile.TemporaryDirectory() as directory:
             migrations.upgrade(running.database_url)
             settings = Settings(database=Database.model_validate({"url": running.database_url}))

@@ -39,19 +39,20 @@ class Subject:
 async def run(shop: Shop, progress: Callable[[str], None]) -> list[Row]:
     """All of them warm: each has been asked for before, as nearly all questions of shoppers have."""
     rows = []
-    for subject in await _subjects(shop):
-        async with _bare(shop, subject.body) as floor_port:
+    for subject in await subjects(shop):
+        async with bare(shop, subject.body) as floor_port:
             for connections in CONNECTIONS:
                 ours, floor = [], []
                 for _ in range(ROUNDS):
-                    floor.append(await _asked(floor_port, subject, connections))
-                    ours.append(await _asked(shop.api_port, subject, connections))
+                    floor.append(await asked(subject, connections, floor_port))
+                    ours.append(await asked(subject, connections, shop.api_port))
                     progress(subject.name)
                 rows.append(Row(subject.name, f"{connections} connections", ours, floor))
     return rows
 
 
-async def _subjects(shop: Shop) -> list[Subject]:
+async def subjects(shop: Shop) -> list[Subject]:
+    """What is read, and the bytes of the answers."""
     async with aiohttp.ClientSession(shop.api_url) as http:
 
         async def answer(path: str) -> tuple[bytes, str]:
@@ -78,18 +79,24 @@ async def _subjects(shop: Shop) -> list[Subject]:
         return known + unchanged
 
 
-async def _asked(port: int, subject: Subject, connections: int) -> Series:
+async def asked(subject: Subject, connections: int, *ports: int) -> Series:
     return await hammered(
-        port, subject.path, connections=connections, seconds=SECONDS, header=subject.header, status=subject.status
+        *ports,
+        path=subject.path,
+        connections=connections,
+        seconds=SECONDS,
+        header=subject.header,
+        status=subject.status,
     )
 
 
 @asynccontextmanager
-async def _bare(shop: Shop, body: bytes) -> AsyncIterator[int]:
+async def bare(shop: Shop, body: bytes) -> AsyncIterator[int]:
+    """The port of an application that answers these bytes and nothing else."""
     with TemporaryDirectory() as directory:
         kept, [port] = Path(directory) / "body", free_ports(1)
         kept.write_bytes(body)
-        bare = {**shop.environment, "BENCH_BODY": str(kept), "BENCH_PORT": str(port)}
-        async with part("benchmarks.bare", environment=bare, log=Path(directory)):
+        own = {**shop.environment, "BENCH_BODY": str(kept), "BENCH_PORT": str(port)}
+        async with part("benchmarks.bare", environment=own, log=Path(directory)):
             await answering(f"http://127.0.0.1:{port}/")
             yield port

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,20 @@ class _Connection(asyncio.Protocol):
 
 
 async def hammered(
-    port: int, path: str, *, connections: int, seconds: float, header: str = "", status: int = 200
+    *ports: int, path: str, connections: int, seconds: float, header: str = "", status: int = 200
 ) -> Series:
-    """GET the path over that many kept-alive connections for that long; every answer must have this status."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *([header] if header else []), "", ""]
+    """GET the path over that many kept-alive connections for that long; every answer must have this status.
+
+    Several ports, of processes that do the same, get the same share of them.
+    """
+    lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *([header] if header else []), "", ""]
     request = "\r\n".join(lines).encode()
     times: list[float] = []
     begin = time.perf_counter()
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(lambda: _Connection(request, status, begin + seconds, times), "127.0.0.1", port)
-        for _ in range(connections)
+        for port in islice(cycle(ports), connections)
     ]
     await asyncio.gather(*(protocol.is_done for _, protocol in made))
     return Series.of(times, time.perf_counter() - begin)

@@ -35,8 +35,15 @@ class Shop:
 
 @asynccontextmanager
 async def shop(**overrides: str) -> AsyncIterator[Shop]:
-    """Production settings: workflow code outside the determinism sandbox, logs at WARNING."""
-    production = {"APP_LOG_LEVEL": "WARNING", "APP_WORKERS__SANDBOXED": "false"}
+    """Production settings: workflow code outside the determinism sandbox, logs at WARNING.
+
+    But all shoppers come from one address, so that one may ask as often as all together.
+    """
+    production = {
+        "APP_LOG_LEVEL": "WARNING",
+        "APP_WORKERS__SANDBOXED": "false",
+        "APP_LIMITS__ADDRESS_CATALOGUE": "100000/s",
+    }
     with tempfile.TemporaryDirectory() as directory:
         async with private_shop(Path(directory), {**production, **overrides}) as running:
             settings = running.settings
