@@ -178,6 +178,9 @@ class ListedProduct(Base):
     name_words: Mapped[int] = mapped_column(SmallInteger)
     price_steps: Mapped[list[str]] = mapped_column(ARRAY(String))
     """The ranges of the price facet that its variants are in, such as ``USD:3``."""
+    lowest_prices: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=text("'{}'"))
+    """By currency, minor units, of its cheapest variant."""
+    highest_prices: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=text("'{}'"))
     labels: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
     """Its tags as ``tag:sale``, its attributes as ``colour=red``."""
     published_from: Mapped[datetime | None]

@@ -3,18 +3,17 @@
 How hits are ranked is told in ``docs/search.md``.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, literal_column, not_, or_, select, tuple_, union_all
+from sqlalchemy import CTE, ColumnElement, RowMapping, and_, func, literal_column, not_, or_, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from db.catalog import Category, ListedProduct, Price, Product, Variant
 from db.catalog_facets import counts
-from db.catalog_query import ProductQuery, Sort, Statement, conditions
+from db.catalog_query import STOCK, Conditions, ProductQuery, Sort, Statement, can_be_sold, conditions, lowest_price
 from db.catalog_views import PRODUCT, ProductView, with_variants
 from db.catalog_words import Understood, understood
 
@@ -32,7 +31,7 @@ async def products(session: AsyncSession, query: ProductQuery) -> ProductPage:
     """A page of what the public may see, under the query's filters and in its order."""
     read = await understood(session, query.words)
     asked = await conditions(session, query)
-    rows = (await session.execute(_page(query, read, asked.values()))).mappings().all()
+    rows = (await session.execute(_page(query, read, asked))).mappings().all()
     page = rows[: query.limit]
     return ProductPage(
         items=await with_variants(session, page, query.currency),
@@ -42,10 +41,10 @@ async def products(session: AsyncSession, query: ProductQuery) -> ProductPage:
     )
 
 
-def _page(query: ProductQuery, read: Understood, asked: Iterable[ColumnElement[bool]]) -> Statement:
+def _page(query: ProductQuery, read: Understood, asked: Conditions) -> Statement:
     """The products at the page's places: found first, and only then joined with what is shown of them."""
     if query.sort is Sort.RELEVANCE and read:
-        places = _by_relevance(query, read, list(asked)).subquery("places")
+        places = _by_relevance(query, read, asked).subquery("places")
         order: list[ColumnElement[Any]] = [places.c.tier.desc(), places.c.length, places.c.sort_id.desc()]
     else:
         statement, is_descending = _in_order(query, read, asked)
@@ -60,14 +59,20 @@ def _page(query: ProductQuery, read: Understood, asked: Iterable[ColumnElement[b
     )
 
 
-def _in_order(query: ProductQuery, read: Understood, asked: Iterable[ColumnElement[bool]]) -> tuple[Statement, bool]:
+def _in_order(query: ProductQuery, read: Understood, asked: Conditions) -> tuple[Statement, bool]:
     """The places of the page by a column of the products, and whether it descends."""
     key, row_id, is_descending = _order(query.sort)
-    statement = select(ListedProduct.product_id, key.label("sort_key"), row_id.label("sort_id")).where(*asked)
     if read:
-        statement = statement.where(read.is_found)
-    if query.sort in (Sort.PRICE, Sort.PRICE_DESCENDING):
-        statement = _by_lowest_price(statement, query.currency)
+        hits = _hits(query, read, asked)
+        key, row_id = (hits.c.sort_id if key is row_id else hits.c.sort_key), hits.c.sort_id
+        statement: Statement = select(hits)
+        if query.in_stock is not None:
+            statement = statement.where(can_be_sold(hits.c.product_id, is_wanted=query.in_stock))
+    else:
+        statement = select(ListedProduct.product_id, key.label("sort_key"), row_id.label("sort_id"))
+        statement = statement.where(*asked.values())
+        if query.sort in BY_PRICE:
+            statement = _by_lowest_price(statement, query.currency)
     parts = [row_id] if key is row_id else [key, row_id]
     if query.after is not None:
         here, edge = tuple_(*parts), tuple_(*query.after[-len(parts) :])
@@ -86,6 +91,24 @@ def _order(sort: Sort) -> tuple[ColumnElement[Any], ColumnElement[Any], bool]:
             return Price.amount.expression, Price.variant_id.expression, sort is Sort.PRICE_DESCENDING
         case _:  # ids are made in the order of time
             return product_id, product_id, True
+
+
+def _hits(query: ProductQuery, read: Understood, asked: Conditions) -> CTE:
+    """All that the words find, collected before it is sorted.
+
+    Going through the shop in the order of the result until the page is full can mean to go through nearly all of it:
+    words and prices, or words and names, go together in ways that Postgres does not know.
+    """
+    product_id = ListedProduct.product_id.expression
+    key = lowest_price(query.currency) if query.sort in BY_PRICE else _order(query.sort)[0]
+    hits = select(product_id, key.label("sort_key"), product_id.label("sort_id"))
+    hits = hits.where(read.is_found, key.is_not(None), *_of_the_row(asked))
+    return hits.cte("hits").prefix_with("MATERIALIZED")
+
+
+def _of_the_row(asked: Conditions) -> list[ColumnElement[bool]]:
+    """Units are counted last, in the order of the result, and only until the page is full."""
+    return [condition for name, condition in asked.items() if name != STOCK]
 
 
 def _by_lowest_price(statement: Statement, currency: str) -> Statement:
@@ -109,11 +132,13 @@ def _by_lowest_price(statement: Statement, currency: str) -> Statement:
     )
 
 
+BY_PRICE = (Sort.PRICE, Sort.PRICE_DESCENDING)
+
 IN_THE_TITLE, BEGUN_IN_THE_TITLE, ANYWHERE = 3, 2, 1
 """The tiers of a search, the best first."""
 
 
-def _by_relevance(query: ProductQuery, read: Understood, asked: Sequence[ColumnElement[bool]]) -> Statement:
+def _by_relevance(query: ProductQuery, read: Understood, asked: Conditions) -> Statement:
     """The best places after those of the page before. A tier is only looked for when those above do not fill the page.
 
     For one word Postgres may go through the products in the order of the result and stop when the page is full: it
@@ -137,12 +162,17 @@ def _by_relevance(query: ProductQuery, read: Understood, asked: Sequence[ColumnE
             literal_column(str(tier)).label("tier"),
             length.label("length"),
             ListedProduct.product_id.label("sort_id"),
-        ).where(is_hit, *asked)
+        ).where(is_hit, *_of_the_row(asked))
         if query.after is not None and tier == query.after[0][0]:
             hits = hits.where(*_after(query.after))
         for above in tiers:
             hits = hits.where(select(func.count() <= query.limit).select_from(above).scalar_subquery())
-        tiers.append(hits.order_by(key, ListedProduct.product_id.desc()).limit(query.limit + 1).cte(f"tier_{tier}"))
+        hits = hits.order_by(key, ListedProduct.product_id.desc())
+        if query.in_stock is not None:
+            in_order = hits.offset(0).subquery("in_order")  # which Postgres sorts before it looks at the units
+            hits = select(in_order).where(can_be_sold(in_order.c.product_id, is_wanted=query.in_stock))
+            hits = hits.order_by(in_order.c.length, in_order.c.sort_id.desc())
+        tiers.append(hits.limit(query.limit + 1).cte(f"tier_{tier}"))
     found = union_all(*(select(tier) for tier in tiers)).subquery("found")
     return select(found).order_by(found.c.tier.desc(), found.c.length, found.c.sort_id.desc()).limit(query.limit + 1)
 

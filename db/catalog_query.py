@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -62,9 +62,16 @@ class ProductQuery:
 Conditions = Mapping[str, ColumnElement[bool]]
 """By what asked for them: the name of a facet, or another parameter."""
 
+STOCK = "stock"
+"""The condition that no row of the listed products can answer by itself."""
+
 
 async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
-    """What the query asks of a product, besides its words."""
+    """What the query asks of a product, besides its words.
+
+    Words find the products first, and then prices are compared in the rows that were found. Without words Postgres may
+    come from the index on prices.
+    """
     asked: dict[str, ColumnElement[bool]] = {"time": is_published()}
     if query.category is not None:
         # Asked for beforehand, because how many products a few known categories hold is something Postgres can guess.
@@ -73,13 +80,14 @@ async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     if query.brand is not None:
         asked[Facet.BRAND] = ListedProduct.brand == query.brand
     if query.min_price is not None or query.max_price is not None:
-        asked[Facet.PRICE] = _is_priced_between(query.min_price, query.max_price, query.currency)
+        is_between = _spans_between if query.words else _is_priced_between
+        asked[Facet.PRICE] = is_between(query.min_price, query.max_price, query.currency)
     if query.tags:
         asked[Facet.TAG] = ListedProduct.labels.contains([f"tag:{tag}" for tag in query.tags])
     for code, labels in query.attributes:
         asked[ATTRIBUTE + code] = ListedProduct.labels.overlap(list(labels))
     if query.in_stock is not None:
-        asked["stock"] = _can_be_sold() if query.in_stock else ~_can_be_sold()
+        asked[STOCK] = can_be_sold(ListedProduct.product_id.expression, is_wanted=query.in_stock)
     return asked
 
 
@@ -108,11 +116,32 @@ def _is_priced_between(lowest: int | None, highest: int | None, currency: str) -
     return priced.where(variant.product_id == ListedProduct.product_id).exists()
 
 
-def _can_be_sold() -> ColumnElement[bool]:
-    """Is there a unit that nobody has reserved?"""
+def _spans_between(lowest: int | None, highest: int | None, currency: str) -> ColumnElement[bool]:
+    """The same. Only where the range lies between its cheapest and its dearest variant all of them are looked at."""
+    cheapest, dearest = lowest_price(currency), _price_in(ListedProduct.highest_prices, currency)
+    if lowest is None:
+        return cheapest <= highest
+    if highest is None:
+        return dearest >= lowest
+    is_around = and_(cheapest < lowest, dearest > highest, _is_priced_between(lowest, highest, currency))
+    return or_(cheapest.between(lowest, highest), dearest.between(lowest, highest), is_around)
+
+
+def lowest_price(currency: str) -> ColumnElement[int]:
+    """Of the listed product's cheapest variant; null when it has no price in this currency."""
+    return _price_in(ListedProduct.lowest_prices, currency)
+
+
+def _price_in(prices: Any, currency: str) -> ColumnElement[int]:
+    return cast(prices[currency].astext, BigInteger)
+
+
+def can_be_sold(product_id: ColumnElement[UUID], *, is_wanted: bool = True) -> ColumnElement[bool]:
+    """Is there a unit of the product that nobody has reserved?"""
     variant = aliased(Variant)
     stocked = select(variant.product_id).join(Stock, Stock.variant_id == variant.id)
-    return stocked.where(variant.product_id == ListedProduct.product_id, Stock.on_hand > Stock.reserved).exists()
+    has_units = stocked.where(variant.product_id == product_id, Stock.on_hand > Stock.reserved).exists()
+    return has_units if is_wanted else ~has_units
 
 
 def position_from(sort: Sort, given: Sequence[Any]) -> tuple[Any, UUID]:

@@ -171,6 +171,45 @@ class TestTypingErrors:
         assert await found(api, f"{word} 4712{other}") == []
 
 
+class TestConditions:
+    async def test_on_the_price_look_at_each_variant(self, api: httpx.AsyncClient, resources: Resources) -> None:
+        word = a_word()
+        sizes = [VariantWanted(price="1.00"), VariantWanted(price="9.00")]
+        product = await a_product(resources.sessions, name=word, variants=sizes)
+
+        for span, is_inside in (
+            ({"min_price": "1.00", "max_price": "1.00"}, True),
+            ({"min_price": "1.01", "max_price": "8.99"}, False),
+            ({"min_price": "8.99", "max_price": "9.00"}, True),
+            ({"min_price": "9.01"}, False),
+            ({"min_price": "9.00"}, True),
+            ({"max_price": "0.99"}, False),
+            ({"max_price": "1.00"}, True),
+        ):
+            assert await found(api, word, **span) == ([product.name] if is_inside else []), span
+
+        sizes = [*sizes, VariantWanted(price="5.00")]
+        other = await a_product(resources.sessions, name=f"other {word}", variants=sizes)
+        assert await found(api, word, min_price="1.01", max_price="8.99") == [other.name]
+
+    @pytest.mark.parametrize("sort", ["relevance", "newest", "name", "price", "-price"])
+    async def test_on_stock_leave_the_order_as_it_is(
+        self, api: httpx.AsyncClient, resources: Resources, sort: str
+    ) -> None:
+        word = a_word()
+        for number, price in enumerate(("3.00", "1.00", "2.00", "1.00", "4.00")):
+            product = await a_product(resources.sessions, name=f"{word} {number}", price=price, stock=1)
+            if number in (1, 4):
+                await reserve_all(resources, product.variant_id)
+
+        whole = [item["name"] for item in await all_pages(api, q=word, sort=sort)]
+        sellable = await all_pages(api, q=word, sort=sort, in_stock="true", limit=1)
+        sold_out = await all_pages(api, q=word, sort=sort, in_stock="false", limit=1)
+
+        assert [item["name"] for item in sellable] == [name for name in whole if name[-1] in "023"]
+        assert [item["name"] for item in sold_out] == [name for name in whole if name[-1] in "14"]
+
+
 class TestFacets:
     async def test_count_what_each_price_range_would_find(self, api: httpx.AsyncClient, resources: Resources) -> None:
         word = a_word()

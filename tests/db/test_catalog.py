@@ -109,7 +109,7 @@ async def test_suggestions_take_four_statements(resources: Resources) -> None:
 async def test_a_search_uses_the_index(resources: Resources, sort: Sort, index: str) -> None:
     query = ProductQuery(currency="USD", limit=5, sort=sort, words=("mug", "blue"))
     read = Understood(words=(("mug",), ("blue",)))
-    statement = catalog_lists._page(query, read, [])
+    statement = catalog_lists._page(query, read, {})
     compiled = statement.compile(resources.engine.sync_engine, compile_kwargs={"literal_binds": True})
 
     async with resources.sessions() as session:
