@@ -202,6 +202,8 @@ class AuditActivities:
                     reminder_after=self._reminder_after,
                     verification_window=self._verification_window,
                 )
+            case Repair.RESUME_ERASURE:
+                return await resumption.of_erasure(session, thing)
             case Repair.RESUME_IMPORT:
                 return await resumption.of_import(session, thing)
             case Repair.BEGIN_EXPORT:

@@ -84,6 +84,15 @@ STORY_LAWS: dict[Law, StoryLaw] = {
         repair=Repair.RESUME_REGISTRATION,
         stories=named(names.registration_id),
     ),
+    Law.ERASURES_HAVE_A_STORY: StoryLaw(
+        query="""
+            SELECT id, NULL::uuid AS order_id FROM erasures
+            WHERE erased_at IS NULL AND asked_at <= now() - make_interval(secs => :patience)
+        """,
+        sentence="somebody wants to be forgotten ({id}), and the workflow is gone",
+        repair=Repair.RESUME_ERASURE,
+        stories=named(names.erasure_id),
+    ),
     Law.IMPORTS_HAVE_A_STORY: StoryLaw(
         query="""
             SELECT id, NULL::uuid AS order_id, status, attempt FROM catalog_imports
@@ -152,6 +161,14 @@ KINDS: dict[str, Kind] = {
         rows="""
             SELECT id, id AS order_id, 'closed' AS status, closed_at IS NOT NULL AS is_over, updated_at AS since
             FROM orders
+        """,
+    ),
+    "Erasure": Kind(
+        noun="erasure",
+        prefix=names.ERASURE,
+        rows="""
+            SELECT id, NULL::uuid AS order_id, 'done' AS status, erased_at IS NOT NULL AS is_over, erased_at AS since
+            FROM erasures
         """,
     ),
     "CatalogImport": Kind(

@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import customers, deadlines, orders, parcels, refunds, returns
+from db.erasures import ErasureWish
 from db.exports import CatalogExport
 from db.imports import CatalogImport
 from db.orders import Order
@@ -15,6 +16,7 @@ from db.payments import Payment
 from domain.attention import Concern
 from domain.audit import Prescription
 from domain.customers import AccountStatus, RegisterCustomer
+from domain.erasures import ErasePerson
 from domain.exports import ENDED, WriteExport
 from domain.imports import ImportCatalog, ImportStatus
 from domain.money import Money
@@ -207,6 +209,13 @@ async def of_import(session: AsyncSession, import_id: UUID) -> Prescription:
     return Prescription(
         catalog_import=ImportCatalog(import_id=made.id, attempt=made.attempt, chunk=made.chunks),
     )
+
+
+async def of_erasure(session: AsyncSession, erasure_id: UUID) -> Prescription:
+    wish = await session.get(ErasureWish, erasure_id)
+    if wish is None or wish.erased_at is not None:
+        return OVER
+    return Prescription(erasure=ErasePerson(erasure_id=wish.id))
 
 
 async def of_export(session: AsyncSession, export_id: UUID) -> Prescription:

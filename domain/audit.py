@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.attention import Concern
 from domain.customers import RegisterCustomer
+from domain.erasures import ErasePerson
 from domain.exports import WriteExport
 from domain.imports import ImportCatalog
 from domain.orders import OrderAftercare, StartCheckout
@@ -53,6 +54,8 @@ class Law(StrEnum):
     """Or their Aftercare waits until they can be."""
     ACCOUNTS_HAVE_A_STORY = "accounts_have_a_story"
     """Those that wait for their verification."""
+    ERASURES_HAVE_A_STORY = "erasures_have_a_story"
+    """People who want to be forgotten are, or are waited for."""
     IMPORTS_HAVE_A_STORY = "imports_have_a_story"
     EXPORTS_HAVE_A_STORY = "exports_have_a_story"
     STORIES_HAVE_A_ROW = "stories_have_a_row"
@@ -73,6 +76,7 @@ LAWS_OF_STORIES = frozenset(
         Law.RETURNS_HAVE_A_STORY,
         Law.DELIVERED_ORDERS_ARE_CLOSED,
         Law.ACCOUNTS_HAVE_A_STORY,
+        Law.ERASURES_HAVE_A_STORY,
         Law.IMPORTS_HAVE_A_STORY,
         Law.EXPORTS_HAVE_A_STORY,
         Law.STORIES_HAVE_A_ROW,
@@ -111,6 +115,7 @@ class Repair(StrEnum):
     RESUME_RETURN = "resume_return"
     BEGIN_AFTERCARE = "begin_aftercare"
     RESUME_REGISTRATION = "resume_registration"
+    RESUME_ERASURE = "resume_erasure"
     RESUME_IMPORT = "resume_import"
     BEGIN_EXPORT = "begin_export"
     GIVE_STRAY_MONEY_BACK = "give_stray_money_back"
@@ -135,6 +140,7 @@ REPAIRS_IN_WORDS: dict[Repair, str] = {
     Repair.RESUME_RETURN: "begin the return's workflow again where the return stands",
     Repair.BEGIN_AFTERCARE: "begin the workflow that closes the delivered order",
     Repair.RESUME_REGISTRATION: "begin the registration's workflow again, with what is left of its time",
+    Repair.RESUME_ERASURE: "begin the workflow again that forgets the person",
     Repair.RESUME_IMPORT: "begin the import's workflow again with the first chunk that is not done",
     Repair.BEGIN_EXPORT: "begin the export's workflow again",
     Repair.GIVE_STRAY_MONEY_BACK: "void or refund the stray payment",
@@ -219,6 +225,7 @@ class Prescription:
     follow_return: FollowReturn | None = None
     aftercare: OrderAftercare | None = None
     registration: RegisterCustomer | None = None
+    erasure: ErasePerson | None = None
     catalog_import: ImportCatalog | None = None
     catalog_export: WriteExport | None = None
     give_back: GiveMoneyBack | None = None

@@ -37,7 +37,6 @@ from workflows.stray_payment import StrayPayment
 ROOT = Path(__file__).parents[1]
 
 NOT_JUDGED = {
-    "Erasure": "a wish whose workflow was ended says so when it is looked at, and asking again begins it again",
     "Confirmation": "ends by itself when its link does; whether a link works, its row says alone",
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",

@@ -25,6 +25,7 @@ from workflows.apart import NEEDS_NOBODY, about_order, begun_apart
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport
 from workflows.checkout import Checkout
+from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
 from workflows.mailbox import Mailbox
@@ -111,6 +112,8 @@ class Repair:
             told = TypedSearchAttributes([SearchAttributePair(names.CUSTOMER_ID, str(account.user_id))])
             registration_id = names.registration_id(account.user_id)
             await begun(Registration.run, account, registration_id, names.Queue.REGISTRATION, told)
+        if (person := prescription.erasure) is not None:
+            await begun(Erasure.run, person, names.erasure_id(person.erasure_id), names.Queue.REGISTRATION)
         if (file := prescription.catalog_import) is not None:
             import_id = names.catalog_import_id(file.import_id, file.attempt)
             await begun(CatalogImport.run, file, import_id, names.Queue.CATALOG)

@@ -24,6 +24,7 @@ ORDER = "order:"
 PAYMENT = "payment:"
 REFUND = "refund:"
 AFTERCARE = "aftercare:"
+ERASURE = "erasure:"
 RETURN = "return:"
 CATALOG_IMPORT = "catalog-import:"
 CATALOG_EXPORT = "catalog-export:"
@@ -63,7 +64,7 @@ def refund_id(refund: UUID) -> str:
 
 
 def erasure_id(erasure: UUID) -> str:
-    return f"erasure:{erasure}"
+    return f"{ERASURE}{erasure}"
 
 
 def aftercare_id(order: UUID) -> str:

@@ -16,12 +16,22 @@ from domain.audit import Breach, Law, Repair
 from domain.exports import WriteExport
 from domain.imports import FileFormat, ImportCatalog
 from tests.operations.test_audit import repair
+from tests.support.catalog import a_product
 from tests.support.files import a_mark, a_waiting_import, csv_of
 from tests.support.own_shop import OwnShop
+from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport
-from workflows.names import aftercare_id, catalog_export_id, catalog_import_id, refund_id, registration_id, return_id
+from workflows.names import (
+    aftercare_id,
+    catalog_export_id,
+    catalog_import_id,
+    erasure_id,
+    refund_id,
+    registration_id,
+    return_id,
+)
 
 Order = dict[str, Any]
 RUNNING, TERMINATED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.TERMINATED
@@ -135,6 +145,29 @@ async def test_an_account_whose_time_is_over_expires_at_once(shop: OwnShop) -> N
     assert await shop.resources.temporal.get_workflow_handle(registration_id(account)).result() == "expired"
     assert await shop.value("SELECT count(*) FROM users WHERE id = :id", id=account) == 0
     assert (await shop.audit()).breaches == []
+
+
+async def test_somebody_who_wants_to_be_forgotten_is_although_the_workflow_was_ended(shop: OwnShop) -> None:
+    guest = Shopper(shop.http, email=f"ada.{a_mark()}@example.com")  # all others have the same address
+    product = await a_product(shop.resources.sessions, price="10.00", stock=20)
+    order = (await guest.check_out(await guest.a_cart((product.variant_id, 1)))).json()
+    asked = UUID((await shop.desk("/erasures", {"order_id": order["id"]}))["id"])
+    await runs(shop, erasure_id(asked))
+    await ended(shop, erasure_id(asked))
+
+    await healed(
+        shop,
+        Law.ERASURES_HAVE_A_STORY,
+        asked,
+        f"somebody wants to be forgotten ({asked}), and the workflow is gone",
+    )
+
+    assert await status(shop, erasure_id(asked)) is RUNNING
+    await shop.desk_cancel(order)
+    await ended(shop, erasure_id(asked))
+    await shop.desk("/erasures", {"order_id": order["id"]})  # asking again begins it again as well
+    assert await shop.resources.temporal.get_workflow_handle(erasure_id(asked)).result() == "erased"
+    assert (await shop.look(order))["email"] == "erased@erased.invalid"
 
 
 async def test_an_import_whose_workflow_was_ended_is_read_to_its_end(shop: OwnShop) -> None:

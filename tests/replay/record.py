@@ -23,7 +23,7 @@ from sqlalchemy import select, text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from api.confirmations import begin_confirmation
-from db import confirmations, exports, imports
+from db import confirmations, erasures, exports, imports
 from db.base import new_id
 from db.confirmations import Confirmation
 from db.customers import User
@@ -508,13 +508,17 @@ async def test_what_else_lost_its_workflow(recorder: Recorder, person: Person) -
     name = f"{PLANTED}.{uuid4().hex[:12]}"
     async with recorder.resources.sessions.begin() as session:
         account = User(username=name, email=f"{name}@example.com", password_hash=f"{PLANTED}-hash")
-        session.add(account)
+        leaving = User(username=f"{name}.2", email=f"{name}.2@example.com", password_hash=f"{PLANTED}-hash")
+        session.add_all([account, leaving])
+        await session.flush()
+        goodbye, _ = await erasures.ask(session, user_id=leaving.id, order_id=None, asked_by="operator:1")
         await exports.ask_for(session, written := new_id(), FileFormat.JSONL, "USD", actor="operator:1")
     read = await a_waiting_import(recorder.resources.sessions, csv_of(a_mark(), 3).encode())
 
     for law, subject, heals in (
         (Law.DELIVERED_ORDERS_ARE_CLOSED, UUID(order["id"]), Repair.BEGIN_AFTERCARE),
         (Law.ACCOUNTS_HAVE_A_STORY, account.id, Repair.RESUME_REGISTRATION),
+        (Law.ERASURES_HAVE_A_STORY, goodbye.id, Repair.RESUME_ERASURE),
         (Law.IMPORTS_HAVE_A_STORY, read, Repair.RESUME_IMPORT),
         (Law.EXPORTS_HAVE_A_STORY, written, Repair.BEGIN_EXPORT),
     ):
