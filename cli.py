@@ -43,7 +43,8 @@ def migrate() -> None:
 def api() -> None:
     """Serve the HTTP API."""
     from granian import Granian
-    from granian.constants import Interfaces, Loops
+    from granian.constants import HTTPModes, Interfaces, Loops
+    from granian.http import HTTP1Settings
 
     from runtime.settings import Settings
 
@@ -55,6 +56,11 @@ def api() -> None:
         port=listen.port,
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=listen.headers_seconds * 1000, max_buffer_size=listen.headers_max_bytes
+        ),
+        websockets=False,
         log_access=False,
     ).serve()
 

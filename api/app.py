@@ -12,7 +12,8 @@ from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
 
 from api.auth import permitted, provide_caller, routes_of
-from api.bodies import discarding
+from api.bodies import ShallowRequest, discarding, hurrying
+from api.browsers import Browsers
 from api.catalog_cache import CatalogCache
 from api.catalog_clock import keep_time
 from api.documentation import openapi
@@ -145,6 +146,7 @@ def create_app(
         },
         guards=[permitted],
         exception_handlers=EXCEPTION_HANDLERS,
+        request_class=ShallowRequest,
         request_max_body_size=settings.api.max_body_bytes,
         openapi_config=openapi(settings.shop.name),
         plugins=[BODIES],
@@ -152,8 +154,16 @@ def create_app(
     )
     routes_of(app)  # refuses to start when a route names no permission
     # Around the whole application rather than its middleware, which addresses that lead nowhere do not pass.
+    bodies = hurrying(
+        discarding(app.asgi_handler),
+        pause_seconds=settings.api.body_pause_seconds,
+        whole_seconds=settings.api.body_seconds,
+    )
     at_once = {kind: getattr(settings.at_once, kind) for kind in Kind}
-    app.asgi_handler = tracing(counting(doorway.around(shedding(discarding(app.asgi_handler), at_once))))
+    app.state.browsers = browsers = Browsers(
+        is_https=settings.shop.public_url.startswith("https:"), origins=settings.api.cors_origins
+    )
+    app.asgi_handler = browsers.around(tracing(counting(doorway.around(shedding(bodies, at_once)))))
     app.state.doorway = doorway
     return app
 
@@ -163,4 +173,6 @@ def application() -> Any:
     settings = Settings()
     configure_logging(settings.log_level)
     app = create_app(settings)
-    return HotAnswers(app, app.state.doorway, most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4)
+    return HotAnswers(
+        app, app.state.doorway, app.state.browsers, most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4
+    )

@@ -53,9 +53,13 @@ async def list_breaches(
 ) -> BreachPage:
     """What audits found wrong and nobody has seen healed since, the oldest first."""
     position = decode_cursor(cursor, length=1)
-    after = position[0] if position else 0
-    if not isinstance(after, int):
-        raise Refusal("malformed_request", "This cursor was not made by this list.")
+    match position:
+        case None:
+            after = 0
+        case [int(after)] if 0 <= after < 2**63:
+            pass
+        case _:
+            raise Refusal("malformed_request", "This cursor was not made by this list.")
     async with resources.autocommit() as session:
         rows = await breaches.page(session, limit=limit + 1, after=after, law=law)
     more = encode_cursor([rows[limit - 1]["id"]]) if len(rows) > limit else None

@@ -1,6 +1,7 @@
 """The catalogue as the public sees it: encoded once, kept in memory, and thrown away the moment it changes."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ from db.engine import Sessions
 from db.replica import AWAY, Replica
 from domain.catalog import UUID_FORM
 from runtime.cache.memory import Flights, Memory
-from runtime.cache.shared import SharedCache
+from runtime.cache.shared import JITTER, SharedCache
 
 Result = TypeVar("Result")
 
@@ -302,7 +303,7 @@ class CatalogCache:
             self._keep(view, query.currency, watch)
         listing = Listing(
             body=b"]," + encode_json(page_rest_json(page, query.currency, position_after(page, query)))[1:],
-            expires_at=time.monotonic() + self._seconds,
+            expires_at=self._until(),
             is_fresh=self.is_told and not watch.listing,
             products=tuple(view.product["id"] for view in page.items),
         )
@@ -342,7 +343,7 @@ class CatalogCache:
             raise
         kept = Kept(
             encode_json(suggestions_json(found)),
-            time.monotonic() + self._seconds,
+            self._until(),
             is_fresh=self.is_told and not watch.listing,
         )
         if kept.is_fresh:
@@ -366,7 +367,7 @@ class CatalogCache:
             raise
         self._tree = Kept(
             encode_json(tree_json(rows)),
-            time.monotonic() + self._seconds,
+            self._until(),
             is_fresh=self.is_told and not watch.everything,
         )
         return self._tree
@@ -388,7 +389,7 @@ class CatalogCache:
             raise
         self._attributes = KeptAttributes(
             encode_json(attributes_json(known.values())),
-            time.monotonic() + self._seconds,
+            self._until(),
             is_fresh=self.is_told and not watch.everything,
             known=known,
         )
@@ -410,6 +411,9 @@ class CatalogCache:
 
     # How it is kept.
 
+    def _until(self) -> float:
+        return time.monotonic() + self._seconds * (1 - JITTER * random.random())  # noqa: S311
+
     def _keep(self, view: ProductView, currency: str, watch: _Watch) -> KeptProduct:
         body = encode_json(product_json(view, currency))
         return self._keep_body(view.product["id"], currency, view.product["version"], body, watch)
@@ -417,7 +421,7 @@ class CatalogCache:
     def _keep_body(self, product_id: UUID, currency: str, version: int, body: bytes, watch: _Watch) -> KeptProduct:
         kept = KeptProduct(
             body,
-            time.monotonic() + self._seconds,
+            self._until(),
             is_fresh=self.is_told and not watch.has_seen(product_id),
             product_id=product_id,
             version=version,

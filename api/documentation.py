@@ -1,5 +1,7 @@
 """The API's description: for programs at ``/openapi.json``, for people at ``/docs``. Works without the internet."""
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
@@ -34,7 +36,18 @@ ASSETS = {
     "swagger-ui-bundle.js": ("javascripts/swagger-ui-bundle.js", "text/javascript"),
 }
 
-PAGE = b"""<!doctype html>
+SCRIPT = """
+SwaggerUIBundle({url: "/openapi.json", dom_id: "#documentation", deepLinking: true, persistAuthorization: true});
+"""
+
+PAGE_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    f"script-src 'self' 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'; "
+    "frame-ancestors 'none'"
+)
+"""Swagger UI sets styles by itself."""
+
+PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -45,12 +58,10 @@ PAGE = b"""<!doctype html>
 <body>
 <div id="documentation"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#documentation", deepLinking: true, persistAuthorization: true});
-</script>
+<script>{SCRIPT}</script>
 </body>
 </html>
-"""
+""".encode()
 
 
 class SwaggerPage(OpenAPIRenderPlugin):
@@ -80,7 +91,11 @@ def openapi(shop_name: str) -> OpenAPIConfig:
             }
         ),
         openapi_router=Router(
-            path="/docs", route_handlers=[asset], include_in_schema=False, opt={"permission": Permission.PROBE}
+            path="/docs",
+            route_handlers=[asset],
+            include_in_schema=False,
+            opt={"permission": Permission.PROBE},
+            response_headers={"Content-Security-Policy": PAGE_POLICY},
         ),
         render_plugins=[SwaggerPage()],
     )

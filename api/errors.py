@@ -46,6 +46,7 @@ PROBLEMS: dict[str, Problem] = {
     "forbidden": Problem(403, "Your role does not allow this"),
     "not_found": Problem(404, "There is no such thing"),
     "method_not_allowed": Problem(405, "This address does not take that method"),
+    "request_too_slow": Problem(408, "The request did not come in time"),
     "precondition_failed": Problem(412, "It was changed in the meantime"),
     "body_too_large": Problem(413, "The body is too large"),
     "unsupported_media_type": Problem(415, "A body of this type is not taken here"),
@@ -131,6 +132,7 @@ class ProblemDetails(BaseModel):
 
 ANY_ROUTE = (
     "malformed_request",
+    "request_too_slow",
     "body_too_large",
     "validation_failed",
     "rate_limited",

@@ -9,6 +9,7 @@ from litestar import Response
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.browsers import Browsers
 from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.limiting import Doorway
@@ -60,9 +61,10 @@ class HotAnswers:
     Metrics and request ids are those of every other answer. Questions with an ``Authorization`` go the long way.
     """
 
-    def __init__(self, app: ASGIApp, doorway: Doorway, *, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, doorway: Doorway, browsers: Browsers, *, most_bytes: int) -> None:
         self._app = app
         self._doorway = doorway
+        self._browsers = browsers
         self._ready: Memory[tuple[str, bytes], ReadyAnswer] = Memory(most_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,14 +84,14 @@ class HotAnswers:
         if not await self._doorway.lets_read(scope) or not ready.is_fresh:  # it may have changed meanwhile
             await self._the_long_way(key, scope, receive, send)
             return
-        request_id = (b"x-request-id", ids_of(headers)[1])
+        more = [*self._browsers.told(headers), (b"x-request-id", ids_of(headers)[1])]
         if_none_match = headers.get(b"if-none-match")
         if if_none_match is not None and is_known(if_none_match.decode("latin-1"), ready.tag):
-            await send({"type": "http.response.start", "status": 304, "headers": [*ready.not_modified, request_id]})
+            await send({"type": "http.response.start", "status": 304, "headers": [*ready.not_modified, *more]})
             answered("GET", ready.path_template, 304, began)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        await send({"type": "http.response.start", "status": 200, "headers": [*ready.headers, request_id]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*ready.headers, *more]})
         answered("GET", ready.path_template, 200, began)
         await send({"type": "http.response.body", "body": ready.body, "more_body": False})
 

@@ -19,6 +19,7 @@ from api.paging import Cursor, Limit, decode_cursor, encode_cursor
 from api.schemas import Input, Output
 from db import inventory_views, locations
 from domain.catalog import LARGEST_STOCK
+from domain.catalog_files import why_not_storable
 from domain.errors import Refusal
 from domain.permissions import Permission
 from runtime.resources import Resources
@@ -85,7 +86,9 @@ class LocationController(Controller):
         """All locations, in the order in which they give units."""
         position = decode_cursor(cursor, length=2)
         match position:
-            case None | [int(), str()]:
+            case None:
+                pass
+            case [int(priority), str(code)] if 0 <= priority < 2**31 and why_not_storable(code) is None:
                 pass
             case _:
                 raise Refusal("malformed_request", "This cursor was not made by this list.")

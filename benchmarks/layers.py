@@ -96,7 +96,7 @@ async def main(count: int) -> None:
             layers["framework, and Postgres"] = await timed(one, paths[1:])
             layers["framework, and Valkey"] = await timed(other, paths[1:])
             layers["framework, and the process' own memory"] = await timed(other, paths)
-            hot = HotAnswers(other, other.state.doorway, most_bytes=100_000_000)
+            hot = HotAnswers(other, other.state.doorway, other.state.browsers, most_bytes=100_000_000)
             await timed(hot, paths)
             layers["ready answers, before the framework"] = await timed(hot, paths)
     table = told(layers)

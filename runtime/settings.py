@@ -1,16 +1,25 @@
 """Every setting of every process, from the environment (prefix ``APP_``, nested with ``__``).
 
+Where ``APP_SECRETS_DIR`` names a folder, as orchestrators mount secrets, each of its files named like a variable holds
+that variable's value; the environment goes first.
+
 A wrong value refuses to start and says which variable is wrong. Inner code never sees this module: it receives
 the values it needs.
 """
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from db.engine import TimeLimits
 from domain.inventory import Allocation, StockRules
@@ -21,6 +30,9 @@ DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-
 
 EXAMPLE_ACCOUNT = "Sutler, account 0000 0000 at the Example Bank"
 """Nobody should send real money there: production takes no bank transfers before it has an account of its own."""
+
+
+SECRETS_DIR = "APP_SECRETS_DIR"
 
 
 class Environment(StrEnum):
@@ -184,6 +196,16 @@ class Api(Section):
     checkout_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     """How long a checkout is waited for before the answer becomes 202."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    body_pause_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """A request whose next piece does not come within this time is answered 408."""
+    body_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """So is one that has not come whole by then, files for imports excepted."""
+    headers_seconds: Annotated[int, Field(ge=1)] = 30
+    """A connection whose request does not say within this time what it wants is closed."""
+    headers_max_bytes: Annotated[int, Field(ge=8192)] = 32 * 1024
+    """Longer ones are answered 431, at the latest when they are twice as long."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may ask from a browser, such as ``["https://shop.example.com"]``; ours need not be named."""
     rush: Annotated[int, Field(ge=1)] = 20
     """So many customers whom one process told within ten seconds that a variant is sold out make it hot."""
 
@@ -308,6 +330,27 @@ class Settings(BaseSettings):
         env_prefix="APP_", env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid"
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = os.environ.get(SECRETS_DIR)
+        if not folder:
+            return init_settings, env_settings
+        files = NestedSecretsSettingsSource(
+            file_secret_settings,
+            secrets_dir=folder,
+            secrets_dir_missing="error",
+            secrets_prefix="APP_",
+            secrets_nested_delimiter="__",
+        )
+        return init_settings, env_settings, files
+
     env: Environment = Environment.DEVELOPMENT
     log_level: str = "INFO"
     database: Database = Database()
@@ -370,10 +413,22 @@ class Settings(BaseSettings):
     def production_has_its_own_secrets(self) -> Self:
         if self.env is not Environment.PRODUCTION:
             return self
-        for name, secret in {
-            "APP_PAYMENTS__STRIPE_API_KEY": self.payments.stripe_api_key,
-            "APP_PAYMENTS__STRIPE_WEBHOOK_SECRET": self.payments.stripe_webhook_secret,
-        }.items():
-            if secret.get_secret_value() in DEVELOPMENT_SECRETS:
-                raise ValueError(f"{name} still has its development value; set your own before production")
+        for name, section in self:
+            if not isinstance(section, Section) or isinstance(section, Demo):
+                continue
+            for field, value in section:
+                of_development = type(section).model_fields[field].default
+                if isinstance(value, SecretStr) and (
+                    value == of_development or value.get_secret_value() in DEVELOPMENT_SECRETS
+                ):
+                    raise ValueError(
+                        f"APP_{name.upper()}__{field.upper()} still has its development value; "
+                        "set your own before production"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def production_pays_at_a_provider(self) -> Self:
+        if self.env is Environment.PRODUCTION and not self.payments.stripe_api_base.startswith("https:"):
+            raise ValueError("APP_PAYMENTS__STRIPE_API_BASE is not reached by https; production does not pay there")
         return self

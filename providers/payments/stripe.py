@@ -47,6 +47,10 @@ DISPUTES = {
 """What Stripe calls a dispute that moves money. A bank that only inquires (``warning_…``) has taken none."""
 
 
+NO_EVENT = (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, RecursionError)
+"""What reading something else as an event can raise; times that no clock shows are among it."""
+
+
 class StripePayments:
     """PaymentIntents with manual capture: one per order, found again by our payment id in its metadata."""
 
@@ -248,7 +252,7 @@ class StripePayments:
                 is_ours=(subject.get("metadata") or {}).get("shop") == self._return_url,
                 dispute=_dispute(event, subject),
             )
-        except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError) as error:
+        except (stripe.SignatureVerificationError, *NO_EVENT) as error:
             raise WebhookForged("not signed by Stripe, too old, or not an event") from error
 
     async def _find(self, payment_id: UUID) -> PaymentIntent | None:

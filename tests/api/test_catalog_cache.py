@@ -352,3 +352,15 @@ async def test_ready_answers_are_counted(api: httpx.AsyncClient, resources: Reso
         assert (await api.get(f"/v1/products/{product.product_id}")).status_code == 200
 
     assert await counted() - before == 5
+
+
+async def test_what_is_read_together_is_not_read_again_in_the_same_second(resources: Resources) -> None:
+    tag = f"together-{uuid4().hex[:8]}"
+    for _ in range(20):
+        await a_product(resources.sessions, brand=tag)
+    async with a_cache(resources) as cache:
+        _, [_, *products] = await cache.page(ProductQuery(currency="USD", limit=20, brand=tag))
+
+    ends = [product.expires_at for product in products]
+    assert len(ends) == 20
+    assert 3 < max(ends) - min(ends) <= 6

@@ -1,7 +1,6 @@
 """``sutler demo`` and ``sutler order``, as people run them."""
 
 import asyncio
-import base64
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from runtime.resources import Resources
 from runtime.settings import Settings
 from tests.support.catalog import a_product
 from tests.support.processes import free_port
+from tests.support.production import PRODUCTION
 
 Run = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -125,10 +125,8 @@ async def test_a_shop_that_does_not_run_is_named_with_the_way_to_start_it(
 
 
 async def test_the_demo_does_not_touch_production(sutler: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APP_ENV", "production")
-    monkeypatch.setenv("APP_PAYMENTS__STRIPE_API_KEY", "sk_live_of_nobody")
-    monkeypatch.setenv("APP_PAYMENTS__STRIPE_WEBHOOK_SECRET", "whsec_of_nobody")
-    monkeypatch.setenv("APP_TEMPORAL__ENCRYPTION_KEYS", f"2026:{base64.b64encode(bytes(32)).decode()}")
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
     assert await sutler("demo") == (
         1,
         "The demo pays with test cards and signs in to demo accounts; production has neither.\n",

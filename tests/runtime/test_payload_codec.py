@@ -13,6 +13,7 @@ from runtime.encryption_keys import keys_in
 from runtime.payload_codec import Encryption, NotDecryptableError
 from runtime.settings import Settings
 from runtime.temporal import DATA_CONVERTER
+from tests.support.production import PRODUCTION
 
 OLD, NEW = os.urandom(32), os.urandom(32)
 WORDS = Payload(metadata={"encoding": b"json/plain"}, data=b'{"order":"S-1001"}')
@@ -94,12 +95,9 @@ def test_keys_that_are_none_refuse_to_start(monkeypatch: pytest.MonkeyPatch, key
 
 
 def test_production_without_keys_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "APP_ENV": "production",
-        "APP_PAYMENTS__STRIPE_API_KEY": "sk_live_of_nobody",
-        "APP_PAYMENTS__STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
-    }.items():
+    for name, value in PRODUCTION.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("APP_TEMPORAL__ENCRYPTION_KEYS")
 
     with pytest.raises(ValidationError, match="production encrypts"):
         Settings()

@@ -1,18 +1,19 @@
 """Settings that mean something else where real money is."""
 
-import base64
+from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from domain.limits import EXACT
 from runtime.settings import Settings
+from tests.support.production import PRODUCTION
 
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APP_ENV", "production")
-    monkeypatch.setenv("APP_PAYMENTS__STRIPE_API_KEY", "sk_live_of_nobody")
-    monkeypatch.setenv("APP_PAYMENTS__STRIPE_WEBHOOK_SECRET", "whsec_of_nobody")
-    monkeypatch.setenv("APP_TEMPORAL__ENCRYPTION_KEYS", f"2026:{base64.b64encode(bytes(32)).decode()}")
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.usefixtures("production")
@@ -28,3 +29,95 @@ def test_a_shop_without_an_account_takes_no_transfers(monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("APP_PAYMENTS__TRANSFER_TO", "")
     assert Settings().transfer_to is None
+
+
+SECRETS = {
+    name: PRODUCTION[name]
+    for name in (
+        "APP_DATABASE__URL",
+        "APP_CACHE__URL",
+        "APP_PAYMENTS__STRIPE_API_KEY",
+        "APP_PAYMENTS__STRIPE_WEBHOOK_SECRET",
+    )
+}
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("secret", SECRETS)
+def test_production_does_not_start_with_a_secret_of_development(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(secret)
+
+    with pytest.raises(ValidationError, match=f"{secret} still has its development value"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("variable", ["APP_PAYMENTS__STRIPE_API_KEY", "APP_MAIL__PASSWORD"])
+@pytest.mark.parametrize("known", ["sk_test_sutler", "whsec_sutler", "sutler-demo-1"])
+def test_nor_with_one_in_the_place_of_another(variable: str, known: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, known)
+
+    with pytest.raises(ValidationError, match=f"{variable} still has its development value"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
+def test_production_does_not_pay_at_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_PAYMENTS__STRIPE_API_BASE")
+
+    with pytest.raises(ValidationError, match="APP_PAYMENTS__STRIPE_API_BASE is not reached by https"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
+def test_secrets_may_come_from_files_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.delenv(name)
+        (tmp_path / name).write_text(f"{value}\n")
+    monkeypatch.setenv("APP_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("APP_PAYMENTS__STRIPE_WEBHOOK_SECRET", "whsec_of_the_environment")
+
+    settings = Settings()
+
+    assert settings.database.url.get_secret_value() == PRODUCTION["APP_DATABASE__URL"]
+    assert settings.payments.stripe_api_key.get_secret_value() == "sk_live_of_nobody"
+    assert settings.payments.stripe_webhook_secret.get_secret_value() == "whsec_of_the_environment"
+    assert "sk_live" not in repr(settings)
+
+
+@pytest.mark.usefixtures("production")
+def test_a_folder_of_secrets_that_is_not_there_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_SECRETS_DIR", "/nowhere/to/be/found")
+
+    with pytest.raises(Exception, match="/nowhere/to/be/found"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
+def test_the_limits_of_production_are_the_promised_ones_unless_others_were_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().quotas == EXACT
+
+    monkeypatch.setenv("APP_LIMITS__ADDRESS", "7/min")
+    monkeypatch.setenv("APP_LIMITS__OTHERS", '{"user.staff": "300/60s"}')
+    changed = Settings().quotas
+    assert {name: str(changed[name]) for name in ("address", "user.staff", "user")} == {
+        "address": "7/min",
+        "user.staff": "300/min",
+        "user": "50/min",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("APP_LIMITS__ADDRESS", "off"),
+        ("APP_LIMITS__USER", "0/min"),
+        ("APP_LIMITS__OTHERS", '{"user.stuff": "5/min"}'),
+        ("APP_LIMITS__TRUSTED_PROXIES", '["10.0.0.1/8"]'),
+    ],
+)
+def test_a_limit_that_is_none_refuses_to_start(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ValidationError):
+        Settings()
