@@ -28,8 +28,11 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
     Queue.CATALOG: catalog.build,
 }
 
-PASSED_THROUGH = ("domain", "pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions")
-"""Modules the sandbox need not load anew for every workflow: they hold rules and types, and no state."""
+PASSED_THROUGH = (
+    *("domain", "workflows.steps", "workflows.names"),
+    *("pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions"),
+)
+"""Modules the sandbox need not load anew for every workflow: they hold rules, names and types, and no state."""
 
 
 def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
