@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.story_laws import KINDS, OF_ORDERS, STORY_LAWS, Kind, words_of
 from db.engine import Sessions
+from db.laws import MOST
 from domain.audit import Breach, Law, Repair
 from workflows import names
 
@@ -37,16 +38,19 @@ class StoryBook:
         self._engine = engine
 
     async def look(self, *, patience_seconds: float) -> AsyncIterator[list[Breach]]:
-        """What seems wrong, a piece of the lists at a time."""
+        """What seems wrong, a piece of the lists at a time; of one law about as much as of those of tables."""
         running = {
             run.id: run.start_time async for run in self._engine.list_workflows(RUNNING, page_size=STORIES_OF_A_PAGE)
         }
         for law in STORY_LAWS:
             after: UUID | None = BEFORE_ALL
-            while after is not None:
+            told = 0
+            while after is not None and told < MOST:
                 rows = await self._rows(law, patience_seconds, after=after)
                 absent = [row for row in rows if running.keys().isdisjoint(row.stories)]
-                yield [row.breach for row in absent if not await self._has_a_story(row)]
+                found = [row.breach for row in absent if not await self._has_a_story(row)]
+                yield found
+                told += len(found)
                 after = UUID(rows[-1].breach.subject) if rows else None
         for stories in _pieces(name for name in running if name.startswith(names.ORDER)):
             yield await self._without_an_order(stories, patience_seconds)
