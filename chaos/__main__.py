@@ -21,6 +21,7 @@ def main(
     seed: Annotated[int | None, typer.Option(help="Which faults; the same seed gives the same ones.")] = None,
     pause: Annotated[float, typer.Option(help="Seconds between two faults, on average.")] = 2.0,
     shoppers: Annotated[int, typer.Option(help="Customers at a time.")] = 4,
+    products: Annotated[int, typer.Option(help="Kinds of goods that can be bought.")] = 6000,
     into: Annotated[Path, typer.Option(help="Where the report is written.")] = Path(),
     keep_logs: Annotated[bool, typer.Option(help="Keep the shop's data and logs also when nothing was found.")] = False,
 ) -> None:
@@ -29,7 +30,9 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"Seed {chosen}. Again: {replay_of(chosen, minutes * 60, pause, shoppers)}")
     directory = Path(tempfile.mkdtemp(prefix="sutler-chaos-"))
-    plan = Plan(seed=chosen, seconds=minutes * 60, pause=pause, shoppers=shoppers, directory=directory)
+    plan = Plan(
+        seed=chosen, seconds=minutes * 60, pause=pause, shoppers=shoppers, products=products, directory=directory
+    )
     begun = time.monotonic()
     report = uvloop.run(run(plan, console))
     tell(report, console)

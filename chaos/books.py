@@ -18,7 +18,7 @@ QUERIES = {
     "orders": """
         SELECT orders.id::text, orders.status, orders.payment_status, orders.fulfillment_status, orders.cancel_reason,
                orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
-               orders.attention IS NOT NULL AS needs_a_person,
+               orders.attention IS NOT NULL AS needs_a_person, orders.closed_at IS NOT NULL AS is_closed,
                payments.status AS payment, payments.provider, payments.due_at, payments.authorized,
                payments.captured, payments.refunded, payments.refunding, checkouts.created_at AS asked_at,
                min(order_events.at) FILTER (

@@ -28,6 +28,7 @@ from runtime.settings import Temporal
 PASSWORD = "sutler-demo-1"  # noqa: S105 (of the demo accounts)
 GOOD_CARD = "pm_card_visa"
 CHALLENGED_CARD = "pm_card_authenticationRequired"
+KINDS_OF_GOODS = 10
 PLENTY = 1_000_000
 LABEL = {"carrier": "UPS", "tracking_number": "1Z999AA10123456784"}
 LONGEST_WAIT = 300.0
@@ -156,7 +157,7 @@ class Market:
 async def a_market(directory: Path, *, patience: Patience | None = None) -> AsyncIterator[Market]:
     overrides = {"APP_ENV": "test", "APP_LOG_LEVEL": "WARNING", "APP_DEMO__PASSWORD": PASSWORD}
     async with (
-        private_shop(directory, overrides, patience=patience) as shop,
+        private_shop(directory, overrides, patience=patience, products=KINDS_OF_GOODS) as shop,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as http,
     ):
         diary, address = Diary(), shop.settings.api_url

@@ -298,13 +298,15 @@ def _stories_follow_rows(books: Books) -> Iterator[str]:
         ("return", "returns", ("refunded", "rejected")),
     ):
         for row in books.tables[table]:
-            if row["status"] == "received":
-                continue  # its refund was refused, or waits for a person; whether it still runs is not decided
             if row["status"] == "delivered" and row["id"] in unpaid:
                 continue  # it waits for its money
             is_over = row["status"] in over
             if is_over is (f"{noun}:{row['id']}" in books.running):
                 yield f"{noun} {row['id']} is {row['status']}, its workflow is {'running' if is_over else 'gone'}"
+    for order in books.tables["orders"]:
+        is_looked_after = order["status"] == "delivered" and not order["is_closed"] and order["id"] not in unpaid
+        if is_looked_after is not (f"aftercare:{order['id']}" in books.running):
+            yield f"order {order['id']} is {order['status']}, its aftercare {'is gone' if is_looked_after else 'runs'}"
 
 
 # --- what customers and operators were told -------------------------------------------------------------------------

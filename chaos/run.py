@@ -50,6 +50,7 @@ class Plan:
     pause: float
     """Seconds between two faults, on average."""
     shoppers: int
+    products: int
     directory: Path
 
 
@@ -66,7 +67,7 @@ async def run(plan: Plan, console: Console) -> Report:
     console.print("Starting a shop of its own.")
     connector = aiohttp.TCPConnector(limit=200)
     async with (
-        private_shop(plan.directory / "shop", overrides, patience=ALWAYS_AT_ONCE) as shop,
+        private_shop(plan.directory / "shop", overrides, patience=ALWAYS_AT_ONCE, products=plan.products) as shop,
         aiohttp.ClientSession(connector=connector) as http,
     ):
         return await Run(plan, shop, http, breakpoints, console).to_its_end()

@@ -25,13 +25,19 @@ NICE = {
 """On one machine, work that a customer waits for goes before mails and parcels."""
 
 
-def the_stack(settings: UpSettings, overrides: Mapping[str, str] | None = None) -> list[Stage]:
-    """Servers, then data, then the sandbox, then ourselves; ``overrides`` are variables that win over all others."""
+def the_stack(
+    settings: UpSettings, overrides: Mapping[str, str] | None = None, *, products: int | None = None
+) -> list[Stage]:
+    """Servers, then data, then the sandbox, then ourselves.
+
+    ``overrides`` are variables that win over all others; ``products`` says how many the catalogue begins with.
+    """
+    how_many = ["--products", str(products)] if products else []
     environment = {**settings.environment(), "PYTHONUNBUFFERED": "1", **(overrides or {})}
     return [
         servers(settings),
         Chore(name="migrations", argv=_python("cli", "migrate"), env={**environment, **settings.owner_environment()}),
-        Chore(name="catalogue", argv=_python("cli", "catalog", "demo", "--if-empty"), env=environment),
+        Chore(name="catalogue", argv=_python("cli", "catalog", "demo", "--if-empty", *how_many), env=environment),
         Chore(name="demo accounts", argv=_python("cli", "accounts", "demo"), env=environment),
         [_sandbox(settings, environment)],
         [_api(settings, environment), *(_worker(queue, settings, environment) for queue in Queue)],

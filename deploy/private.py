@@ -46,12 +46,13 @@ async def private_shop(
     *,
     display: Display | None = None,
     patience: Patience | None = None,
+    products: int | None = None,
 ) -> AsyncIterator[PrivateShop]:
-    """Up when entered, gone when left; ``overrides`` are ``APP_`` variables that every process gets."""
+    """Up when entered, gone when left; ``overrides`` and ``products`` as of ``the_stack``."""
     settings = on_free_ports(directory)
     supervisor = Supervisor(settings.directory, display or Quiet(), patience)
     try:
-        await supervisor.bring_up(the_stack(settings, overrides))
+        await supervisor.bring_up(the_stack(settings, overrides, products=products))
         yield PrivateShop(settings, {**settings.environment(), **overrides}, supervisor)
     finally:
         await supervisor.stop()

@@ -1,13 +1,9 @@
-"""The short form of `make chaos`, and that it would notice what it looks for."""
+"""What a chaos run does, and that it would notice what it looks for."""
 
-import json
-import subprocess
-import sys
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,27 +12,7 @@ from chaos.books import Books, Money
 from chaos.laws import facts_of, longest_undecided, violations
 from chaos.schedule import PARTS, KillAt, schedule, steps_of_orders
 from chaos.wishes import Diary, Promise, Wish
-from tests.support.processes import uncounted
 from workers.breakpoints import Moment
-
-
-@pytest.mark.timeout(420)
-def test_no_order_is_lost_whatever_is_killed(tmp_path: Path) -> None:
-    """A minute of it; `make chaos MINUTES=60` is the long form."""
-    done = subprocess.run(
-        [sys.executable, "-m", "chaos", "--minutes", "0.6", "--seed", "4", "--into", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=uncounted(),
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = json.loads((tmp_path / "chaos-report.json").read_text())
-    assert report["violations"] == []
-    assert report["faults"] >= 8
-    assert sum(report["orders"].values()) >= 5
-    assert "0 violations" in (tmp_path / "chaos-report.md").read_text()
 
 
 def test_a_seed_says_which_faults_come() -> None:
@@ -72,6 +48,7 @@ def an_order(order_id: str, status: str, payment: str, **otherwise: Any) -> dict
         "tax": 0,
         "total": 100,
         "needs_a_person": False,
+        "is_closed": False,
         "provider": "stripe",
         "due_at": None,
         "authorized": 100,
@@ -101,6 +78,7 @@ def a_parcel(parcel_id: str, order_id: str, status: str, charge: int | None, **o
     return {**facts, **otherwise}
 
 
+RUNNING = frozenset({"order:c", "aftercare:d"})
 ORDERED = 3
 """Units of each order, of one variant, 30 each."""
 
@@ -172,7 +150,7 @@ def healthy() -> tuple[Books, Diary]:
         Promise("refunds", "r", "succeeded"),
         Promise("returns", "b", "approved"),
     }
-    books = Books(tables=tables, money=money, running=frozenset({"order:c"}), read_at=BEGIN + timedelta(minutes=5))
+    books = Books(tables=tables, money=money, running=RUNNING, read_at=BEGIN + timedelta(minutes=5))
     return books, Diary(wishes=wishes, promises=promises)
 
 
@@ -303,14 +281,34 @@ def test_a_planted_fault_is_found(breach: str) -> None:
 
 def test_a_workflow_that_is_gone_or_left_behind_is_found() -> None:
     books, diary = healthy()
-    swapped = replace(books, running=frozenset({"order:d", "refund:r", "return:b"}))
+    swapped = replace(books, running=frozenset({"order:d", "refund:r", "return:b", "aftercare:x"}))
 
     assert violations(swapped, diary) == [
         "order c is confirmed, its workflow is gone",
         "order d is delivered, its workflow is running",
         "refund r is succeeded, its workflow is running",
         "return b is refunded, its workflow is running",
+        "order d is delivered, its aftercare is gone",
+        "order x is cancelled, its aftercare runs",
     ]
+
+
+def test_goods_that_are_here_need_their_workflow_until_they_are_paid_back() -> None:
+    books, diary = healthy()
+    changed("returns", 0, status="received")(books, diary)
+    changed("refunds", 0, status="failed")(books, diary)
+
+    assert "return b is received, its workflow is gone" in violations(books, diary)
+    waiting = replace(books, running=RUNNING | {"return:b"})
+    assert not any("workflow" in violation for violation in violations(waiting, diary))
+
+
+def test_an_order_that_is_closed_needs_nobody_any_more() -> None:
+    books, diary = healthy()
+    changed("orders", 1, is_closed=True)(books, diary)
+
+    assert violations(books, diary) == ["order d is delivered, its aftercare runs"]
+    assert violations(replace(books, running=frozenset({"order:c"})), diary) == []
 
 
 def test_a_checkout_that_was_refused_while_its_customer_waited_needs_no_order() -> None:
