@@ -22,7 +22,7 @@ reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
 
 test: $(INSTALLED) ## Run all tests against real servers, and measure what they cover
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: $(INSTALLED) ## Run the tests that take many minutes
 	$(BIN)/pytest -m soak

@@ -19,6 +19,14 @@ from tests.support.processes import answers, process
 from tests.support.staff import headers_of
 from workers.run import serving
 
+LONGEST_FIRST = ("chaos", "journeys", "deploy", "failures", "operations", "replay", "api", "runtime", "workflows")
+"""Folders whose files take long. Two files run at a time; the short ones come last and fill what is left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
+
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[embedded.Running]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import bcrypt
@@ -218,15 +217,16 @@ async def test_an_account_whose_workflow_was_lost_can_still_be_verified(
     assert (await person.verify(sandbox)).json() == {"user_id": user_id, "status": "active"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def without_engine(
-    environment: dict[str, str], resources: Resources, log_file: Path
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
     """An API whose engine is away."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {**environment, "APP_API__PORT": str(port), "APP_TEMPORAL__ADDRESS": f"127.0.0.1:{free_port()}"}
-    with process("cli", "api", environment=settings, ready=answers(f"{url}/health"), log=log_file):
+    log = tmp_path_factory.mktemp("without_engine") / "api.log"
+    with process("cli", "api", environment=settings, ready=answers(f"{url}/health"), log=log):
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             yield client
 

@@ -31,17 +31,26 @@ class RemoteShop:
     gate: Gate
 
 
-@pytest.fixture
-async def remote_shop(resources: Resources, environment: dict[str, str], tmp_path: Path) -> AsyncIterator[RemoteShop]:
+@pytest.fixture(scope="session")
+async def distant_shop(
+    resources: Resources, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RemoteShop]:
     host, _, engine = resources.settings.temporal.address.partition(":")
     gate = Gate(free_port(), host, int(engine))
     await gate.open()
     through_the_gate = {**environment, "APP_TEMPORAL__ADDRESS": f"127.0.0.1:{gate.port}"}
     try:
-        async with an_own_shop(resources, through_the_gate, tmp_path) as own:
+        async with an_own_shop(resources, through_the_gate, tmp_path_factory.mktemp("distant")) as own:
             yield RemoteShop(own, gate)
     finally:
         await gate.close()
+
+
+@pytest.fixture
+async def remote_shop(distant_shop: RemoteShop) -> RemoteShop:
+    """Its gate is open until the test closes it."""
+    await distant_shop.gate.open()
+    return distant_shop
 
 
 @pytest.fixture

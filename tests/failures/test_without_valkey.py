@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -29,16 +28,17 @@ class Uncached:
     gate: Gate
 
 
-@pytest.fixture
-async def uncached(
-    resources: Resources, workers: None, environment: dict[str, str], log_file: Path
+@pytest.fixture(scope="module")
+async def own_api(
+    workers: None, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Uncached]:
     valkey = httpx.URL(environment["APP_CACHE__URL"])
     port, gate = free_port(), Gate(free_port(), valkey.host, valkey.port or 6379)
     await gate.open()
     own = {**environment, "APP_API__PORT": str(port), "APP_CACHE__URL": f"redis://127.0.0.1:{gate.port}/0"}
     url = f"http://127.0.0.1:{port}"
-    part = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=log_file)
+    log = tmp_path_factory.mktemp("uncached") / "api.log"
+    part = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=log)
     await asyncio.to_thread(part.__enter__)
     try:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -46,6 +46,13 @@ async def uncached(
     finally:
         await gate.close()
         await asyncio.to_thread(part.__exit__, None, None, None)
+
+
+@pytest.fixture
+async def uncached(own_api: Uncached) -> Uncached:
+    """Its way to Valkey is open until the test cuts it."""
+    await own_api.gate.open()
+    return own_api
 
 
 async def day(http: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources) -> dict[str, int]:

@@ -27,10 +27,20 @@ from workflows.catalog_export import CatalogExport
 from workflows.names import Queue, catalog_export_id, catalog_import_id
 
 
-@pytest.fixture
-async def shop(resources: Resources, environment: dict[str, str], tmp_path: Path) -> AsyncIterator[PrivateShop]:
-    async with private_shop(resources, environment, tmp_path) as private:
+@pytest.fixture(scope="module")
+async def private(
+    resources: Resources, workers: None, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PrivateShop]:
+    """The session's workers carry the letters, which stand in the tables that all share."""
+    async with private_shop(resources, environment, tmp_path_factory.mktemp("killed")) as private:
         yield private
+
+
+@pytest.fixture
+async def shop(private: PrivateShop) -> AsyncIterator[PrivateShop]:
+    """Without any worker; those of a test end with it."""
+    yield private
+    await private.stop_workers()
 
 
 @pytest.mark.matrix("checkout: a worker is killed while the card is asked")

@@ -22,8 +22,8 @@ from workflows.registration import Registration
 
 
 @pytest.fixture
-async def engine(resources: Resources) -> Client:
-    """A namespace of its own, so that no other worker of this session helps out."""
+async def engine(resources: Resources, workers: None) -> Client:
+    """A namespace of its own, so that no other worker of this session helps out, except with the letters."""
     namespace = f"killing-{uuid4().hex[:8]}"
     await make_namespace(resources, namespace)
     return await temporal.connect(resources.settings.temporal.model_copy(update={"namespace": namespace}))

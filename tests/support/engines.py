@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from typing import Literal
@@ -37,6 +37,7 @@ class PrivateShop:
     environment: dict[str, str]
     directory: Path
     _parts: ExitStack
+    _workers: ExitStack = field(default_factory=ExitStack)
 
     async def start_api(self) -> None:
         """Its API, at the address of the one before, which is gone."""
@@ -57,7 +58,11 @@ class PrivateShop:
             ready=ready.exists,
             log=self.directory / f"{name}.log",
         )
-        return await asyncio.to_thread(self._parts.enter_context, part)
+        return await asyncio.to_thread(self._workers.enter_context, part)
+
+    async def stop_workers(self) -> None:
+        """Nobody serves its queues any more."""
+        await asyncio.to_thread(self._workers.close)
 
 
 @asynccontextmanager
@@ -72,7 +77,9 @@ async def private_shop(
     with ExitStack() as parts:
         api = await asyncio.to_thread(parts.enter_context, api_process(own, directory))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
-            yield PrivateShop(client, http, api, own, directory, parts)
+            shop = PrivateShop(client, http, api, own, directory, parts)
+            parts.callback(shop._workers.close)
+            yield shop
 
 
 def api_process(environment: dict[str, str], directory: Path) -> AbstractContextManager["Popen[bytes]"]:

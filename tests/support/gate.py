@@ -23,7 +23,8 @@ class Gate:
         self._is_passable.clear()
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        if self._server is None:
+            self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
 
     async def close(self) -> None:
         if self._server is not None:

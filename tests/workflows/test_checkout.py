@@ -816,7 +816,10 @@ async def test_whoever_waits_for_a_checkout_that_fails_is_told_to_try_again(real
     assert real_shop.is_as_it_was
 
 
-async def test_what_only_a_confirmed_order_can_do_is_no_answer_of_a_checkout(real_shop: Shop) -> None:
+async def test_what_only_a_confirmed_order_can_do_is_no_answer_of_a_checkout(
+    real_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.stories.HAND_OVER", timedelta(seconds=1))
     shop, request = real_shop, a_checkout()
     shop.when(payments.authorize, answering(REQUIRES_ACTION))
     sessions: Any = None
