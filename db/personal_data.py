@@ -100,7 +100,9 @@ NOT_PERSONAL = frozenset(
         "disputes.reference",
         "fulfillments.tracking_number",  # the carrier's
         "late_money.reference",
+        "listed_products.highest_prices",
         "listed_products.labels",
+        "listed_products.lowest_prices",
         "listed_products.name",
         "locations.name",
         "order_events.data",  # ids, sums and codes
