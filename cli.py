@@ -280,6 +280,27 @@ def accounts_demo() -> None:
         typer.echo(f"{email}: {'made' if is_new else 'was there already'}")
 
 
+@accounts.command("invite")
+def accounts_invite(
+    email: Annotated[str, typer.Argument(help="Where the link to choose a password is mailed.")],
+    role: Annotated[str, typer.Option(help="admin, operator, or another one of the staff.")] = "admin",
+) -> None:
+    """Invite somebody to the staff: the first admin of a shop, whom nobody else could invite."""
+    import asyncio
+
+    from api.invitations import invite_from_here
+    from domain.customers import Role
+    from domain.errors import Refusal
+    from runtime.settings import Settings
+
+    try:
+        asyncio.run(invite_from_here(Settings(), email, Role(role)))
+    except (Refusal, ValueError) as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{email} is invited.")
+
+
 catalog = typer.Typer(no_args_is_help=True, help="The products of the shop.")
 app.add_typer(catalog, name="catalog")
 

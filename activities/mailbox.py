@@ -39,7 +39,7 @@ REASONS = {
 """In which state of its order each letter has still something to say."""
 
 
-OF_ACCOUNTS = frozenset({Occasion.PASSWORD_CHANGED})
+OF_ACCOUNTS = frozenset({Occasion.PASSWORD_CHANGED, Occasion.SECOND_FACTOR_CHANGED})
 """Letters about an account, to whoever has it."""
 
 

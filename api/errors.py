@@ -64,6 +64,9 @@ PROBLEMS: dict[str, Problem] = {
     "token_expired": Problem(410, "This link is no longer valid"),
     "refresh_token_invalid": Problem(401, "This refresh token is not valid"),
     "refresh_token_reused": Problem(401, "This refresh token was used before; sign in again"),
+    "second_factor_required": Problem(401, "A code of your authenticator app is needed"),
+    "second_factor_wrong": Problem(401, "This code is wrong, or was used before"),
+    "second_factor_enabled": Problem(409, "There is a second factor already"),
     "too_many_mails": Problem(409, "Enough mails about this were sent"),
     "address_book_full": Problem(409, "There are too many addresses in this book"),
     # catalogue and stock

@@ -7,15 +7,17 @@ from uuid import UUID
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import CacheControlHeader
 from pydantic import Field, SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import Caller
+from api.auth import STAFF, Caller
 from api.credentials import NOT_STORED, Credentials
 from api.devices import DeviceCookie, known_device
 from api.errors import refuses
 from api.profiles import ProfileOut, profile
 from api.schemas import Input, Output
+from api.second_factor import takes
 from api.sessions import device_of
-from db import claims, customers, sessions
+from db import claims, customers, second_factors, sessions
 from db.base import new_id
 from db.customers import User
 from db.sessions import Rotation
@@ -35,6 +37,9 @@ AnyRequest = Request[Any, Any, Any]
 class SignIn(Credentials):
     email: Annotated[str, Field(max_length=320)]
     password: Annotated[SecretStr, Field(max_length=1000)]
+    code: Annotated[SecretStr, Field(max_length=64)] | None = Field(
+        default=None, description="Of the authenticator app, or a recovery code; for accounts with a second factor"
+    )
 
 
 class RefreshTokenIn(Input):
@@ -72,15 +77,17 @@ class AuthController(Controller):
         permission=Permission.SIGN_IN,
         status_code=200,
         summary="Sign in",
-        responses=refuses("invalid_credentials", "email_not_verified"),
+        responses=refuses("invalid_credentials", "email_not_verified", "second_factor_required", "second_factor_wrong"),
     )
     async def login(
         self, data: SignIn, request: AnyRequest, resources: Resources, device: DeviceCookie
     ) -> Response[TokensOut]:
         """The answer, and the time it takes, do not tell whether the account exists.
 
-        After some wrong passwords the next try has to wait, each time twice as long: 429. A device that the account has
-        signed in from shows so with its cookie, and waits only for what was tried from it.
+        An account with a second factor also needs a `code`: without one the answer is `second_factor_required`.
+
+        After some wrong passwords or codes the next try has to wait, each time twice as long: 429. A device that the
+        account has signed in from shows so with its cookie, and waits only for what was tried from it.
         """
         guess = await resources.guesses.begin(data.email, request.scope["state"]["address"], device)
         password = data.password.get_secret_value()
@@ -89,13 +96,14 @@ class AuthController(Controller):
         check = await resources.passwords.check(password, user.password_hash if user else None)
         if user is None or not check.is_right:
             raise wrong_credentials()
-        await resources.guesses.right(guess)
         if user.status != AccountStatus.ACTIVE:
+            await resources.guesses.right(guess)
             raise Refusal("email_not_verified", "Follow the link that was mailed to you, then sign in.")
         refresh_token = new_token()
         async with resources.sessions.begin() as session:
             if not await customers.has_password(session, user.id, user.password_hash):
                 raise wrong_credentials()  # it was changed while this one was checked
+            await second_factor_checked(data, user, session, resources)
             await claims.claim_guest_orders(session, user.id)
             if check.better_hash:
                 await customers.replace_hash(session, user.id, old=user.password_hash, new=check.better_hash)
@@ -106,7 +114,9 @@ class AuthController(Controller):
                 lasts=refresh_tokens_last(resources),
                 on=device_of(request),
             )
-        tokens = tokens_for(resources, user, session_id, refresh_token)
+            role = await role_for_now(user, session, resources)
+        await resources.guesses.right(guess)
+        tokens = tokens_for(resources, user, role, session_id, refresh_token)
         return Response(tokens, cookies=[known_device(resources, guess)])
 
     @post(
@@ -130,12 +140,13 @@ class AuthController(Controller):
                 lasts=refresh_tokens_last(resources),
                 on=device_of(request),
             )
+            role = await role_for_now(rotated.user, session, resources) if rotated.user else None
         if rotated.outcome is Rotation.REUSED and rotated.session_id:
             await resources.deny_list.add(rotated.session_id)
             raise Refusal("refresh_token_reused", "This refresh token was used before; its session has been ended.")
-        if rotated.user is None or rotated.session_id is None:
+        if rotated.user is None or rotated.session_id is None or role is None:
             raise Refusal("refresh_token_invalid", "Sign in again.")
-        return tokens_for(resources, rotated.user, rotated.session_id, fresh)
+        return tokens_for(resources, rotated.user, role, rotated.session_id, fresh)
 
     @post(
         "/logout",
@@ -177,10 +188,28 @@ def refresh_tokens_last(resources: Resources) -> timedelta:
     return timedelta(seconds=resources.settings.auth.refresh_token_seconds)
 
 
-def tokens_for(resources: Resources, user: User, session_id: UUID, refresh_token: str) -> TokensOut:
-    claims = AccessClaims(user_id=user.id, role=Role(user.role), session_id=session_id)
+async def second_factor_checked(data: SignIn, user: User, session: AsyncSession, resources: Resources) -> None:
+    """Refuses ``second_factor_required`` and ``second_factor_wrong``; a code is taken once."""
+    if not await second_factors.is_enabled(session, user.id):
+        return
+    if data.code is None:
+        raise Refusal("second_factor_required", "Send a code of your authenticator app, or a recovery code.")
+    if not await takes(resources, session, user.id, data.code.get_secret_value()):
+        raise Refusal("second_factor_wrong", "This is not the code of this moment, or it was used before.")
+
+
+async def role_for_now(user: User, session: AsyncSession, resources: Resources) -> Role:
+    """Staff who have to have a second factor and have none yet may do what customers may: set one up, and no more."""
+    role = Role(user.role)
+    if role not in STAFF or not resources.settings.staff_needs_second_factor:
+        return role
+    return role if await second_factors.is_enabled(session, user.id) else Role.CUSTOMER
+
+
+def tokens_for(resources: Resources, user: User, role: Role, session_id: UUID, refresh_token: str) -> TokensOut:
+    says = AccessClaims(user_id=user.id, role=role, session_id=session_id)
     return TokensOut(
-        access_token=resources.tokens.access(claims, token_id=new_id(), now=datetime.now(UTC)),
+        access_token=resources.tokens.access(says, token_id=new_id(), now=datetime.now(UTC)),
         expires_in=resources.tokens.access_seconds,
         refresh_token=refresh_token,
         user=profile(user),

@@ -110,6 +110,15 @@ EMAIL_CHANGE = Page(
 )
 
 
+INVITATION = Page(
+    title="You are invited",
+    action="/v1/auth/invitations/accept",
+    button="Accept",
+    thanks="Welcome. You can sign in now.",
+    fields=(("username", "text"), ("password", "password")),
+)
+
+
 @get("/verify-email", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def verification_page() -> Response[bytes]:
     return VERIFICATION.answer()
@@ -123,3 +132,8 @@ def password_reset_page() -> Response[bytes]:
 @get("/email-change", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def email_change_page() -> Response[bytes]:
     return EMAIL_CHANGE.answer()
+
+
+@get("/invitation", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
+def invitation_page() -> Response[bytes]:
+    return INVITATION.answer()

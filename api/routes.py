@@ -19,16 +19,18 @@ from api.hot_variants import HotVariantController
 from api.identity import AuthController, public_keys
 from api.imports import ImportController
 from api.inventory import list_stock, set_low_stock
+from api.invitations import InvitationController, accept_invitation
 from api.limits import LimitController
 from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.orders import OrderController
-from api.pages import email_change_page, password_reset_page, verification_page
+from api.pages import email_change_page, invitation_page, password_reset_page, verification_page
 from api.password_reset import PasswordResetController
 from api.refunds import refund_order
 from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
+from api.second_factor import SecondFactorController
 from api.sessions import SessionController
 from api.transfers import payment_received, refund_paid
 from api.users import UserController
@@ -52,6 +54,10 @@ HANDLERS: list[Any] = [
     password_reset_page,
     EmailChangeController,
     email_change_page,
+    SecondFactorController,
+    InvitationController,
+    accept_invitation,
+    invitation_page,
     ProductController,
     CategoryController,
     suggest,

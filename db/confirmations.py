@@ -27,7 +27,11 @@ class Confirmation(Base):
     purpose: Mapped[str]
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     email: Mapped[str | None]
-    """The address that an account is to have."""
+    """The address that an account is to have, or that was invited to have one."""
+    role: Mapped[str | None]
+    """What an invitation makes of whoever accepts it."""
+    asked_by: Mapped[str | None]
+    """Who invites, as audits call them."""
     status: Mapped[str] = mapped_column(server_default=ConfirmationStatus.OPEN)
     created_at: Mapped[Now]
     expires_at: Mapped[datetime]
@@ -37,7 +41,9 @@ class Confirmation(Base):
         CheckConstraint(one_of("purpose", Purpose), name="purpose"),
         CheckConstraint(one_of("status", ConfirmationStatus), name="status"),
         CheckConstraint("(status = 'open') = (ended_at IS NULL)", name="ended_has_time"),
-        CheckConstraint("(purpose = 'email_change') = (email IS NOT NULL)", name="email_is_of_change"),
+        CheckConstraint("(purpose = 'password_reset') = (email IS NULL)", name="reset_has_no_email"),
+        CheckConstraint("(purpose = 'invitation') = (role IS NOT NULL)", name="invitation_has_role"),
+        CheckConstraint("role <> 'customer'", name="role_of_staff"),
         Index("ix_confirmations_user_id_created_at", "user_id", "created_at"),
     )
 
@@ -119,13 +125,15 @@ async def make_link(session: AsyncSession, confirmation_id: UUID, occasion: Occa
     return Link(token=token, email=email, username=found.username, expires_at=found.expires_at)
 
 
-TO_THE_WANTED_ADDRESS = frozenset({Occasion.EMAIL_CHANGE_NEW})
+TO_THE_WANTED_ADDRESS = frozenset({Occasion.EMAIL_CHANGE_NEW, Occasion.INVITATION})
 
 READER = text(
     """
-    SELECT users.email, users.username, confirmations.email AS wanted_email, confirmations.expires_at
-    FROM confirmations JOIN users ON users.id = confirmations.user_id
-    WHERE confirmations.id = :id AND confirmations.status = 'open' AND confirmations.expires_at > now()
+    SELECT users.email, coalesce(users.username, '') AS username, confirmations.email AS wanted_email,
+           confirmations.expires_at
+    FROM confirmations LEFT JOIN users ON users.id = confirmations.user_id
+    WHERE confirmations.id = :id AND (users.id IS NOT NULL OR confirmations.purpose = 'invitation')
+      AND confirmations.status = 'open' AND confirmations.expires_at > now()
     """
 )
 
@@ -134,8 +142,7 @@ async def followed(session: AsyncSession, purpose: Purpose, token: str) -> Follo
     """Whose link this is, without using it; refuses ``validation_failed`` and ``token_expired``."""
     found = (await session.execute(FOLLOWED, {"token_hash": hash_of(token), "purpose": purpose})).one_or_none()
     if found is None:
-        wrong = {"pointer": "/token", "detail": "This is not a token that we have mailed."}
-        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+        raise unknown()
     if not found.is_open:
         raise over()
     return Followed(
@@ -171,6 +178,11 @@ USE = text(
 )
 
 
+def unknown() -> Refusal:
+    wrong = {"pointer": "/token", "detail": "This is not a token that we have mailed."}
+    return Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+
+
 def over() -> Refusal:
     return Refusal("token_expired", "This link was used before, or its time is over; ask for another one.")
 
@@ -195,7 +207,7 @@ async def close(session: AsyncSession, confirmation_id: UUID) -> ConfirmationOut
     return ConfirmationOutcome(status) if status else ConfirmationOutcome.NOBODY_ASKED
 
 
-FORGET = text("DELETE FROM confirmations WHERE id = :id AND user_id IS NULL")
+FORGET = text("DELETE FROM confirmations WHERE id = :id AND user_id IS NULL AND purpose = 'password_reset'")
 
 CLOSE = text(
     """

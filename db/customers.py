@@ -164,6 +164,24 @@ async def change_password(session: AsyncSession, user_id: UUID, password_hash: s
     )
 
 
+async def make_staff(session: AsyncSession, *, username: str, email: str, password_hash: str, role: Role) -> User:
+    """An account whose address was verified by an invitation; refuses ``email_taken`` and ``username_taken``."""
+    user = User(
+        username=username,
+        email=email,
+        password_hash=password_hash,
+        role=role,
+        status=AccountStatus.ACTIVE,
+        verified_at=func.now(),
+    )
+    session.add(user)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        _refuse_taken(error)
+    return user
+
+
 async def make_verified(session: AsyncSession, *, username: str, email: str, password_hash: str, role: Role) -> bool:
     """An account that needs no verification; false, and nothing changed, when its e-mail or username is taken."""
     made = await session.scalar(

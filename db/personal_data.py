@@ -56,6 +56,8 @@ HELD = (
         is_deleted=True,
     ),
     Held(table="confirmations", whose="user_id = :user_id", becomes={"email": NO_EMAIL}),
+    Held(table="recovery_codes", whose="user_id = :user_id", is_deleted=True, is_exported=False),
+    Held(table="second_factors", whose="user_id = :user_id", is_deleted=True, is_exported=False),
     Held(table="mailed_tokens", whose=OF_CONFIRMATIONS, is_deleted=True, is_exported=False),
     Held(table="refresh_tokens", whose=OF_SESSIONS, is_deleted=True, is_exported=False),
     Held(table="carts", whose="id = ANY(:carts)", becomes={"email": "NULL", "shipping_address": "NULL"}),

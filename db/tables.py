@@ -26,6 +26,7 @@ from db import (
     payments,
     refunds,
     returns,
+    second_factors,
     sessions,
     shipping,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "payments",
     "refunds",
     "returns",
+    "second_factors",
     "sessions",
     "shipping",
 ]

@@ -90,6 +90,7 @@ class UpSettings(BaseSettings):
             "APP_MAIL__HOST": HOST,
             "APP_MAIL__PORT": str(self.smtp_port),
             "APP_AUTH__SIGNING_KEY_FILE": str(self.directory / "signing-key.pem"),
+            "APP_AUTH__SEALING_KEY_FILE": str(self.directory / "sealing-key"),
             "APP_SHOP__PUBLIC_URL": self.api_url,
             "APP_API__HOST": HOST,
             "APP_API__PORT": str(self.api_port),

@@ -12,6 +12,7 @@ class Purpose(StrEnum):
 
     PASSWORD_RESET = "password_reset"  # noqa: S105 (a purpose, no secret)
     EMAIL_CHANGE = "email_change"
+    INVITATION = "invitation"
 
 
 class ConfirmationStatus(StrEnum):

@@ -15,6 +15,8 @@ class Occasion(StrEnum):
     EMAIL_CHANGE_OLD = "email_change_old"
     """To the address that an account has, when somebody wants it to have another one."""
     EMAIL_CHANGE_NEW = "email_change_new"
+    INVITATION = "invitation"
+    SECOND_FACTOR_CHANGED = "second_factor_changed"
     ORDER_CONFIRMED = "order_confirmed"
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"

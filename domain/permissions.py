@@ -38,6 +38,8 @@ class Permission(StrEnum):
     BREACHES_READ = "breaches.read"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
+    STAFF_MANAGE = "staff.manage"
+    """Who is of the staff, and helping people with their accounts."""
     LIMITS_READ = "limits.read"
     LIMITS_WRITE = "limits.write"
     PEOPLE_ERASE = "people.erase"
@@ -79,7 +81,7 @@ GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
 }
 
-FOR_KEYS = frozenset(Permission) - OPEN - {Permission.ACCOUNT, Permission.KEYS_MANAGE}
+FOR_KEYS = frozenset(Permission) - OPEN - {Permission.ACCOUNT, Permission.KEYS_MANAGE, Permission.STAFF_MANAGE}
 """What API keys can be made for: a machine has no account, and makes no keys."""
 
 WITH_ORDERS = frozenset(

@@ -21,6 +21,7 @@ from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.guesses import Guesses, OwnCounts, SharedCounts
 from runtime.keys import signing_keys
 from runtime.passwords import Passwords
+from runtime.sealing import Seal, seal_with
 from runtime.settings import Environment, Settings
 from runtime.tokens import Tokens
 
@@ -61,6 +62,13 @@ class Resources:
             tokens=self.tokens,
             free=settings.limits.wrong_passwords,
             free_for_address=settings.wrong_passwords_from_an_address,
+        )
+
+    @cached_property
+    def seal(self) -> Seal:
+        """Raises ``SealingKeyError`` in production when there is no key; elsewhere the first process makes one."""
+        return seal_with(
+            self.settings.auth.sealing_key_file, may_be_made=self.settings.env is not Environment.PRODUCTION
         )
 
 

@@ -165,6 +165,12 @@ class Auth(Section):
     reminder_hours: Annotated[int, Field(ge=1)] = 24
     reset_minutes: Annotated[int, Field(ge=5)] = 60
     """How long a mailed link to choose a new password works."""
+    invitation_hours: Annotated[int, Field(ge=1)] = 72
+    """How long a mailed invitation to the staff works."""
+    sealing_key_file: Path = Path(".sutler/sealing-key")
+    """Seals the secrets of second factors: 32 bytes in base64, one key a line; made on first use outside production."""
+    staff_needs_second_factor: bool | None = None
+    """Whether staff without a second factor are let in as customers only; unset, as in production and nowhere else."""
     email_change_hours: Annotated[int, Field(ge=1)] = 24
     """How long both mailboxes have to agree to a new e-mail address."""
 
@@ -368,6 +374,11 @@ class Settings(BaseSettings):
     catalog: Catalog = Catalog()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
+
+    @property
+    def staff_needs_second_factor(self) -> bool:
+        chosen = self.auth.staff_needs_second_factor
+        return self.env is Environment.PRODUCTION if chosen is None else chosen
 
     @property
     def transfer_to(self) -> str | None:

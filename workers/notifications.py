@@ -37,6 +37,7 @@ PAGES = {
     Occasion.PASSWORD_RESET: "password-reset",
     Occasion.EMAIL_CHANGE_OLD: "email-change",
     Occasion.EMAIL_CHANGE_NEW: "email-change",
+    Occasion.INVITATION: "invitation",
 }
 """Where the links of mails lead."""
 

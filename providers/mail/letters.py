@@ -47,6 +47,8 @@ SUBJECTS = {
     Occasion.PASSWORD_CHANGED: "your password was changed",
     Occasion.EMAIL_CHANGE_OLD: "shall your e-mail address change?",
     Occasion.EMAIL_CHANGE_NEW: "confirm your new e-mail address",
+    Occasion.INVITATION: "you are invited",
+    Occasion.SECOND_FACTOR_CHANGED: "how you sign in was changed",
     Occasion.ORDER_CONFIRMED: "your order {number}",
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
