@@ -101,6 +101,7 @@ def create_app(
             doorway.limiter.share(SharedWindows(resources.redis, prefix=settings.cache.prefix))
             log.info("limits", **{name: str(quota) for name, quota in settings.quotas.items()})
             app.state.tokens = resources.tokens
+            resources.seal  # noqa: B018 (a missing key is noticed now, not by the first who needs it)
             app.state.deny_list = resources.deny_list
             app.state.catalog = catalog = catalog_cache(resources)
             app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))

@@ -17,15 +17,13 @@ from api.profiles import ProfileOut, profile
 from api.schemas import Input, Output
 from api.second_factor import takes
 from api.sessions import device_of
-from db import claims, customers, second_factors, sessions
+from db import customers, second_factors, sessions
 from db.base import new_id
+from db.claims import claim_guest_orders
 from db.customers import User
 from db.sessions import Rotation
 from db.tokens import hash_of, new_token
-from domain.customers import (
-    AccountStatus,
-    Role,
-)
+from domain.customers import AccountStatus, Role
 from domain.errors import Refusal
 from domain.permissions import Permission
 from runtime.resources import Resources
@@ -104,7 +102,7 @@ class AuthController(Controller):
             if not await customers.has_password(session, user.id, user.password_hash):
                 raise wrong_credentials()  # it was changed while this one was checked
             await second_factor_checked(data, user, session, resources)
-            await claims.claim_guest_orders(session, user.id)
+            await claim_guest_orders(session, user.id)
             if check.better_hash:
                 await customers.replace_hash(session, user.id, old=user.password_hash, new=check.better_hash)
             session_id = await sessions.sign_in(
@@ -138,6 +136,7 @@ class AuthController(Controller):
                 used=hash_of(data.refresh_token),
                 fresh=hash_of(fresh),
                 lasts=refresh_tokens_last(resources),
+                at_most=timedelta(days=resources.settings.auth.session_days),
                 on=device_of(request),
             )
             role = await role_for_now(rotated.user, session, resources) if rotated.user else None
@@ -207,9 +206,9 @@ async def role_for_now(user: User, session: AsyncSession, resources: Resources) 
 
 
 def tokens_for(resources: Resources, user: User, role: Role, session_id: UUID, refresh_token: str) -> TokensOut:
-    says = AccessClaims(user_id=user.id, role=role, session_id=session_id)
+    claims = AccessClaims(user_id=user.id, role=role, session_id=session_id)
     return TokensOut(
-        access_token=resources.tokens.access(says, token_id=new_id(), now=datetime.now(UTC)),
+        access_token=resources.tokens.access(claims, token_id=new_id(), now=datetime.now(UTC)),
         expires_in=resources.tokens.access_seconds,
         refresh_token=refresh_token,
         user=profile(user),

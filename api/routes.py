@@ -30,8 +30,8 @@ from api.password_reset import PasswordResetController
 from api.refunds import refund_order
 from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
-from api.second_factor import SecondFactorController
-from api.sessions import SessionController
+from api.second_factor import SecondFactorController, remove_for_somebody
+from api.sessions import SessionController, end_sessions_of
 from api.transfers import payment_received, refund_paid
 from api.users import UserController
 from api.webhooks import stripe_webhook
@@ -45,6 +45,7 @@ HANDLERS: list[Any] = [
     AuthController,
     UserController,
     SessionController,
+    end_sessions_of,
     AddressController,
     ErasureController,
     CodecController,
@@ -55,6 +56,7 @@ HANDLERS: list[Any] = [
     EmailChangeController,
     email_change_page,
     SecondFactorController,
+    remove_for_somebody,
     InvitationController,
     accept_invitation,
     invitation_page,

@@ -14,7 +14,7 @@ from api.errors import refuses
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Output
 from api.users import whoever
-from db import sessions
+from db import audit_log, customers, sessions
 from db.sessions import LoginSession
 from domain.errors import Refusal
 from domain.permissions import Permission
@@ -87,6 +87,24 @@ class SessionController(Controller):
         async with resources.sessions.begin() as session:
             ended = await sessions.end_all(session, whoever(caller), but=kept)
         await resources.deny_list.add(*ended)
+
+
+@delete(
+    "/v1/admin/users/{user_id:uuid}/sessions",
+    permission=Permission.STAFF_MANAGE,
+    status_code=204,
+    tags=["Staff"],
+    summary="Sign somebody out everywhere",
+    responses=refuses("unauthenticated", "forbidden", "not_found"),
+)
+async def end_sessions_of(user_id: UUID, caller: Caller, resources: Resources) -> None:
+    """All tokens of the account stop working at once. It is not locked: who knows the password signs in again."""
+    async with resources.sessions.begin() as session:
+        if await customers.by_id(session, user_id) is None:
+            raise Refusal("not_found", "There is no such account.")
+        ended = await sessions.end_all(session, user_id)
+        await audit_log.note(session, caller.name, "end_sessions", words=str(user_id))
+    await resources.deny_list.add(*ended)
 
 
 def shown(one: LoginSession, caller: Caller) -> SessionOut:

@@ -74,7 +74,13 @@ class Rotated:
 
 
 async def rotate(
-    session: AsyncSession, *, used: bytes, fresh: bytes, lasts: timedelta, on: Device = NOT_TOLD
+    session: AsyncSession,
+    *,
+    used: bytes,
+    fresh: bytes,
+    lasts: timedelta,
+    at_most: timedelta,
+    on: Device = NOT_TOLD,
 ) -> Rotated:
     """Put a fresh refresh token in the place of a used one. Of two that come with the same token, one wins."""
     session_id = await session.scalar(
@@ -89,7 +95,7 @@ async def rotate(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now())
         .values(
-            expires_at=func.now() + lasts,
+            expires_at=func.least(func.now() + lasts, LoginSession.created_at + at_most),
             last_used_at=func.now(),
             user_agent=func.coalesce(on.user_agent, LoginSession.user_agent),
             network=func.coalesce(on.network, LoginSession.network),

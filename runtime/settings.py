@@ -160,6 +160,9 @@ class Auth(Section):
     issuer: str = "sutler"
     access_token_seconds: Annotated[int, Field(ge=60)] = 900
     refresh_token_seconds: Annotated[int, Field(ge=3600)] = 30 * 24 * 3600
+    """How long somebody stays signed in without coming back."""
+    session_days: Annotated[int, Field(ge=1)] = 90
+    """How long somebody stays signed in at most, however often they come back."""
     verification_hours: Annotated[int, Field(ge=1)] = 72
     """How long a new account may stay unverified before its e-mail and username are free again."""
     reminder_hours: Annotated[int, Field(ge=1)] = 24

@@ -17,7 +17,7 @@ from domain.confirmations import ConfirmationOutcome
 from runtime.resources import Resources
 from tests.support.answers import code_of
 from tests.support.histories import told_of
-from tests.support.people import Person, mailed_token, mails_to
+from tests.support.people import Person, a_verified_person, mailed_token, mails_to
 from workflows.names import confirmation_id
 
 INVITATIONS = "/v1/admin/invitations"
@@ -120,7 +120,7 @@ async def test_an_invitation_that_is_over_makes_no_account(
 
 @pytest.mark.parametrize(
     ("change", "pointer"),
-    [({"password": "iloveyou"}, "/password"), ({"username": "a b"}, "/username"), ({"token": "nonsense"}, "/token")],
+    [({"password": "iloveyou"}, "/password"), ({"username": "a b"}, "/username")],
 )
 async def test_what_is_not_acceptable_leaves_the_invitation_open(
     api: httpx.AsyncClient,
@@ -139,6 +139,23 @@ async def test_what_is_not_acceptable_leaves_the_invitation_open(
     assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
     assert await accounts_with(resources, newcomer.email) == 0
     assert (await accept(newcomer, token)).status_code == 201
+
+
+@pytest.mark.parametrize("purpose", ["nonsense", "password-reset"])
+async def test_no_other_token_makes_an_account(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, newcomer: Person, purpose: str
+) -> None:
+    token = "nonsense"
+    if purpose == "password-reset":
+        somebody = await a_verified_person(api, sandbox)
+        await api.post("/v1/auth/password-reset", json={"email": somebody.email})
+        token = await mailed_token(sandbox, somebody.email, purpose)
+
+    refused = await accept(newcomer, token)
+
+    assert code_of(refused) == (422, "validation_failed")
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/token"]
+    assert await accounts_with(resources, newcomer.email) == 0
 
 
 async def test_a_taken_username_leaves_the_invitation_open(

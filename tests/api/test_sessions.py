@@ -1,12 +1,15 @@
 """Where somebody is signed in, and how that ends, on every process of the API."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from runtime.resources import Resources
 from tests.support.answers import code_of
 from tests.support.people import Person, a_verified_person
 from tests.support.processes import answers, free_port, process
@@ -131,6 +134,40 @@ async def test_a_stolen_refresh_token_ends_the_session_of_both(person: Person) -
         assert code_of(await one.me()) == (401, "unauthenticated")
     assert code_of(await thief.refresh()) == (401, "refresh_token_invalid")
     assert (await person.log_in()).status_code == 200
+
+
+async def test_a_session_ends_some_day_however_often_it_is_refreshed(person: Person, resources: Resources) -> None:
+    async with resources.sessions.begin() as session:
+        await session.execute(
+            text(
+                "UPDATE login_sessions SET created_at = now() - interval '89 days' FROM users "
+                "WHERE users.id = user_id AND email = :email"
+            ),
+            {"email": person.email},
+        )
+
+    await person.refresh()
+
+    [one] = (await listed(person))["items"]
+    assert datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) == timedelta(days=90)
+
+
+async def test_an_admin_signs_somebody_out_everywhere(
+    person: Person, admin: dict[str, str], operator: dict[str, str]
+) -> None:
+    phone = await elsewhere(person)
+    path = f"/v1/admin/users/{(await person.me()).json()['id']}/sessions"
+    for headers, status in (({}, 401), (person.headers, 403), (operator, 403)):
+        assert (await person.http.delete(path, headers=headers)).status_code == status
+    assert (await person.me()).status_code == 200
+
+    assert (await person.http.delete(path, headers=admin)).status_code == 204
+
+    for device in (person, phone):
+        assert code_of(await device.me()) == (401, "unauthenticated")
+        assert code_of(await device.refresh()) == (401, "refresh_token_invalid")
+    nobody = f"/v1/admin/users/{uuid4()}/sessions"
+    assert code_of(await person.http.delete(nobody, headers=admin)) == (404, "not_found")
 
 
 # --- two processes ---------------------------------------------------------------------------------------------------

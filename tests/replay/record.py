@@ -234,6 +234,16 @@ async def test_mailed_links(recorder: Recorder, person: Person) -> None:
             assert (await person.http.post("/v1/auth/password-reset/confirm", json=chosen)).status_code == 200
         await recorder.one_chapter(confirmation_id(asked.confirmation_id), name)
 
+    async with recorder.resources.sessions.begin() as session:
+        asked = await confirmations.ask_for_reset(
+            session, f"{PLANTED}.{uuid4().hex}@example.com", lasts=timedelta(hours=1)
+        )
+    request = AskForConfirmation(
+        confirmation_id=asked.confirmation_id, letters=[Occasion.PASSWORD_RESET], expires_after_seconds=3600
+    )
+    await begin_confirmation(recorder.resources, request, summary="A recorded confirmation", user_id=None)
+    await recorder.one_chapter(confirmation_id(asked.confirmation_id), "Confirmation-nobody_asked")
+
     password = f"{PLANTED} new password"
     signed_in = await Person(person.http, email=person.email, password=password).sign_in()
     wish = {"email": f"{PLANTED}.{uuid4().hex}@example.com", "current_password": password}

@@ -53,7 +53,7 @@ async def test_every_story_that_workers_tell_was_recorded(resources: Resources) 
 
     assert set(recorded) == told == {story.__name__ for story in STORIES}
     assert {"verified", "expired"} <= set(recorded["Registration"])
-    assert {"confirmed", "expired", "refused"} <= set(recorded["Confirmation"])
+    assert {"confirmed", "expired", "refused", "nobody_asked"} <= set(recorded["Confirmation"])
     assert {"confirmed", "declined", "out_of_stock", "approved_at_the_bank"} <= set(recorded["Checkout"])
     assert {"transfer_received", "transfer_expired", "let_go_unpaid"} <= set(recorded["Checkout"])
     assert {"approved", "declined", "given_up"} <= set(recorded["Payment"])
