@@ -305,6 +305,8 @@ class Facets(Output):
 
 
 class ProductPageOut(Output):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     items: list[ProductOut]
     next_cursor: str | None
     facets: Facets | None = Field(default=None, description="Only when asked for")
