@@ -84,7 +84,15 @@ async def test_the_converter_of_all_processes_reads_what_it_has_written() -> Non
     assert await converter.decode(sealed) == [{"order": "S-1001"}]
 
 
-@pytest.mark.parametrize("keys", ["a", "a:short", ":" + "A" * 43 + "=", written(a=OLD) + "," + written(a=NEW)])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param("a", id="no key"),
+        pytest.param("a:short", id="a short key"),
+        pytest.param(":" + "A" * 43 + "=", id="no id"),
+        pytest.param(written(a=OLD) + "," + written(a=NEW), id="two of one id"),
+    ],
+)
 def test_keys_that_are_none_refuse_to_start(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
     monkeypatch.setenv("APP_TEMPORAL__ENCRYPTION_KEYS", keys)
 

@@ -42,24 +42,21 @@ def list_the_prices() -> None:
                               WHERE products.id = listed_products.product_id AND is_active AND archived_at IS NULL);
             INSERT INTO listed_products (product_id, name, brand, category_id, price_steps, lowest_prices, highest_prices, labels,
                                          published_from, published_until, name_words, title, document)
-            WITH RECURSIVE priced AS MATERIALIZED (
-                SELECT product_id, array_agg(step ORDER BY step) AS price_steps,
-                       -- of several values for a currency the last one stays
-                       jsonb_object_agg(currency, lowest ORDER BY lowest DESC) AS lowest_prices,
-                       jsonb_object_agg(currency, highest ORDER BY highest) AS highest_prices
-                FROM (
-                    SELECT product_id, currency,
-                           currency || ':' || width_bucket(amount, '{{{steps}}}'::bigint[]) AS step,
-                           min(amount) AS lowest, max(amount) AS highest
-                    FROM variants JOIN prices ON prices.variant_id = variants.id
-                    WHERE product_id = ANY(ids)
-                    GROUP BY product_id, currency, step
-                ) AS by_step
-                GROUP BY product_id
-            ), shown AS MATERIALIZED (
-                SELECT id, name, brand, category_id, description, tags, published_from, published_until,
-                       price_steps, lowest_prices, highest_prices
-                FROM products JOIN priced ON priced.product_id = products.id
+            WITH RECURSIVE shown AS MATERIALIZED (
+                SELECT id, name, brand, category_id, description, tags, published_from, published_until, priced.*
+                FROM products CROSS JOIN LATERAL (
+                    SELECT array_agg(step ORDER BY step) AS price_steps,
+                           -- of several values for a currency the last one stays
+                           jsonb_object_agg(currency, lowest ORDER BY lowest DESC) AS lowest_prices,
+                           jsonb_object_agg(currency, highest ORDER BY highest) AS highest_prices
+                    FROM (
+                        SELECT currency, currency || ':' || width_bucket(amount, '{{{steps}}}'::bigint[]) AS step,
+                               min(amount) AS lowest, max(amount) AS highest
+                        FROM variants JOIN prices ON prices.variant_id = variants.id
+                        WHERE variants.product_id = products.id
+                        GROUP BY currency, step
+                    ) AS by_step
+                ) AS priced
                 WHERE id = ANY(ids) AND is_active AND archived_at IS NULL
             ), shelves (id, parent_id, name) AS (
                 SELECT id, parent_id, name FROM categories WHERE id IN (SELECT category_id FROM shown)
@@ -71,7 +68,7 @@ def list_the_prices() -> None:
             ), inside AS (
                 SELECT product_id, string_agg(concat_ws(' ', sku, name, options_text(options)), ' ') AS words
                 FROM variants
-                WHERE product_id IN (SELECT id FROM shown)
+                WHERE product_id IN (SELECT id FROM shown WHERE price_steps IS NOT NULL)
                 GROUP BY product_id
             ), said AS (
                 SELECT product_id, array_agg(attribute || '=' || value ORDER BY attribute) AS labels,
