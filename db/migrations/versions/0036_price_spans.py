@@ -16,6 +16,10 @@ depends_on = None
 PRICE_STEPS = [factor * 10**power for power in range(2, 8) for factor in (1, 2, 5)]
 """As in 0013."""
 
+MANY = 1_000
+"""Postgres knows nothing of rows that an import has just brought, takes them for a handful, and would look each of so many
+products up among all the others."""
+
 
 def upgrade() -> None:
     for column in ("lowest_prices", "highest_prices"):
@@ -32,8 +36,11 @@ def list_the_prices() -> None:
     op.execute(
         f"""
         CREATE OR REPLACE FUNCTION list_products(ids uuid[]) RETURNS void LANGUAGE plpgsql
-        SET search_path = {schema()} AS $$
+        SET search_path = {schema()} SET plan_cache_mode = force_custom_plan SET enable_nestloop = on AS $$
         BEGIN
+            IF cardinality(ids) > {MANY} THEN
+                SET LOCAL enable_nestloop = off;  -- until the function ends
+            END IF;
             DELETE FROM listed_products
             WHERE product_id = ANY(ids)
               AND NOT EXISTS (SELECT FROM products
@@ -42,35 +49,37 @@ def list_the_prices() -> None:
                               WHERE products.id = listed_products.product_id AND is_active AND archived_at IS NULL);
             INSERT INTO listed_products (product_id, name, brand, category_id, price_steps, lowest_prices, highest_prices, labels,
                                          published_from, published_until, name_words, title, document)
-            WITH RECURSIVE shown AS MATERIALIZED (
-                SELECT id, name, brand, category_id, description, tags, published_from, published_until, priced.*
-                FROM products CROSS JOIN LATERAL (
-                    SELECT array_agg(step ORDER BY step) AS price_steps,
-                           -- of several values for a currency the last one stays
-                           jsonb_object_agg(currency, lowest ORDER BY lowest DESC) AS lowest_prices,
-                           jsonb_object_agg(currency, highest ORDER BY highest) AS highest_prices
-                    FROM (
-                        SELECT currency, currency || ':' || width_bucket(amount, '{{{steps}}}'::bigint[]) AS step,
-                               min(amount) AS lowest, max(amount) AS highest
-                        FROM variants JOIN prices ON prices.variant_id = variants.id
-                        WHERE variants.product_id = products.id
-                        GROUP BY currency, step
-                    ) AS by_step
-                ) AS priced
+            WITH RECURSIVE priced AS MATERIALIZED (
+                SELECT product_id, array_agg(step ORDER BY step) AS price_steps,
+                       -- of several values for a currency the last one stays
+                       jsonb_object_agg(currency, lowest ORDER BY lowest DESC) AS lowest_prices,
+                       jsonb_object_agg(currency, highest ORDER BY highest) AS highest_prices
+                FROM (
+                    SELECT product_id, currency, currency || ':' || width_bucket(amount, '{{{steps}}}'::bigint[]) AS step,
+                           min(amount) AS lowest, max(amount) AS highest
+                    FROM variants JOIN prices ON prices.variant_id = variants.id
+                    WHERE product_id = ANY(ids)
+                    GROUP BY product_id, currency, step
+                ) AS by_step
+                GROUP BY product_id
+            ), shown AS MATERIALIZED (
+                SELECT id, name, brand, category_id, description, tags, published_from, published_until,
+                       price_steps, lowest_prices, highest_prices
+                FROM products JOIN priced ON priced.product_id = products.id
                 WHERE id = ANY(ids) AND is_active AND archived_at IS NULL
             ), shelves (id, parent_id, name) AS (
                 SELECT id, parent_id, name FROM categories WHERE id IN (SELECT category_id FROM shown)
                 UNION ALL
                 SELECT shelves.id, categories.parent_id, categories.name
                 FROM categories JOIN shelves ON shelves.parent_id = categories.id
-            ), signs AS (
+            ), signs AS MATERIALIZED (
                 SELECT id, string_agg(name, ' ') AS names FROM shelves GROUP BY id
-            ), inside AS (
+            ), inside AS MATERIALIZED (
                 SELECT product_id, string_agg(concat_ws(' ', sku, name, options_text(options)), ' ') AS words
                 FROM variants
-                WHERE product_id IN (SELECT id FROM shown WHERE price_steps IS NOT NULL)
+                WHERE product_id IN (SELECT id FROM shown)
                 GROUP BY product_id
-            ), said AS (
+            ), said AS MATERIALIZED (
                 SELECT product_id, array_agg(attribute || '=' || value ORDER BY attribute) AS labels,
                        string_agg(value, ' ') FILTER (WHERE kind IN ('text', 'choice')) AS words
                 FROM product_attributes WHERE product_id IN (SELECT id FROM shown) GROUP BY product_id
