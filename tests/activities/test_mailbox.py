@@ -11,11 +11,11 @@ from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from activities.mailbox import MailboxActivities
-from db import mailbox, migrations, orders
-from deploy import embedded
+from db import mailbox, orders
 from domain.notifications import Carried, Mail, Occasion, Shift
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
 from providers.mail.letters import Letters
+from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.catalog import a_product
@@ -37,11 +37,11 @@ class Postman:
 
 
 @pytest.fixture(scope="module")
-async def resources(settings: Settings, stack: embedded.Running) -> AsyncIterator[Resources]:
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
     """A shop of its own, where nobody else carries letters."""
     schema = f"mailbox_{uuid4().hex[:8]}"
-    await asyncio.to_thread(migrations.upgrade, stack.database_url, shop_schema=schema)
     database = settings.database.model_copy(update={"shop_schema": schema})
+    await asyncio.to_thread(migrated, database)
     async with opened(settings.model_copy(update={"database": database})) as own:
         yield own
 

@@ -209,12 +209,12 @@ async def test_a_limit_that_an_admin_changes_soon_holds_in_every_process(
     customers: Customers, resources: Resources
 ) -> None:
     admin = await headers_of(resources, Role.ADMIN)
-    [one, other] = customers.processes
+    one = customers.processes[0]
     at, wish = "/v1/admin/limits/address.accounts", {"quota": "4/min", "reason": "somebody guesses tokens"}
 
     async def holds(policy: str) -> bool:
-        answer = await other.get("/v1/users/me", headers=customers.address())
-        return answer.headers["ratelimit-policy"] == policy
+        answers = [await process.get("/v1/users/me", headers=customers.address()) for process in customers.processes]
+        return all(answer.headers["ratelimit-policy"] == policy for answer in answers)
 
     changed = await one.put(at, json=wish, headers={**admin, **customers.address()})
     try:
@@ -223,7 +223,7 @@ async def test_a_limit_that_an_admin_changes_soon_holds_in_every_process(
         assert (shown["quota"], shown["setting"]) == ("4/min", None)
         await eventually(lambda: holds('"address.accounts";q=4;w=60'))
         told = await customers.ask(8, "GET", "/v1/users/me", headers=customers.address())
-        assert told in ({401: 4, 429: 4}, {401: 8})
+        assert told == {401: 4, 429: 4}
     finally:
         back = {"quota": None, "reason": "over"}
         again = await one.put(at, json=back, headers={**admin, **customers.address()})

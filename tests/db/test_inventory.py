@@ -15,6 +15,7 @@ from domain.errors import Refusal
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, VariantWanted, a_product, ledger_of, stock_of
+from tests.support.roles import signed_in
 from tests.support.waiting import eventually
 
 
@@ -273,9 +274,12 @@ async def test_the_database_itself_refuses_to_use_a_hold_twice(resources: Resour
 async def test_the_stock_ledger_is_append_only(resources: Resources, statement: str) -> None:
     product = await a_product(resources.sessions, stock=5)
 
-    with pytest.raises(DBAPIError, match="append-only"):
+    with pytest.raises(DBAPIError, match="permission denied"):
         async with resources.sessions.begin() as session:
             await session.execute(text(statement), {"id": product.variant_id})
+    async with signed_in(resources.settings.database.owner_url) as owner:
+        with pytest.raises(DBAPIError, match="append-only"):
+            await owner.execute(text(statement), {"id": product.variant_id})
 
     await is_stock(resources, product, on_hand=5, reserved=0)
 

@@ -1,32 +1,17 @@
 """Who may do what in Postgres: tables have an owner, the shop works with rows, a reader looks."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from db import audit_log, migrations
 from deploy import embedded
 from runtime.databases import migrated
 from runtime.resources import Resources
-
-
-@asynccontextmanager
-async def signed_in(url: SecretStr | None, shop_schema: str = "public") -> AsyncIterator[AsyncConnection]:
-    assert url is not None
-    schema = {"server_settings": {"search_path": shop_schema}}
-    engine = create_async_engine(url.get_secret_value(), connect_args=schema)
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    finally:
-        await engine.dispose()
+from tests.support.roles import signed_in
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ async def way(resources: Resources) -> AsyncIterator[Gate]:
 
 
 async def test_a_server_that_answers_nothing_at_all_is_not_waited_for(resources: Resources, way: Gate) -> None:
-    async with limited(resources, through=way, statement=0.2) as sessions:
+    async with limited(resources, through=way, statement=2) as sessions:
         async with sessions() as session:
             await session.execute(text("SELECT 1"))
         way.hold_up()

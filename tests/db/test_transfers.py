@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import audit_log, checkouts, migrations, orders
+from db import audit_log, checkouts, orders
 from db.base import new_id
-from deploy import embedded
 from domain.errors import Refusal
 from domain.orders import CancelReason, ConfirmOrder, PlaceOrder
 from domain.payments import (
@@ -23,6 +22,7 @@ from domain.payments import (
     RemindOfTransfer,
     TransferReceived,
 )
+from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.db.test_parcels import do
@@ -34,11 +34,11 @@ EXPECTED = PaymentAuthorization(answer=Answer.EXPECTED, reference=None)
 
 
 @pytest.fixture(scope="module")
-async def resources(settings: Settings, stack: embedded.Running) -> AsyncIterator[Resources]:
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
     """A shop of its own, where nobody else leaves checkouts that never began."""
     schema = f"transfers_{uuid4().hex[:8]}"
-    await asyncio.to_thread(migrations.upgrade, stack.database_url, shop_schema=schema)
     database = settings.database.model_copy(update={"shop_schema": schema})
+    await asyncio.to_thread(migrated, database)
     async with opened(settings.model_copy(update={"database": database})) as own:
         yield own
 
