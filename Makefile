@@ -10,7 +10,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test soak lint licences vulnerabilities sbom chaos payments charges outage bench lock
+.PHONY: help up reset test soak fuzz lint licences vulnerabilities sbom chaos payments charges outage bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,7 +25,10 @@ test: $(INSTALLED) ## Run all tests against real servers, and measure what they 
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: $(INSTALLED) ## Run the tests that take many minutes
-	$(BIN)/pytest -m soak
+	$(BIN)/pytest -m soak --ignore tests/api/test_fuzz.py
+
+fuzz: $(INSTALLED) ## Ask every operation of the API what nobody thought of, again and again; EXAMPLES=100
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -m soak tests/api/test_fuzz.py
 
 lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff check .

@@ -257,6 +257,8 @@ class VariantOut(Output):
 
 
 class ProductOut(Output):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     id: UUID
     slug: str
     name: str

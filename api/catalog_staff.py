@@ -24,7 +24,7 @@ from api.catalog_schemas import (
     attribute_json,
     product_json,
 )
-from api.errors import PROBLEMS, refuses
+from api.errors import PROBLEMS, pointer, refuses
 from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
 from api.schemas import Input, Output
@@ -185,7 +185,7 @@ WRITE = TypeAdapter(BulkWrite)
 
 def _pointers(error: ValidationError) -> Iterable[dict[str, str]]:
     for wrong in error.errors():
-        yield {"pointer": "".join(f"/{part}" for part in wrong["loc"]), "detail": wrong["msg"]}
+        yield {"pointer": pointer(wrong["loc"]), "detail": wrong["msg"]}
 
 
 def _refused(index: int, refusal: Refusal) -> BulkResult:

@@ -258,8 +258,12 @@ def _of_litestar(item: dict[str, Any]) -> dict[str, str]:
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """RFC 6901; the empty pointer is the whole body."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """RFC 6901; the empty pointer is the whole body.
+
+    Postgres, which may have to keep the answer, has no zero characters.
+    """
+    parts = (str(part).replace("~", "~0").replace("/", "~1").replace("\0", "\N{SYMBOL FOR NULL}") for part in path)
+    return "".join(f"/{part}" for part in parts)
 
 
 def _sentence(message: str) -> str:

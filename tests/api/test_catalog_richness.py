@@ -304,6 +304,19 @@ class TestManyWrites:
         other = await api.post("/v1/admin/products/bulk", json={"items": [{"create": new}]}, headers=keyed)
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
+    async def test_are_reported_whatever_their_fields_are_called(
+        self, api: httpx.AsyncClient, admin: dict[str, str]
+    ) -> None:
+        keyed = {**admin, "Idempotency-Key": str(uuid4())}
+        wish = {"items": [{"a\0/b": 1}]}
+
+        first, again = [await api.post("/v1/admin/products/bulk", json=wish, headers=keyed) for _ in range(2)]
+
+        assert (first.status_code, first.json()) == (again.status_code, again.json())
+        [result] = first.json()["items"]
+        assert (first.status_code, result["status"]) == (200, 422)
+        assert [error["pointer"] for error in result["problem"]["errors"]] == ["/a\N{SYMBOL FOR NULL}~1b"]
+
     async def test_are_at_most_a_hundred(self, api: httpx.AsyncClient, admin: dict[str, str]) -> None:
         for count in (0, 101):
             items = [{"archive": {"id": str(uuid4())}}] * count
