@@ -1,6 +1,7 @@
 """The address book of somebody who is signed in."""
 
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from litestar import Controller, delete, get, post, put
@@ -10,7 +11,7 @@ from api.auth import Caller
 from api.carts import ShippingAddress
 from api.credentials import NOT_STORED
 from api.errors import refuses
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Output
 from api.users import whoever
 from db import addresses
@@ -53,11 +54,9 @@ class AddressController(Controller):
     @get(permission=Permission.ACCOUNT, summary="List my addresses", responses=refuses("unauthenticated", "forbidden"))
     async def list_mine(self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor) -> AddressPage:
         """The oldest first."""
-        position = decode_cursor(cursor, length=1)
-        after = uuid_in_cursor(position[0]) if position else None
         async with resources.autocommit() as session:
-            found = await addresses.page(session, whoever(caller), limit=limit + 1, after=after)
-        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+            found = await addresses.page(session, whoever(caller), limit=limit + 1, after=id_in_cursor(cursor))
+        more = cursor_behind(found, limit, attrgetter("id"))
         return AddressPage(items=[address_out(address) for address in found[:limit]], next_cursor=more)
 
     @post(

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator
 from api.auth import Caller
 from api.errors import refuses
 from api.operators import DENIED
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Input, Output
 from db import api_keys, audit_log
 from db.api_keys import ApiKey
@@ -94,11 +95,9 @@ class ApiKeyController(Controller):
     @get(permission=Permission.KEYS_MANAGE, summary="List API keys", responses=refuses(*DENIED))
     async def list_keys(self, resources: Resources, limit: Limit, cursor: Cursor) -> ApiKeyPage:
         """All that were ever made, newest first, with when they were last used."""
-        position = decode_cursor(cursor, length=1)
-        before = uuid_in_cursor(position[0]) if position else None
         async with resources.autocommit() as session:
-            rows = await api_keys.page(session, limit=limit + 1, before=before)
-        more = encode_cursor([str(rows[limit - 1].id)]) if len(rows) > limit else None
+            rows = await api_keys.page(session, limit=limit + 1, before=id_in_cursor(cursor))
+        more = cursor_behind(rows, limit, attrgetter("id"))
         return ApiKeyPage(items=[key_out(row) for row in rows[:limit]], next_cursor=more)
 
     @delete(

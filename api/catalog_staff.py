@@ -26,7 +26,7 @@ from api.catalog_schemas import (
 )
 from api.errors import PROBLEMS, pointer, refuses
 from api.idempotency import Asked, Once
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Input, Output
 from db import catalog_attributes, catalog_changes, catalog_views
 from db.base import new_id
@@ -220,14 +220,13 @@ async def staff_products(
     ],
 ) -> Response[StaffProductPage]:
     """All products, the newest first: active, inactive, archived, scheduled and expired ones."""
-    position = decode_cursor(cursor, 1)
     currency = resources.settings.shop.currency
     async with resources.sessions() as session:
         views = await catalog_views.staff_products(
             session,
             currency=currency,
             limit=limit + 1,
-            before=None if position is None else uuid_in_cursor(position[0]),
+            before=id_in_cursor(cursor),
             shelf=status,
             q=storable("/q", q),
         )
@@ -235,7 +234,7 @@ async def staff_products(
         {**product_json(view, currency), "status": view.product["status"], "archived_at": view.product["archived_at"]}
         for view in views[:limit]
     ]
-    rest = encode_cursor([str(items[-1]["id"])]) if len(views) > limit else None
+    rest = cursor_behind(views, limit, lambda view: view.product["id"])
     return Response(
         {"items": items, "next_cursor": rest},  # type: ignore[arg-type]
         headers={"Cache-Control": "private, no-store"},

@@ -1,6 +1,7 @@
 """Exports of the catalogue: staff asks for a file of all products, and fetches it when it is written."""
 
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.imports import DENIED, begun_soon, headers_of_file, id_in, kept_until, known_currency
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import CurrencyCode, Input, Output
 from api.stories import Stories
 from db import audit_log, exports
@@ -91,12 +92,9 @@ class ExportController(Controller):
     @get(permission=Permission.CATALOG_TRANSFER, summary="See exports", responses=refuses(*DENIED))
     async def list_exports(self, resources: Resources, limit: Limit, cursor: Cursor) -> ExportPage:
         """The newest first."""
-        position = decode_cursor(cursor, length=1)
         async with resources.autocommit() as session:
-            found = await exports.newest(
-                session, limit=limit + 1, before=uuid_in_cursor(position[0]) if position else None
-            )
-        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+            found = await exports.newest(session, limit=limit + 1, before=id_in_cursor(cursor))
+        more = cursor_behind(found, limit, attrgetter("id"))
         return ExportPage(items=[shown(made, resources) for made in found[:limit]], next_cursor=more)
 
     @get(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
 from api.schemas import Output
 from api.stories import EngineAwayError, Stories
 from db import audit_log, imports
@@ -151,12 +152,9 @@ class ImportController(Controller):
     @get(permission=Permission.CATALOG_TRANSFER, summary="See imports", responses=refuses(*DENIED))
     async def list_imports(self, resources: Resources, limit: Limit, cursor: Cursor) -> ImportPage:
         """The newest first."""
-        position = decode_cursor(cursor, length=1)
         async with resources.autocommit() as session:
-            found = await imports.newest(
-                session, limit=limit + 1, before=uuid_in_cursor(position[0]) if position else None
-            )
-        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+            found = await imports.newest(session, limit=limit + 1, before=id_in_cursor(cursor))
+        more = cursor_behind(found, limit, attrgetter("id"))
         return ImportPage(items=[shown(made, resources) for made in found[:limit]], next_cursor=more)
 
     @get(

@@ -1,5 +1,6 @@
 """What staff does with the stock as a whole: see what runs out, and say when that is."""
 
+from operator import itemgetter
 from typing import Annotated
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from api.errors import refuses
 from api.operators import DENIED
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Input, Output
 from db import inventory, inventory_views
 from domain.catalog import LARGEST_STOCK
@@ -66,16 +67,15 @@ async def list_stock(
     ],
 ) -> StockPage:
     """How much there is of each variant, the newest first; what is archived is left out."""
-    position = decode_cursor(cursor, length=1)
     async with resources.autocommit() as session:
         rows = await inventory_views.levels(
             session,
             low_stock=resources.settings.shop.low_stock,
             limit=limit + 1,
-            before=uuid_in_cursor(position[0]) if position else None,
+            before=id_in_cursor(cursor),
             state=wanted,
         )
-    more = encode_cursor([str(rows[limit - 1]["variant_id"])]) if len(rows) > limit else None
+    more = cursor_behind(rows, limit, itemgetter("variant_id"))
     return StockPage.model_validate({"items": rows[:limit], "next_cursor": more})
 
 

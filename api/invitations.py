@@ -1,6 +1,7 @@
 """How somebody becomes one of the shop's staff: an admin invites them by mail, and they choose their password."""
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from api.credentials import (
     hash_of_new,
 )
 from api.errors import refuses
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Email, Input, Output, acceptable_email
 from db import audit_log, claims, confirmations, customers, invitations
 from db.confirmations import Confirmation
@@ -87,11 +88,9 @@ class InvitationController(Controller):
     @get(permission=Permission.STAFF_MANAGE, summary="List invitations", responses=refuses(*DENIED))
     async def list_all(self, resources: Resources, limit: Limit, cursor: Cursor) -> InvitationPage:
         """The newest first, also those that were accepted or have expired."""
-        position = decode_cursor(cursor, length=1)
-        before = uuid_in_cursor(position[0]) if position else None
         async with resources.autocommit() as session:
-            found = await invitations.page(session, limit=limit + 1, before=before)
-        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+            found = await invitations.page(session, limit=limit + 1, before=id_in_cursor(cursor))
+        more = cursor_behind(found, limit, attrgetter("id"))
         return InvitationPage(items=[invitation_out(one) for one in found[:limit]], next_cursor=more)
 
     @delete(

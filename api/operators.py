@@ -1,6 +1,7 @@
 """What operators do with orders: find them, ship them."""
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from api.errors import refuses
 from api.explain import ExplanationOut, decisions, explained
 from api.idempotency import Asked, Once
 from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Input, Output
 from api.stories import Stories
 from db import audit_log, concerns, deadlines, disputes, order_views, orders, returns
@@ -118,11 +119,11 @@ class OperatorController(Controller):
         actor: Annotated[str | None, Parameter(max_length=100, description="Such as `operator:<id>`")] = None,
     ) -> AuditPage:
         """Who asked for what, and why, newest first."""
-        position = decode_cursor(cursor, length=1)
-        before = uuid_in_cursor(position[0]) if position else None
         async with resources.autocommit() as session:
-            rows = await audit_log.entries(session, limit=limit + 1, before=before, order_id=order, actor=actor)
-        more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
+            rows = await audit_log.entries(
+                session, limit=limit + 1, before=id_in_cursor(cursor), order_id=order, actor=actor
+            )
+        more = cursor_behind(rows, limit, itemgetter("id"))
         return AuditPage.model_validate({"items": rows[:limit], "next_cursor": more})
 
     @post(

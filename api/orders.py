@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from api.auth import Caller
 from api.carts import TotalsOut
 from api.errors import refuses
 from api.idempotency import Asked, Once
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from api.stories import Stories
 from db import audit_log, cancellations, order_views
@@ -331,11 +332,9 @@ async def cancel_units(
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:
-    position = decode_cursor(cursor, length=1)
-    before = uuid_in_cursor(position[0]) if position else None
     async with resources.autocommit() as session:
-        rows = await order_views.orders(session, limit=limit + 1, before=before, filters=filters)
-    more = encode_cursor([str(rows[limit - 1]["id"])]) if len(rows) > limit else None
+        rows = await order_views.orders(session, limit=limit + 1, before=id_in_cursor(cursor), filters=filters)
+    more = cursor_behind(rows, limit, itemgetter("id"))
     return OrderPage(items=[order_out(row) for row in rows[:limit]], next_cursor=more)
 
 

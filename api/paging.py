@@ -3,12 +3,15 @@
 import base64
 import binascii
 import json
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from litestar.params import Parameter
 
 from domain.errors import Refusal
+
+Row = TypeVar("Row")
 
 Limit = Annotated[int, Parameter(query="limit", ge=1, le=100, default=20, description="Rows on one page")]
 Cursor = Annotated[
@@ -31,6 +34,17 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
     if not isinstance(position, list) or len(position) != length:
         raise Refusal("malformed_request", "This cursor was not made by this list.")
     return position
+
+
+def id_in_cursor(cursor: str | None) -> UUID | None:
+    """The same where rows lie in the order of their ids, and an id is the whole position."""
+    position = decode_cursor(cursor, length=1)
+    return uuid_in_cursor(position[0]) if position else None
+
+
+def cursor_behind(rows: Sequence[Row], limit: int, id_of: Callable[[Row], Any]) -> str | None:
+    """The cursor of the next page, ``None`` when no row was found beyond the ``limit`` of this one."""
+    return encode_cursor([str(id_of(rows[limit - 1]))]) if len(rows) > limit else None
 
 
 def uuid_in_cursor(value: Any) -> UUID:

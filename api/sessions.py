@@ -1,6 +1,8 @@
-"""The devices that somebody is signed in on, and how to sign them out from elsewhere."""
+"""The devices that somebody is signed in on, and how to sign them out from operator import attrgetter
+from elsewhere."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from pydantic import Field
 from api.auth import Caller
 from api.credentials import NOT_STORED
 from api.errors import refuses
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Output
 from api.users import whoever
 from db import audit_log, customers, sessions
@@ -54,11 +56,9 @@ class SessionController(Controller):
     )
     async def list_mine(self, caller: Caller, resources: Resources, limit: Limit, cursor: Cursor) -> SessionPage:
         """Live sessions, the newest first."""
-        position = decode_cursor(cursor, length=1)
-        before = uuid_in_cursor(position[0]) if position else None
         async with resources.autocommit() as session:
-            found = await sessions.live_ones(session, whoever(caller), limit=limit + 1, before=before)
-        more = encode_cursor([str(found[limit - 1].id)]) if len(found) > limit else None
+            found = await sessions.live_ones(session, whoever(caller), limit=limit + 1, before=id_in_cursor(cursor))
+        more = cursor_behind(found, limit, attrgetter("id"))
         return SessionPage(items=[shown(one, caller) for one in found[:limit]], next_cursor=more)
 
     @delete(

@@ -1,15 +1,16 @@
 """API keys: what machines show instead of an access token."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Text, func, select, text, update
+from sqlalchemy import CheckConstraint, Text, func, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db import paging
 from db.base import Base, Id, Now
 from domain.permissions import Permission
 
@@ -106,9 +107,5 @@ async def revoke(session: AsyncSession, key_id: UUID) -> ApiKey | None:
     return await session.get(ApiKey, key_id)
 
 
-async def page(session: AsyncSession, *, limit: int, before: UUID | None) -> list[ApiKey]:
-    """The newest keys below ``before``."""
-    wanted = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit)
-    if before is not None:
-        wanted = wanted.where(ApiKey.id < before)
-    return list(await session.scalars(wanted))
+async def page(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[ApiKey]:
+    return await paging.newest(session, ApiKey, limit=limit, before=before)

@@ -1,13 +1,10 @@
 """What files of products have in common, on their way in and out: who wanted them, and until when they are kept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
-from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, select, text, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BigInteger, CheckConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Id, Now, one_of
@@ -37,19 +34,3 @@ def rules_of_files(statuses: type[StrEnum], ended: Collection[StrEnum]) -> list[
         CheckConstraint(f"({is_over}) = (ended_at IS NOT NULL)", name="ended_has_time"),
         CheckConstraint("file_deleted_at IS NULL OR ended_at IS NOT NULL", name="kept_until_ended"),
     ]
-
-
-File = TypeVar("File", bound=CatalogFile)
-
-
-async def newest(
-    session: AsyncSession,
-    files: type[File],
-    *,
-    limit: int,
-    before: UUID | None,
-    which: ColumnElement[bool] | None = None,
-) -> Sequence[File]:
-    """The newest below ``before``, of those that are meant."""
-    wanted = select(files).where(true() if which is None else which).order_by(files.id.desc()).limit(limit)
-    return (await session.scalars(wanted if before is None else wanted.where(files.id < before))).all()

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import catalog_files
+from db import paging
 from db.base import Base
 from db.catalog_files import CatalogFile, rules_of_files
 from domain.errors import Refusal
@@ -160,7 +160,7 @@ async def by_id(session: AsyncSession, export_id: UUID) -> CatalogExport:
 
 
 async def newest(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[CatalogExport]:
-    return await catalog_files.newest(session, CatalogExport, limit=limit, before=before)
+    return await paging.newest(session, CatalogExport, limit=limit, before=before)
 
 
 async def with_file(session: AsyncSession, export_id: UUID) -> CatalogExport:

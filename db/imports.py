@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, fun
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import catalog_files
+from db import paging
 from db.base import Base, Now
 from db.catalog_files import CatalogFile, rules_of_files
 from domain.errors import Refusal
@@ -214,7 +214,7 @@ async def by_id(session: AsyncSession, import_id: UUID) -> CatalogImport:
 
 async def newest(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[CatalogImport]:
     received = CatalogImport.status != ImportStatus.RECEIVING
-    return await catalog_files.newest(session, CatalogImport, limit=limit, before=before, which=received)
+    return await paging.newest(session, CatalogImport, received, limit=limit, before=before)
 
 
 async def with_rows(session: AsyncSession, import_id: UUID) -> CatalogImport:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import customers
+from db import customers, paging
 from db.confirmations import Confirmation, over, unknown
 from db.tokens import hash_of
 from domain.confirmations import ConfirmationStatus, Purpose
@@ -69,11 +69,7 @@ async def belongs_to(session: AsyncSession, invitation_id: UUID, user_id: UUID) 
 
 
 async def page(session: AsyncSession, *, limit: int, before: UUID | None) -> Sequence[Confirmation]:
-    """The newest first, from behind the id ``before``."""
-    wanted = select(Confirmation).where(INVITED)
-    if before is not None:
-        wanted = wanted.where(Confirmation.id < before)
-    return (await session.scalars(wanted.order_by(Confirmation.id.desc()).limit(limit))).all()
+    return await paging.newest(session, Confirmation, INVITED, limit=limit, before=before)
 
 
 async def withdraw(session: AsyncSession, invitation_id: UUID) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import customers
+from db import customers, paging
 from db.base import Base, Id, Now
 from db.customers import User
 from domain.sessions import Device
@@ -155,9 +155,6 @@ async def end(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:
 
 async def live_ones(session: AsyncSession, user_id: UUID, *, limit: int, before: UUID | None) -> Sequence[LoginSession]:
     """The newest sessions of an account that are live, from behind the id ``before``."""
-    wanted = select(LoginSession).where(
-        LoginSession.user_id == user_id, LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now()
-    )
-    if before is not None:
-        wanted = wanted.where(LoginSession.id < before)
-    return (await session.scalars(wanted.order_by(LoginSession.id.desc()).limit(limit))).all()
+    is_live = (LoginSession.revoked_at.is_(None), LoginSession.expires_at > func.now())
+    mine = LoginSession.user_id == user_id
+    return await paging.newest(session, LoginSession, mine, *is_live, limit=limit, before=before)

@@ -1,6 +1,7 @@
 """From a wish that only the reader of a mailbox may have to the click that makes it come true, or to its end."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -27,7 +28,7 @@ class Confirmation:
     async def run(self, request: AskForConfirmation) -> ConfirmationOutcome:
         expires_at = workflow.now() + timedelta(seconds=request.expires_after_seconds)
         if await self._somebody_is_there_to_answer():
-            await self._is_answered_by(expires_at)
+            await self._wait_until(expires_at)
         outcome = await confirmations.close(CloseConfirmation(confirmation_id=request.confirmation_id))
         workflow.set_current_details(f"Ended: {outcome}.")
         return outcome
@@ -47,17 +48,14 @@ class Confirmation:
             workflow.logger.error("the mail %s could not be sent for a day", occasion)
             return MailOutcome.GIVEN_UP
 
-    async def _is_answered_by(self, deadline: datetime) -> bool:
+    async def _wait_until(self, deadline: datetime) -> None:
         workflow.set_current_details(f"Waits for the mailed link to be followed, until {deadline:%d %b %H:%M} UTC.")
-        try:
+        with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self._is_answered,
                 timeout=max(deadline - workflow.now(), timedelta(0)),
                 timeout_summary="until the link expires",
             )
-        except TimeoutError:
-            return False
-        return True
 
     @workflow.signal(description="A mailed link was followed")
     async def answered(self) -> None:
