@@ -238,7 +238,8 @@ def keys_rotate(
     _show_keys(lambda auth: rotate(auth, at_once=now))
 
 
-@keys.command("remove")
+# A thumbprint may begin with a dash, and is no option then.
+@keys.command("remove", context_settings={"ignore_unknown_options": True})
 def keys_remove(kid: Annotated[str, typer.Argument(help="As `sutler keys list` shows it.")]) -> None:
     """Take a key away that others may have: all that it has signed is worth nothing from now on."""
     from runtime.rotation import remove

@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -181,6 +182,18 @@ def test_the_command_lists_rotates_and_removes(tmp_path: Path, monkeypatch: pyte
     assert terminal.invoke(app, ["keys", "remove", before.current.kid]).exit_code == 0
     assert before.current.kid not in states(keys_in(file))
     assert "PRIVATE" not in listed.output
+
+
+def test_the_command_removes_a_key_whose_id_begins_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "signing-key.pem"
+    monkeypatch.setenv("APP_AUTH__SIGNING_KEY_FILE", str(file))
+    dashed = next(key for key in (new_key(KeyState.RETIRED, NOW) for _ in count()) if key.kid.startswith("-"))
+    write(file, Keys((*first_keys().all, dashed)))
+
+    removed = CliRunner().invoke(app, ["keys", "remove", dashed.kid])
+
+    assert removed.exit_code == 0, removed.output
+    assert dashed.kid not in states(keys_in(file))
 
 
 def test_a_key_is_made_on_first_use_for_its_owner_only_and_kept(tmp_path: Path) -> None:
