@@ -3,17 +3,21 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, delete, get, patch, post, put
+from litestar import Controller, Response, delete, get, patch, post, put
+from litestar.datastructures import ResponseHeader
+from litestar.serialization import encode_json
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
+from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount
 from api.users import whoever
 from db import addresses, cart_views, carts
 from db.addresses import copy_of
-from db.carts import LARGEST_QUANTITY, Cart
+from db.carts import Cart
+from domain.carts import LARGEST_QUANTITY
 from domain.errors import Refusal
 from domain.money import Money, minor_digits
 from domain.permissions import Permission
@@ -87,7 +91,7 @@ class CartOut(Output):
     promotion_codes: list[str]
     totals: TotalsOut
     status: Annotated[str, Field(pattern="^(open|completed)$")]
-    version: int
+    version: int = Field(description="One more with each change; the `ETag` carries it for `If-Match`")
 
 
 class ShippingOption(Output):
@@ -101,20 +105,26 @@ class ShippingOptions(Output):
     items: list[ShippingOption]
 
 
-CHANGES = refuses("unauthenticated", "not_found", "cart_completed", "cart_in_checkout")
+CHANGE = ("unauthenticated", "not_found", "cart_completed", "cart_in_checkout", "precondition_failed")
+CHANGES = refuses(*CHANGE)
+GROWS = refuses(*CHANGE, "cart_full")
+TAG = ResponseHeader(
+    name="ETag", description="The cart's version, for `If-Match`", documentation_only=True, required=False
+)
 
 
 class CartController(Controller):
     path = "/v1/carts"
     tags = ("Carts",)
+    response_headers = (TAG,)
 
     @post(permission=Permission.SHOP, summary="Make a cart", responses=refuses("unauthenticated"))
-    async def create(self, data: NewCart, caller: Caller, resources: Resources) -> CartOut:
+    async def create(self, data: NewCart, caller: Caller, resources: Resources) -> Response[CartOut]:
         """A cart of the caller, or of a guest who knows its id. It keeps its one currency."""
         check_currency(data.currency)
         async with resources.sessions.begin() as session:
             cart_id = await carts.create(session, user_id=caller.user_id, currency=data.currency)
-            return await shown(session, cart_id)
+            return await shown(session, cart_id, status_code=201)
 
     @get(
         "/{cart_id:uuid}",
@@ -123,42 +133,44 @@ class CartController(Controller):
         summary="Look into a cart",
         responses=refuses("unauthenticated", "not_found"),
     )
-    async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> CartOut:
+    async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> Response[CartOut]:
         """The cart with its totals, priced as of now."""
         async with resources.autocommit() as session:
             view = await cart_views.cart(session, cart_id)
         if view is None or not may_use(caller, view.cart["user_id"]):
             raise Refusal("not_found", "There is no such cart.")
-        return cart_out(view)
+        return tagged(cart_out(view))
 
     @post(
         "/{cart_id:uuid}/items",
         permission=Permission.SHOP,
         others=Permission.CARTS_ASSIST,
         summary="Put something into a cart",
-        responses=CHANGES,
+        responses=GROWS,
     )
-    async def add_item(self, cart_id: UUID, data: NewItem, caller: Caller, resources: Resources) -> CartOut:
+    async def add_item(
+        self, cart_id: UUID, data: NewItem, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """Units of a variant that is in the cart already add up, to 999 at most."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
-            await carts.add_item(session, cart, data.variant_id, data.quantity)
-            return await shown(session, cart_id)
+            cart = await editable(session, cart_id, caller, if_match)
+            await carts.add_item(session, cart, data.variant_id, data.quantity, caps=resources.settings.carts.caps)
+            return await shown(session, cart_id, status_code=201)
 
     @patch(
         "/{cart_id:uuid}/items/{item_id:uuid}",
         permission=Permission.SHOP,
         others=Permission.CARTS_ASSIST,
         summary="Change how many",
-        responses=CHANGES,
+        responses=GROWS,
     )
     async def change_item(
-        self, cart_id: UUID, item_id: UUID, data: ItemChange, caller: Caller, resources: Resources
-    ) -> CartOut:
+        self, cart_id: UUID, item_id: UUID, data: ItemChange, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """Sets the quantity of an item of the cart."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
-            await carts.set_quantity(session, cart, item_id, data.quantity)
+            cart = await editable(session, cart_id, caller, if_match)
+            await carts.set_quantity(session, cart, item_id, data.quantity, caps=resources.settings.carts.caps)
             return await shown(session, cart_id)
 
     @delete(
@@ -169,10 +181,12 @@ class CartController(Controller):
         summary="Take something out",
         responses=CHANGES,
     )
-    async def remove_item(self, cart_id: UUID, item_id: UUID, caller: Caller, resources: Resources) -> CartOut:
+    async def remove_item(
+        self, cart_id: UUID, item_id: UUID, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """Removes an item from the cart."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
+            cart = await editable(session, cart_id, caller, if_match)
             await carts.remove_item(session, cart, item_id)
             return await shown(session, cart_id)
 
@@ -183,10 +197,12 @@ class CartController(Controller):
         summary="Say who orders",
         responses=CHANGES,
     )
-    async def set_email(self, cart_id: UUID, data: CartEmail, caller: Caller, resources: Resources) -> CartOut:
+    async def set_email(
+        self, cart_id: UUID, data: CartEmail, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """Where the confirmation of the order is sent."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
+            cart = await editable(session, cart_id, caller, if_match)
             cart.email = data.email
             return await shown(session, cart_id)
 
@@ -197,10 +213,12 @@ class CartController(Controller):
         summary="Say where to",
         responses=CHANGES,
     )
-    async def set_address(self, cart_id: UUID, data: ShippingAddress, caller: Caller, resources: Resources) -> CartOut:
+    async def set_address(
+        self, cart_id: UUID, data: ShippingAddress, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """The order keeps its own copy of the address."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
+            cart = await editable(session, cart_id, caller, if_match)
             cart.shipping_address = data.model_dump()
             return await shown(session, cart_id)
 
@@ -210,10 +228,12 @@ class CartController(Controller):
         summary="Say where to, from my address book",
         responses=CHANGES,
     )
-    async def take_address(self, cart_id: UUID, data: SavedAddress, caller: Caller, resources: Resources) -> CartOut:
+    async def take_address(
+        self, cart_id: UUID, data: SavedAddress, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """The cart, and its order, keep their own copies: what changes in the book later changes neither."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
+            cart = await editable(session, cart_id, caller, if_match)
             saved = await addresses.own(session, whoever(caller), data.address_id)
             cart.shipping_address = copy_of(saved)
             return await shown(session, cart_id)
@@ -244,10 +264,12 @@ class CartController(Controller):
         summary="Choose how it is shipped",
         responses=CHANGES,
     )
-    async def set_shipping(self, cart_id: UUID, data: ShippingChoice, caller: Caller, resources: Resources) -> CartOut:
+    async def set_shipping(
+        self, cart_id: UUID, data: ShippingChoice, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
         """One of the cart's shipping options."""
         async with resources.sessions.begin() as session:
-            cart = await editable(session, cart_id, caller)
+            cart = await editable(session, cart_id, caller, if_match)
             await carts.choose_shipping(session, cart, data.code)
             return await shown(session, cart_id)
 
@@ -265,19 +287,25 @@ def may_use(caller: Caller, owner: UUID | None) -> bool:
     return owner is None or owner == caller.user_id or caller.may(Permission.CARTS_ASSIST)
 
 
-async def editable(session: AsyncSession, cart_id: UUID, caller: Caller) -> Cart:
+async def editable(session: AsyncSession, cart_id: UUID, caller: Caller, if_match: str | None) -> Cart:
+    """Clients that send no ``If-Match`` overwrite; those that do are told when somebody else was faster."""
     exists, owner = await cart_views.owner(session, cart_id)
     if not exists or not may_use(caller, owner):
         raise Refusal("not_found", "There is no such cart.")
-    return await carts.editable(session, cart_id)
+    return await carts.editable(session, cart_id, expected=expected_versions(if_match))
 
 
-async def shown(session: AsyncSession, cart_id: UUID) -> CartOut:
+async def shown(session: AsyncSession, cart_id: UUID, *, status_code: int = 200) -> Response[CartOut]:
     await session.flush()
     view = await cart_views.cart(session, cart_id)
     if view is None:
         raise Refusal("not_found", "There is no such cart.")
-    return cart_out(view)
+    return tagged(cart_out(view), status_code=status_code)
+
+
+def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
+    body = encode_json(cart.model_dump(mode="json"))
+    return answer(body, version=cart.version, status_code=status_code, cache=KEEP_NOTHING)
 
 
 def cart_out(view: cart_views.CartView) -> CartOut:

@@ -40,7 +40,7 @@ from api.catalog_schemas import (
     category_json,
     product_json,
 )
-from api.conditional import KEEP_NOTHING, answer, expected_versions
+from api.conditional import KEEP_NOTHING, IfMatch, IfNoneMatch, answer, expected_versions
 from api.errors import refuses
 from api.hot_answers import make_ready
 from api.idempotency import Asked, AsTold, Once
@@ -58,14 +58,8 @@ READS_ONE = READS | refuses("unauthenticated", "not_found")
 CREATES = ("unauthenticated", "forbidden")
 CHANGES = ("unauthenticated", "forbidden", "not_found", "precondition_failed")
 
-IfMatch = Annotated[
-    str | None, Parameter(header="If-Match", default=None, description="The `ETag` that the change is based on")
-]
 Typed = Annotated[str, Parameter(query="q", max_length=200, description="What was typed so far")]
 MostSuggestions = Annotated[int, Parameter(query="limit", ge=4, le=20, default=10)]
-IfNoneMatch = Annotated[
-    str | None, Parameter(header="If-None-Match", default=None, description="The `ETag` of what you have")
-]
 
 
 class ProductController(Controller):

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_v
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.catalog import CREATES, READS, IfNoneMatch, kept_answer
+from api.catalog import CREATES, READS, kept_answer
 from api.catalog_cache import CatalogCache
 from api.catalog_changes import change_product, create_product
 from api.catalog_queries import storable
@@ -24,6 +24,7 @@ from api.catalog_schemas import (
     attribute_json,
     product_json,
 )
+from api.conditional import IfNoneMatch
 from api.errors import PROBLEMS, pointer, refuses
 from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, cursor_behind, id_in_cursor

@@ -2,14 +2,22 @@
 
 import re
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response
+from litestar.params import Parameter
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
 ASK_AGAIN = "public, max-age=0, must-revalidate"
 """Keep it, but ask whether it changed: stock is part of nearly every answer."""
 KEEP_NOTHING = "private, no-store"
+
+IfMatch = Annotated[
+    str | None, Parameter(header="If-Match", default=None, description="The `ETag` that the change is based on")
+]
+IfNoneMatch = Annotated[
+    str | None, Parameter(header="If-None-Match", default=None, description="The `ETag` of what you have")
+]
 
 TAG = re.compile(r'(W/)?"([^"]*)"')
 

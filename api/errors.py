@@ -85,6 +85,7 @@ PROBLEMS: dict[str, Problem] = {
     # carts, checkout and orders
     "cart_completed": Problem(409, "This cart has become an order"),
     "cart_in_checkout": Problem(409, "This cart is being checked out"),
+    "cart_full": Problem(422, "There is not that much room in a cart"),
     "cart_incomplete": Problem(422, "The cart lacks something that an order needs"),
     "not_sold_in_currency": Problem(422, "This is not sold in the cart's currency"),
     "payment_method_unavailable": Problem(422, "This payment method is not offered"),

@@ -1,20 +1,19 @@
 """Carts: what a customer is about to order."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, delete, func, text, update
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint, delete, func, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, new_id
 from db.catalog import IS_IN_THE_SHOP
-from domain.errors import Refusal
-
-LARGEST_QUANTITY = 999
-"""Units of one variant in one cart."""
+from domain.carts import LARGEST_QUANTITY, MOST_LINES, MOST_UNITS, USUAL_CAPS, CartCaps, RunningCheckout
+from domain.errors import Refusal, unacceptable
 
 
 class Cart(Base):
@@ -30,12 +29,19 @@ class Cart(Base):
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     shipping_method: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    line_count: Mapped[int] = mapped_column(server_default=text("0"))
+    unit_count: Mapped[int] = mapped_column(server_default=text("0"))
+    """Both are counted by a trigger of the items."""
     order_id: Mapped[UUID | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     completed_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),)
+    __table_args__ = (
+        CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
+        CheckConstraint(f"line_count BETWEEN 0 AND {MOST_LINES}", name="line_count_range"),
+        CheckConstraint(f"unit_count BETWEEN 0 AND {MOST_UNITS}", name="unit_count_range"),
+    )
 
 
 class CartItem(Base):
@@ -45,6 +51,8 @@ class CartItem(Base):
     cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id", ondelete="CASCADE"))
     variant_id: Mapped[UUID] = mapped_column(ForeignKey("variants.id"))
     quantity: Mapped[int]
+    noted_price: Mapped[int | None] = mapped_column(BigInteger)
+    """What one unit cost when somebody last said how many they want."""
     created_at: Mapped[Now]
 
     __table_args__ = (
@@ -60,24 +68,62 @@ async def create(session: AsyncSession, *, user_id: UUID | None, currency: str) 
     return cart.id
 
 
-async def editable(session: AsyncSession, cart_id: UUID) -> Cart:
-    """The cart, locked for a change; refuses ``not_found``, ``cart_completed`` or ``cart_in_checkout``."""
-    cart = await session.get(Cart, cart_id, with_for_update=True)
+async def editable(session: AsyncSession, cart_id: UUID, *, expected: Collection[int] | None = None) -> Cart:
+    """The cart, locked for a change that is based on one of these versions, or on any.
+
+    Refuses ``not_found``, ``cart_completed``, ``cart_in_checkout`` or ``precondition_failed``.
+    """
+    cart = await session.get(Cart, cart_id, with_for_update=True, populate_existing=True)
     if cart is None:
         raise Refusal("not_found", "There is no such cart.")
     if cart.completed_at is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
     if cart.order_id is not None:
-        raise Refusal("cart_in_checkout", "This cart is being checked out.", order_id=str(cart.order_id))
+        raise await _in_checkout(session, cart.order_id)
+    if expected is not None and cart.version not in expected:
+        raise Refusal(
+            "precondition_failed",
+            "The cart was changed since the version in If-Match; read it again.",
+            version=cart.version,
+        )
     cart.version += 1
     cart.updated_at = func.now()
     return cart
 
 
-async def add_item(session: AsyncSession, cart: Cart, variant_id: UUID, quantity: int) -> None:
-    """Add units of a variant that is sold in the cart's currency; units of the same variant add up, to 999 at most."""
+async def _in_checkout(session: AsyncSession, order_id: UUID) -> Refusal:
+    row = (await session.execute(RUNNING_CHECKOUT, {"order_id": order_id})).mappings().one()
+    running = RunningCheckout(**row)
+    return Refusal(
+        "cart_in_checkout",
+        f"This cart is being checked out: {running.words}.",
+        order_id=str(order_id),
+        waits_for=running.waits_for,
+        until=f"{running.until:%Y-%m-%dT%H:%M:%SZ}" if running.until else None,
+    )
+
+
+RUNNING_CHECKOUT = text(
+    """
+    SELECT orders.payment_status, orders.pending_step, payments.due_at AS transfer_due_at,
+           (
+               SELECT max(at) FROM order_events
+               WHERE order_id = orders.id AND type = 'order.payment_requires_action'
+           ) AS approval_asked_at
+    FROM orders JOIN payments ON payments.order_id = orders.id WHERE orders.id = :order_id
+    """
+)
+
+
+async def add_item(
+    session: AsyncSession, cart: Cart, variant_id: UUID, quantity: int, *, caps: CartCaps = USUAL_CAPS
+) -> None:
+    """Add units of a variant that is sold in the cart's currency; units of the same variant add up, to 999 at most.
+
+    Refuses ``validation_failed``, or ``cart_full`` when it is more than the shop allows in a cart.
+    """
     if not await session.scalar(IS_SOLD, {"variant_id": variant_id, "currency": cart.currency}):
-        raise _unacceptable("/variant_id", f"is not sold in {cart.currency}")
+        raise unacceptable("/variant_id", f"is not sold in {cart.currency}")
     added = insert(CartItem).values(id=new_id(), cart_id=cart.id, variant_id=variant_id, quantity=quantity)
     total = await session.scalar(
         added.on_conflict_do_update(
@@ -87,7 +133,18 @@ async def add_item(session: AsyncSession, cart: Cart, variant_id: UUID, quantity
         ).returning(CartItem.quantity)
     )
     if total is None:
-        raise _unacceptable("/quantity", f"adds up to more than {LARGEST_QUANTITY}")
+        raise unacceptable("/quantity", f"adds up to more than {LARGEST_QUANTITY}")
+    await _check_caps(session, cart, caps)
+
+
+async def _check_caps(session: AsyncSession, cart: Cart, caps: CartCaps) -> None:
+    """What makes a cart smaller is never refused, also where the shop has lowered its caps since."""
+    counted = (await session.execute(COUNTED, {"cart_id": cart.id})).one()
+    if counted.unit_count > cart.unit_count:
+        caps.check(lines=counted.line_count, units=counted.unit_count)
+
+
+COUNTED = text("SELECT line_count, unit_count FROM carts WHERE id = :cart_id")
 
 
 IS_SOLD = text(
@@ -100,7 +157,10 @@ IS_SOLD = text(
 )
 
 
-async def set_quantity(session: AsyncSession, cart: Cart, item_id: UUID, quantity: int) -> None:
+async def set_quantity(
+    session: AsyncSession, cart: Cart, item_id: UUID, quantity: int, *, caps: CartCaps = USUAL_CAPS
+) -> None:
+    """Refuses ``not_found``, or ``cart_full`` when it is more than the shop allows in a cart."""
     changed = await session.scalar(
         update(CartItem)
         .where(CartItem.cart_id == cart.id, CartItem.id == item_id)
@@ -109,6 +169,7 @@ async def set_quantity(session: AsyncSession, cart: Cart, item_id: UUID, quantit
     )
     if changed is None:
         raise Refusal("not_found", "There is no such item in this cart.")
+    await _check_caps(session, cart, caps)
 
 
 async def remove_item(session: AsyncSession, cart: Cart, item_id: UUID) -> None:
@@ -123,7 +184,7 @@ async def choose_shipping(session: AsyncSession, cart: Cart, code: str) -> None:
     """Refuses ``validation_failed`` for a method that is not offered to this cart."""
     offered = await session.scalar(IS_OFFERED, {"code": code, "currency": cart.currency})
     if not offered:
-        raise _unacceptable("/code", "is not a shipping method that this cart may choose")
+        raise unacceptable("/code", "is not a shipping method that this cart may choose")
     cart.shipping_method = code
 
 
@@ -141,10 +202,4 @@ async def reopen(session: AsyncSession, cart_id: UUID, order_id: UUID) -> None:
         update(Cart)
         .where(Cart.id == cart_id, Cart.order_id == order_id, Cart.completed_at.is_(None))
         .values(order_id=None, version=Cart.version + 1, updated_at=func.now())
-    )
-
-
-def _unacceptable(pointer: str, detail: str) -> Refusal:
-    return Refusal(
-        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
     )

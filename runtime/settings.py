@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from db.engine import TimeLimits
+from domain.carts import MOST_LINES, MOST_UNITS, CartCaps
 from domain.inventory import Allocation, StockRules
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from runtime.encryption_keys import keys_in
@@ -199,6 +200,17 @@ class Shop(Section):
         return StockRules(low_stock=self.low_stock, allocation=self.allocation)
 
 
+class Carts(Section):
+    max_lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 200
+    """How many different variants one cart may hold."""
+    max_units: Annotated[int, Field(ge=1, le=MOST_UNITS)] = 10_000
+    """How many units in all."""
+
+    @property
+    def caps(self) -> CartCaps:
+        return CartCaps(lines=self.max_lines, units=self.max_units)
+
+
 class Api(Section):
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -369,6 +381,7 @@ class Settings(BaseSettings):
     mail: Mail = Mail()
     auth: Auth = Auth()
     shop: Shop = Shop()
+    carts: Carts = Carts()
     api: Api = Api()
     at_once: AtOnce = AtOnce()
     limits: Limits = Limits()

@@ -1,5 +1,6 @@
 """The rules of carts, over HTTP."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ import pytest
 
 from domain.customers import Role
 from runtime.resources import Resources
-from tests.support.catalog import a_product
+from tests.support.catalog import VariantWanted, a_product
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.staff import headers_of
 
@@ -276,11 +277,60 @@ async def test_a_cart_at_the_bank_is_frozen_and_a_cart_that_was_ordered_is_compl
         for method, where, body in tries:
             problem = is_problem(await shopper.send(method, where, json=body), 409, code)
             assert problem["order_id"]
+            if cart is at_the_bank:
+                assert problem["waits_for"] == "requires_action"
+                assert "has to be approved on the bank's page by" in problem["detail"]
+                left = datetime.fromisoformat(problem["until"]) - datetime.now(UTC)
+                assert timedelta(minutes=20) < left <= timedelta(minutes=30)
         assert await shown(shopper, cart) == before
     assert ((await shown(shopper, at_the_bank))["status"], (await shown(shopper, ordered))["status"]) == (
         "open",
         "completed",
     )
+
+
+async def test_two_tabs_do_not_overwrite_each_other_when_they_say_what_they_saw(
+    api: httpx.AsyncClient, resources: Resources
+) -> None:
+    product, shopper = await a_product(resources.sessions), Shopper(api)
+    cart = await a_new_cart(shopper)
+    answer = await put_in(shopper, cart, product, 2)
+    [item], seen = answer.json()["items"], answer.headers["etag"]
+    path = f"/v1/carts/{cart['id']}"
+    assert seen.startswith(f'"{answer.json()["version"]}-')
+    assert (await shopper.send("GET", path)).headers["etag"] == seen
+
+    first = await shopper.send("PATCH", f"{path}/items/{item['id']}", json={"quantity": 3}, headers={"If-Match": seen})
+
+    assert (first.status_code, first.json()["version"]) == (200, answer.json()["version"] + 1)
+    tries: list[tuple[str, str, Any]] = [
+        ("POST", f"{path}/items", {"variant_id": str(product.variant_id), "quantity": 1}),
+        ("PATCH", f"{path}/items/{item['id']}", {"quantity": 9}),
+        ("DELETE", f"{path}/items/{item['id']}", None),
+        ("PUT", f"{path}/email", {"email": "late@example.com"}),
+        ("PUT", f"{path}/shipping-address", ADDRESS),
+        ("PUT", f"{path}/shipping-method", {"code": "express"}),
+    ]
+    for method, where, body in tries:
+        late = await shopper.send(method, where, json=body, headers={"If-Match": seen})
+        assert is_problem(late, 412, "precondition_failed")["version"] == first.json()["version"]
+    assert await shown(shopper, cart) == first.json()
+    without = await shopper.send("PATCH", f"{path}/items/{item['id']}", json={"quantity": 9})
+    assert (without.status_code, without.json()["items"][0]["quantity"]) == (200, 9)
+
+
+async def test_a_full_cart_says_which_cap_it_has_reached(api: httpx.AsyncClient, resources: Resources) -> None:
+    product = await a_product(resources.sessions, variants=[VariantWanted() for _ in range(11)])
+    shopper = Shopper(api)
+    cart = await a_new_cart(shopper)
+    for variant in product.variants[:10]:
+        assert (await put_in(shopper, cart, variant, 999)).status_code == 201
+
+    problem = is_problem(await put_in(shopper, cart, product.variants[10], 11), 422, "cart_full")
+
+    assert (problem["cap"], problem["limit"]) == ("units", 10_000)
+    assert [item["quantity"] for item in (await shown(shopper, cart))["items"]] == [999] * 10
+    assert (await put_in(shopper, cart, product.variants[10], 10)).status_code == 201
 
 
 async def test_a_guests_cart_id_cannot_be_guessed_from_another(api: httpx.AsyncClient) -> None:

@@ -1,0 +1,88 @@
+"""Carts: how much fits into one, and what a checkout that owns one waits for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.deadlines import PATIENCE, Waiting
+from domain.errors import Refusal
+from domain.orders import PendingStep
+from domain.payments import PaymentStatus
+
+LARGEST_QUANTITY = 999
+"""Units of one variant in one cart."""
+MOST_LINES = 1000
+MOST_UNITS = 100_000
+"""No shop can allow more in one cart; the database holds every cart to these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CartCaps:
+    """What the shop allows in one cart."""
+
+    lines: int = 200
+    units: int = 10_000
+
+    def check(self, *, lines: int, units: int) -> None:
+        """Refuses ``cart_full`` and names the cap."""
+        for cap, counted, most in (("lines", lines, self.lines), ("units", units, self.units)):
+            if counted > most:
+                raise Refusal(
+                    "cart_full", f"A cart has at most {most} {cap}; this would make it {counted}.", cap=cap, limit=most
+                )
+
+
+USUAL_CAPS = CartCaps()
+
+
+class CheckoutWait(StrEnum):
+    """What the checkout that owns a cart waits for."""
+
+    DECISION = "decision"
+    """The shop is at work; usually for less than a second."""
+    REQUIRES_ACTION = "requires_action"
+    TRANSFER_AWAITED = "transfer_awaited"
+    PAYMENT_UNKNOWN = "payment_unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningCheckout:
+    """The checkout that owns a cart, as its order tells it."""
+
+    payment_status: str
+    pending_step: str | None
+    approval_asked_at: datetime | None
+    transfer_due_at: datetime | None
+
+    @property
+    def waits_for(self) -> CheckoutWait:
+        if self.payment_status == PaymentStatus.REQUIRES_ACTION:
+            return CheckoutWait.REQUIRES_ACTION
+        if self.pending_step is not None:
+            return {
+                PendingStep.TRANSFER_AWAITED: CheckoutWait.TRANSFER_AWAITED,
+                PendingStep.PAYMENT_UNKNOWN: CheckoutWait.PAYMENT_UNKNOWN,
+            }[PendingStep(self.pending_step)]
+        return CheckoutWait.DECISION
+
+    @property
+    def until(self) -> datetime | None:
+        """When it ends by itself; ``None`` where the shop ends it as soon as it can."""
+        match self.waits_for:
+            case CheckoutWait.REQUIRES_ACTION if self.approval_asked_at is not None:
+                return self.approval_asked_at + PATIENCE[Waiting.TO_BE_APPROVED]
+            case CheckoutWait.TRANSFER_AWAITED:
+                return self.transfer_due_at
+        return None
+
+    @property
+    def words(self) -> str:
+        by = f" by {self.until:%d %B, %H:%M} UTC" if self.until else ""
+        match self.waits_for:
+            case CheckoutWait.REQUIRES_ACTION:
+                return f"its payment has to be approved on the bank's page{by}, or the order cancelled"
+            case CheckoutWait.TRANSFER_AWAITED:
+                return f"its bank transfer has to come{by}, or the order be cancelled"
+            case CheckoutWait.PAYMENT_UNKNOWN:
+                return "the payment provider has not said yet what became of the payment"
+        return "the shop is deciding, which takes a moment"
