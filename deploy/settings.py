@@ -91,6 +91,7 @@ class UpSettings(BaseSettings):
             "APP_MAIL__PORT": str(self.smtp_port),
             "APP_AUTH__SIGNING_KEY_FILE": str(self.directory / "signing-key.pem"),
             "APP_AUTH__SEALING_KEY_FILE": str(self.directory / "sealing-key"),
+            "APP_AUTH__STOLEN_PASSWORDS_URL": self.sandbox_url,
             "APP_SHOP__PUBLIC_URL": self.api_url,
             "APP_API__HOST": HOST,
             "APP_API__PORT": str(self.api_port),

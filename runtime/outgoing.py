@@ -6,11 +6,12 @@ that means something else a moment later changes nothing.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -24,6 +25,10 @@ NOT_FOR_US = (
     IPv6Network("2002::/16"),
 )
 """6to4, Teredo and their like may lead to any IPv4 address."""
+
+
+LONGEST_ANSWER = 1_000_000
+"""Bytes of what is only read."""
 
 
 class ForbiddenTargetError(Exception):
@@ -44,8 +49,13 @@ async def resolved(host: str, port: int) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-async def checked(url: str, *, resolve: Resolve = resolved, schemes: Sequence[str] = ("https",)) -> Target:
-    """The target with the addresses that it has now; raises ``ForbiddenTargetError``."""
+async def checked(
+    url: str, *, resolve: Resolve = resolved, schemes: Sequence[str] = ("https",), is_internet: bool = True
+) -> Target:
+    """The target with the addresses that it has now; raises ``ForbiddenTargetError``.
+
+    With ``is_internet=False`` it may be anywhere: on a developer's machine the partners are there as well.
+    """
     try:
         parsed = URL(url)
     except (ValueError, TypeError):
@@ -59,7 +69,7 @@ async def checked(url: str, *, resolve: Resolve = resolved, schemes: Sequence[st
         addresses = await resolve(host, port)
     except (OSError, UnicodeError):
         raise ForbiddenTargetError("This name leads nowhere.") from None
-    if not addresses or not all(is_public(address) for address in addresses):
+    if not addresses or (is_internet and not all(is_public(address) for address in addresses)):
         raise ForbiddenTargetError("This name does not lead into the internet.")
     return Target(parsed, host, tuple(addresses))
 
@@ -110,3 +120,35 @@ def session_to(target: Target, *, seconds: float) -> ClientSession:
     """For requests to this target alone; pass ``allow_redirects=False``, for where they lead was not checked."""
     connector = TCPConnector(resolver=Pinned(target), use_dns_cache=False)
     return ClientSession(connector=connector, timeout=ClientTimeout(total=seconds), trust_env=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partner:
+    """A server that is only read, and that the shop can do without for a while."""
+
+    url: str
+    seconds: float
+    is_internet: bool
+
+    async def ask(self, path: str, headers: Mapping[str, str]) -> str | None:
+        """What it says there; ``None`` unless it says so, in time, with 200 and not at endless length."""
+        schemes = ("https",) if self.is_internet else ("https", "http")
+        try:
+            async with asyncio.timeout(self.seconds):
+                target = await checked(self.url.rstrip("/") + path, schemes=schemes, is_internet=self.is_internet)
+                async with (
+                    session_to(target, seconds=self.seconds) as session,
+                    session.get(target.url, headers=headers, allow_redirects=False) as answer,
+                ):
+                    return await _read(answer) if answer.status == HTTPStatus.OK else None
+        except (ForbiddenTargetError, ClientError, TimeoutError, UnicodeDecodeError):
+            return None
+
+
+async def _read(answer: ClientResponse) -> str | None:
+    said = bytearray()
+    async for piece in answer.content.iter_any():
+        said += piece
+        if len(said) > LONGEST_ANSWER:
+            return None
+    return said.decode()

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from passlib.context import CryptContext
 from passlib.exc import PasswordSizeError, PasswordValueError, UnknownHashError
+from prometheus_client import Counter
 
 from domain.errors import Refusal
-from runtime.strength import why_weak
+from providers.stolen_passwords import ListSilent, NoList, StolenPasswords
+from runtime.strength import ON_A_LIST, why_weak
 
 Answer = TypeVar("Answer")
 
@@ -23,6 +25,10 @@ ARGON2ID = {
     "argon2__time_cost": 2,
     "argon2__parallelism": 1,
 }
+
+NOT_LOOKED_UP = Counter(
+    "sutler_passwords_not_looked_up_total", "New passwords taken while the list of stolen ones did not answer"
+)
 
 WAITING_PER_CORE = 100
 """About two seconds of work; whoever comes after that is better served by being told to come back."""
@@ -42,7 +48,8 @@ class Passwords:
     lock, so the event loop goes on, and a burst of logins can neither take the threads of others nor grow for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stolen: StolenPasswords | None = None) -> None:
+        self._stolen = stolen or NoList()
         cores = os.cpu_count() or 1
         self._context = CryptContext(schemes=["argon2", "bcrypt"], deprecated=["bcrypt"], **ARGON2ID)
         self._threads = ThreadPoolExecutor(max_workers=cores, thread_name_prefix="passwords")
@@ -54,12 +61,22 @@ class Passwords:
         return await self._aside(self._hash, password)
 
     async def why_weak(self, password: str, known: Sequence[str]) -> str | None:
-        """What is wrong with a new password of somebody of whom this is known; ``None`` when nothing is."""
-        return await self._aside(why_weak, password, known)
+        """What is wrong with a new password of somebody of whom this is known; ``None`` when nothing is.
+
+        While the list of stolen ones does not answer, how hard it is to guess decides alone.
+        """
+        return await self._aside(why_weak, password, known) or await self._why_stolen(password)
 
     async def check(self, password: str, stored_hash: str | None) -> PasswordCheck:
         """Is it the password of this hash? Without a hash, the same work is done for the answer no."""
         return await self._aside(self._check, password, stored_hash)
+
+    async def _why_stolen(self, password: str) -> str | None:
+        try:
+            return ON_A_LIST if await self._stolen.has(password) else None
+        except ListSilent:
+            NOT_LOOKED_UP.inc()
+            return None
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)

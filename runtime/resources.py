@@ -16,10 +16,12 @@ from db.engine import NEVER, Sessions, TimeLimits, autocommitting, connect, sess
 from db.replica import Replica
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PROVIDER_SILENCE, PaymentProvider, open_provider
+from providers.stolen_passwords import ListSilent, NoList, PwnedPasswords, StolenPasswords
 from runtime import temporal
 from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.guesses import Guesses, OwnCounts, SharedCounts
 from runtime.keys import signing_keys
+from runtime.outgoing import Partner
 from runtime.passwords import Passwords
 from runtime.sealing import Seal, seal_with
 from runtime.settings import Environment, Settings
@@ -85,6 +87,20 @@ def connected(
     )
 
 
+def list_of_stolen_passwords(settings: Settings) -> StolenPasswords:
+    auth = settings.auth
+    if not auth.stolen_passwords_url:
+        return NoList()
+    partner = Partner(
+        url=auth.stolen_passwords_url,
+        seconds=auth.stolen_passwords_seconds,
+        is_internet=settings.env is Environment.PRODUCTION,
+    )
+    return PwnedPasswords(
+        partner.ask, Breaker("stolen_passwords", silence=(ListSilent,), failures=3, cool_down=10).watched
+    )
+
+
 def opened_for_requests(settings: Settings) -> AbstractAsyncContextManager[Resources]:
     """All resources of an API process, where somebody waits for each statement."""
     return _opened(settings, settings.database.limits_of_requests)
@@ -126,7 +142,7 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
                 ).watched,
             )
         )
-        passwords = Passwords()
+        passwords = Passwords(list_of_stolen_passwords(settings))
         stack.callback(passwords.close)
         sessions = sessions_of(engine)
         replica = None

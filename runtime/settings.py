@@ -177,6 +177,11 @@ class Auth(Section):
     """Whether staff without a second factor are let in as customers only; unset, as in production and nowhere else."""
     email_change_hours: Annotated[int, Field(ge=1)] = 24
     """How long both mailboxes have to agree to a new e-mail address."""
+    stolen_passwords_url: str = ""
+    """Who is asked whether a new password was stolen: ``https://api.pwnedpasswords.com``, or what answers like it.
+    Empty, nobody is."""
+    stolen_passwords_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """How long whoever chooses a password waits for that; then it is judged without."""
 
 
 class Shop(Section):
@@ -458,4 +463,11 @@ class Settings(BaseSettings):
     def production_pays_at_a_provider(self) -> Self:
         if self.env is Environment.PRODUCTION and not self.payments.stripe_api_base.startswith("https:"):
             raise ValueError("APP_PAYMENTS__STRIPE_API_BASE is not reached by https; production does not pay there")
+        return self
+
+    @model_validator(mode="after")
+    def production_looks_passwords_up_by_https(self) -> Self:
+        url = self.auth.stolen_passwords_url
+        if self.env is Environment.PRODUCTION and url and not url.startswith("https:"):
+            raise ValueError("APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https; production asks nobody there")
         return self

@@ -19,6 +19,9 @@ STOLEN = (
     Weakness.ThisIsSimilarToACommonlyUsedPassword,
 )
 
+CLOSE_TO_ONE = "This password is on the lists of stolen passwords that are tried first, or close to one that is."
+ON_A_LIST = "This password was stolen somewhere and is on the lists that are tried. Choose another one."
+
 
 def why_weak(password: str, known: Sequence[str] = ()) -> str | None:
     """A sentence for whoever chose it, or ``None`` for a good one. ``known`` is what anybody knows of this person."""
@@ -28,6 +31,6 @@ def why_weak(password: str, known: Sequence[str] = ()) -> str | None:
         return None
     warning = found.feedback.warning if found.feedback else None
     if any(warning == stolen for stolen in STOLEN):
-        return "This password is on the lists of stolen passwords that are tried first, or close to one that is."
+        return CLOSE_TO_ONE
     why = f" {warning}" if warning else ""
     return f"This password is too easy to guess.{why} Add another word or two."

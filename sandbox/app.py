@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sandbox import pages, wire
+from sandbox import pages, stolen_passwords, wire
 from sandbox.errors import StripeError
 from sandbox.faults import Faults
 from sandbox.idempotency import Idempotency
@@ -68,6 +68,8 @@ class App:
             return await self._world.stripe.answer(call)
         if call.path.startswith("/3ds/"):
             return self._challenge(call)
+        if call.method == "GET" and call.path.startswith("/range/"):
+            return stolen_passwords.answer(call)
         route = self._routes.get(f"{call.method} {call.path}")
         if route:
             return route(call)

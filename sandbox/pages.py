@@ -19,6 +19,7 @@ Stripe's API; test payment methods such as <code>pm_card_visa</code></li>
 <a href="/ledger/totals"><code>GET /ledger/totals</code></a>: every movement of money, in minor units</li>
 <li><a href="/mail"><code>GET /mail</code></a> <code>?to=&amp;after=&amp;limit=</code>, <code>DELETE /mail</code>:
 what came in over SMTP</li>
+<li><code>GET /range/…</code>: stolen passwords whose SHA-1 begins so, as Have I Been Pwned answers</li>
 <li><a href="/faults"><code>GET</code></a>, <code>PUT</code>, <code>DELETE /faults</code>: misbehaviour on request,
 and <a href="/faults/inflicted"><code>GET /faults/inflicted</code></a>: how often it happened</li>
 <li><a href="/health"><code>GET /health</code></a>, <code>DELETE /state</code></li>

@@ -120,7 +120,11 @@ async def test_an_invitation_that_is_over_makes_no_account(
 
 @pytest.mark.parametrize(
     ("change", "pointer"),
-    [({"password": "iloveyou"}, "/password"), ({"username": "a b"}, "/username")],
+    [
+        ({"password": "iloveyou"}, "/password"),
+        ({"password": "correct horse battery staple"}, "/password"),
+        ({"username": "a b"}, "/username"),
+    ],
 )
 async def test_what_is_not_acceptable_leaves_the_invitation_open(
     api: httpx.AsyncClient,

@@ -140,13 +140,14 @@ async def test_with_the_first_click_all_other_links_are_worth_nothing(
     assert code_of(await chooses(person, first)) == (410, "token_expired")
 
 
+@pytest.mark.parametrize("stolen", ["iloveyou", "correct horse battery staple"])
 async def test_a_stolen_password_is_not_chosen_and_leaves_the_link_as_it_is(
-    person: Person, sandbox: httpx.AsyncClient, resources: Resources
+    person: Person, sandbox: httpx.AsyncClient, resources: Resources, stolen: str
 ) -> None:
     await forgets(person)
     token, before = await mailed_token(sandbox, person.email, PAGE), await hash_stored(resources, person)
 
-    refused = await chooses(person, token, "iloveyou")
+    refused = await chooses(person, token, stolen)
 
     assert code_of(refused) == (422, "validation_failed")
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/password"]

@@ -70,6 +70,16 @@ def test_production_does_not_pay_at_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("production")
+def test_production_looks_passwords_up_by_https_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_AUTH__STOLEN_PASSWORDS_URL", "https://api.pwnedpasswords.com")
+    assert Settings().auth.stolen_passwords_url == "https://api.pwnedpasswords.com"
+
+    monkeypatch.setenv("APP_AUTH__STOLEN_PASSWORDS_URL", "http://api.pwnedpasswords.com")
+    with pytest.raises(ValidationError, match="APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
 def test_secrets_may_come_from_files_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.delenv(name)

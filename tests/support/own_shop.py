@@ -137,6 +137,7 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
         "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
         "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api_port}/v1/webhooks/stripe",
         "APP_PAYMENTS__STRIPE_API_BASE": f"http://127.0.0.1:{sandbox_port}",
+        "APP_AUTH__STOLEN_PASSWORDS_URL": f"http://127.0.0.1:{sandbox_port}",
         "APP_MAIL__PORT": str(smtp),
     }
     url, sandbox_url = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{sandbox_port}"
