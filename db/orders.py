@@ -66,6 +66,14 @@ class Order(Base):
     shipping: Mapped[int] = mapped_column(BigInteger)
     tax: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[int] = mapped_column(BigInteger)
+    shipping_discount: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of the discount lowers the costs of shipping; the rest is that of the lines."""
+    shipping_tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of the tax is added to the costs of shipping; the rest is that of the lines."""
+    included_tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of the total is tax that the prices contain already."""
+    pricing: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    """How the amounts came about, as it was known when the order was placed: nothing is ever computed again."""
     shipping_method: Mapped[str]
     shipping_address: Mapped[dict[str, Any]] = mapped_column(JSONB)
     cancel_reason: Mapped[str | None]
@@ -92,6 +100,11 @@ class Order(Base):
         CheckConstraint(one_of("return_status", OrderReturnStatus), name="return_status"),
         CheckConstraint("total = subtotal - discount + shipping + tax", name="total_adds_up"),
         CheckConstraint("least(subtotal, discount, shipping, tax, total) >= 0", name="amounts_not_negative"),
+        CheckConstraint(
+            "shipping_discount BETWEEN 0 AND least(shipping, discount)", name="shipping_discount_within_shipping"
+        ),
+        CheckConstraint("shipping_tax BETWEEN 0 AND tax", name="shipping_tax_within_tax"),
+        CheckConstraint("included_tax BETWEEN 0 AND total - tax", name="included_tax_within_total"),
         CheckConstraint(one_of("pending_step", PendingStep), name="pending_step"),
         CheckConstraint("pending_step IS NULL OR status = 'pending'", name="pending_step_is_of_pending"),
         CheckConstraint("(status = 'cancelled') = (cancel_reason IS NOT NULL)", name="cancelled_has_reason"),
@@ -116,6 +129,11 @@ class OrderLine(Base):
     quantity: Mapped[int]
     unit_price: Mapped[int] = mapped_column(BigInteger)
     line_total: Mapped[int] = mapped_column(BigInteger)
+    discount: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What is added to the price; a line costs its total, less its discount, plus this."""
+    included_tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What the price contains of tax."""
     cancelled: Mapped[int] = mapped_column(server_default=text("0"))
     """Units that were given up before they were sent."""
 
@@ -123,6 +141,9 @@ class OrderLine(Base):
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint("cancelled BETWEEN 0 AND quantity", name="cancelled_within_ordered"),
         CheckConstraint("line_total = unit_price * quantity", name="line_total_adds_up"),
+        CheckConstraint("discount BETWEEN 0 AND line_total", name="discount_within_line"),
+        CheckConstraint("least(tax, included_tax) >= 0", name="taxes_not_negative"),
+        CheckConstraint("included_tax <= line_total - discount", name="included_tax_within_line"),
     )
 
 

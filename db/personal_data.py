@@ -110,6 +110,7 @@ NOT_PERSONAL = frozenset(
         "order_events.data",  # ids, sums and codes
         "order_lines.name",
         "orders.cancel_reason",  # a code
+        "orders.pricing",  # promotions and taxes by name, with amounts
         "outbox.payload",  # ids, sums and codes
         "payments.provider_reference",  # the provider's; a bank transfer's is among the words of the audit log
         "products.name",
