@@ -105,7 +105,7 @@ class ShippingOptions(Output):
     items: list[ShippingOption]
 
 
-CHANGE = ("unauthenticated", "not_found", "cart_completed", "cart_in_checkout", "precondition_failed")
+CHANGE = ("unauthenticated", "not_found", "cart_merged", "cart_completed", "cart_in_checkout", "precondition_failed")
 CHANGES = refuses(*CHANGE)
 GROWS = refuses(*CHANGE, "cart_full")
 TAG = ResponseHeader(
@@ -131,14 +131,12 @@ class CartController(Controller):
         permission=Permission.SHOP,
         others=Permission.CARTS_ASSIST,
         summary="Look into a cart",
-        responses=refuses("unauthenticated", "not_found"),
+        responses=refuses("unauthenticated", "not_found", "cart_merged"),
     )
     async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> Response[CartOut]:
         """The cart with its totals, priced as of now."""
         async with resources.autocommit() as session:
-            view = await cart_views.cart(session, cart_id)
-        if view is None or not may_use(caller, view.cart["user_id"]):
-            raise Refusal("not_found", "There is no such cart.")
+            view = usable(await cart_views.cart(session, cart_id), caller)
         return tagged(cart_out(view))
 
     @post(
@@ -243,14 +241,12 @@ class CartController(Controller):
         permission=Permission.SHOP,
         others=Permission.CARTS_ASSIST,
         summary="See how it can be shipped",
-        responses=refuses("unauthenticated", "not_found"),
+        responses=refuses("unauthenticated", "not_found", "cart_merged"),
     )
     async def shipping_options(self, cart_id: UUID, caller: Caller, resources: Resources) -> ShippingOptions:
         """What this cart may choose, with its price and the days it usually takes."""
         async with resources.autocommit() as session:
-            view = await cart_views.cart(session, cart_id)
-            if view is None or not may_use(caller, view.cart["user_id"]):
-                raise Refusal("not_found", "There is no such cart.")
+            view = usable(await cart_views.cart(session, cart_id), caller)
             currency = view.cart["currency"]
             offered = await cart_views.shipping_options(session, currency)
         return ShippingOptions.model_validate(
@@ -285,6 +281,15 @@ def check_currency(currency: str) -> None:
 def may_use(caller: Caller, owner: UUID | None) -> bool:
     """A guest's cart is open to whoever knows its id; a customer's cart to that customer and to who assists."""
     return owner is None or owner == caller.user_id or caller.may(Permission.CARTS_ASSIST)
+
+
+def usable(view: cart_views.CartView | None, caller: Caller) -> cart_views.CartView:
+    """The cart as the caller may see it; refuses ``not_found`` and ``cart_merged``."""
+    if view is None or not may_use(caller, view.cart["user_id"]):
+        raise Refusal("not_found", "There is no such cart.")
+    if view.cart["merged_into"] is not None:
+        raise carts.merged(view.cart["merged_into"])
+    return view
 
 
 async def editable(session: AsyncSession, cart_id: UUID, caller: Caller, if_match: str | None) -> Cart:

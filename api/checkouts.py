@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import may_use
+from api.carts import usable
 from api.errors import PROBLEMS, problem, problem_body, refuses
 from api.idempotency import REPLAYED, Key, caller_key, fingerprint, media_type_of, with_people, without_people
 from api.intake import held_until_the_engine_is_back, to_start
@@ -71,6 +71,7 @@ class NewCheckout(Input):
         "out_of_stock",
         "price_changed",
         "cart_completed",
+        "cart_merged",
         "checkout_cancelled",
         "cart_incomplete",
         "not_sold_in_currency",
@@ -161,9 +162,7 @@ async def taken_in(
     async with resources.autocommit() as session:
         if checkout := await checkouts.repeated(session, wish):
             return checkout
-        view = await cart_views.cart(session, data.cart_id)
-    if view is None or not may_use(caller, view.cart["user_id"]):
-        raise Refusal("not_found", "There is no such cart.")
+        view = usable(await cart_views.cart(session, data.cart_id), caller)
     if view.cart["completed_at"] is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
     _check_is_complete(view, data)

@@ -85,6 +85,8 @@ PROBLEMS: dict[str, Problem] = {
     # carts, checkout and orders
     "cart_completed": Problem(409, "This cart has become an order"),
     "cart_in_checkout": Problem(409, "This cart is being checked out"),
+    "cart_merged": Problem(410, "This cart was put into another one"),
+    "cart_currencies_differ": Problem(409, "These carts are in different currencies"),
     "cart_full": Problem(422, "There is not that much room in a cart"),
     "cart_incomplete": Problem(422, "The cart lacks something that an order needs"),
     "not_sold_in_currency": Problem(422, "This is not sold in the cart's currency"),

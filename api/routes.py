@@ -5,6 +5,7 @@ from typing import Any
 from api.addresses import AddressController
 from api.api_keys import ApiKeyController
 from api.audit import list_breaches, resume_order
+from api.cart_claims import claim_cart, my_cart
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.catalog_staff import AttributeController, staff_products, write_many
@@ -77,6 +78,8 @@ HANDLERS: list[Any] = [
     transfer_stock,
     stock_of_order,
     CartController,
+    claim_cart,
+    my_cart,
     check_out,
     OrderController,
     OperatorController,

@@ -31,7 +31,7 @@ OF_ITEMS = ("variant_id", "sku", "name", "quantity", "unit_price")
 CART = text(
     f"""
     SELECT carts.id, carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method,
-           carts.version, carts.order_id, carts.completed_at, shipping_rates.amount AS shipping,
+           carts.version, carts.order_id, carts.completed_at, carts.merged_into, shipping_rates.amount AS shipping,
            EXISTS (
                SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
            ) AS has_a_checkout,

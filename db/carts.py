@@ -26,7 +26,7 @@ class Cart(Base):
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     currency: Mapped[str]
     email: Mapped[str | None]
-    shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     shipping_method: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     line_count: Mapped[int] = mapped_column(server_default=text("0"))
@@ -36,8 +36,11 @@ class Cart(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     completed_at: Mapped[datetime | None]
+    merged_into: Mapped[UUID | None]
+    """The customer's cart that has its things now; what found no room there is still here."""
 
     __table_args__ = (
+        CheckConstraint("merged_into IS NULL OR order_id IS NULL", name="merged_is_not_ordered"),
         CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
         CheckConstraint(f"line_count BETWEEN 0 AND {MOST_LINES}", name="line_count_range"),
         CheckConstraint(f"unit_count BETWEEN 0 AND {MOST_UNITS}", name="unit_count_range"),
@@ -71,11 +74,13 @@ async def create(session: AsyncSession, *, user_id: UUID | None, currency: str) 
 async def editable(session: AsyncSession, cart_id: UUID, *, expected: Collection[int] | None = None) -> Cart:
     """The cart, locked for a change that is based on one of these versions, or on any.
 
-    Refuses ``not_found``, ``cart_completed``, ``cart_in_checkout`` or ``precondition_failed``.
+    Refuses ``not_found``, ``cart_merged``, ``cart_completed``, ``cart_in_checkout`` or ``precondition_failed``.
     """
     cart = await session.get(Cart, cart_id, with_for_update=True, populate_existing=True)
     if cart is None:
         raise Refusal("not_found", "There is no such cart.")
+    if cart.merged_into is not None:
+        raise merged(cart.merged_into)
     if cart.completed_at is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
     if cart.order_id is not None:
@@ -89,6 +94,10 @@ async def editable(session: AsyncSession, cart_id: UUID, *, expected: Collection
     cart.version += 1
     cart.updated_at = func.now()
     return cart
+
+
+def merged(into: UUID) -> Refusal:
+    return Refusal("cart_merged", "The things of this cart were put into another one.", cart_id=str(into))
 
 
 async def _in_checkout(session: AsyncSession, order_id: UUID) -> Refusal:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import checkouts, inventory
+from db import carts, checkouts, inventory
 from db.base import new_id
 from db.catalog import IS_IN_THE_SHOP, SOLD_NAME
 from db.engine import Sessions
@@ -42,7 +42,7 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     ``provider`` has the payments by card.
 
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
-    ``cart_in_checkout``, ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
+    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
     """
     cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
@@ -115,7 +115,7 @@ async def _cart_of(session: AsyncSession, request: PlaceOrder) -> Row[Any]:
 
 LOCK_CART = text(
     """
-    SELECT carts.id, carts.currency, carts.email, carts.order_id, carts.completed_at,
+    SELECT carts.id, carts.currency, carts.email, carts.order_id, carts.completed_at, carts.merged_into,
            carts.shipping_address, carts.shipping_method, checkouts.is_refused, (
                SELECT amount FROM shipping_rates JOIN shipping_methods USING (code)
                WHERE code = carts.shipping_method AND currency = carts.currency AND is_active
@@ -134,6 +134,8 @@ async def _placed_before(session: AsyncSession, order_id: UUID) -> PlacedOrder:
 
 
 def _check_may_become_an_order(cart: Row[Any]) -> None:
+    if cart.merged_into is not None:
+        raise carts.merged(cart.merged_into)
     if cart.completed_at is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
     if cart.order_id is not None:

@@ -1,8 +1,10 @@
-"""Carts: how much fits into one, and what a checkout that owns one waits for."""
+"""Carts: how much fits into one, how two become one, and what a checkout that owns one waits for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from domain.deadlines import PATIENCE, Waiting
 from domain.errors import Refusal
@@ -86,3 +88,48 @@ class RunningCheckout:
             case CheckoutWait.PAYMENT_UNKNOWN:
                 return "the payment provider has not said yet what became of the payment"
         return "the shop is deciding, which takes a moment"
+
+
+class MergeStrategy(StrEnum):
+    """What becomes of a guest's cart and a customer's when they are one person's."""
+
+    SUM = "sum"
+    """Quantities add up."""
+    GUEST = "guest"
+    """What is in both carts counts as the guest chose it."""
+    CUSTOMER = "customer"
+    """What is in both carts counts as it was in the customer's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """What the customer's cart holds afterwards, and what of the guest's did not fit."""
+
+    quantities: dict[UUID, int]
+    left_out: dict[UUID, int]
+
+
+def merge(existing: Mapping[UUID, int], guest: Mapping[UUID, int], strategy: MergeStrategy, caps: CartCaps) -> Merge:
+    """Quantities by variant. What was in the customer's cart never has to leave it for what comes."""
+    quantities, left_out = dict(existing), {}
+    for variant, wanted in _wanted(existing, guest, strategy).items():
+        before = quantities.get(variant, 0)
+        room = max(caps.units - sum(quantities.values()), 0)
+        if variant not in quantities and len(quantities) >= caps.lines:
+            room = 0
+        now = min(wanted, LARGEST_QUANTITY, before + room)
+        if now > 0:
+            quantities[variant] = now
+        if now < wanted:
+            left_out[variant] = wanted - now
+    return Merge(quantities=quantities, left_out=left_out)
+
+
+def _wanted(existing: Mapping[UUID, int], guest: Mapping[UUID, int], strategy: MergeStrategy) -> dict[UUID, int]:
+    match strategy:
+        case MergeStrategy.SUM:
+            return {variant: existing.get(variant, 0) + quantity for variant, quantity in guest.items()}
+        case MergeStrategy.GUEST:
+            return dict(guest)
+        case MergeStrategy.CUSTOMER:
+            return {variant: existing.get(variant, quantity) for variant, quantity in guest.items()}

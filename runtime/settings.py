@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from db.engine import TimeLimits
-from domain.carts import MOST_LINES, MOST_UNITS, CartCaps
+from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.inventory import Allocation, StockRules
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from runtime.encryption_keys import keys_in
@@ -210,6 +210,8 @@ class Carts(Section):
     """How many different variants one cart may hold."""
     max_units: Annotated[int, Field(ge=1, le=MOST_UNITS)] = 10_000
     """How many units in all."""
+    merge_strategy: MergeStrategy = MergeStrategy.SUM
+    """What becomes of things that are in a guest's cart and in the customer's, when they do not choose."""
 
     @property
     def caps(self) -> CartCaps:

@@ -297,6 +297,7 @@ WITHOUT_A_KEY = {
     "/v1/admin/locations": "a code that is taken is refused, and there is no stock at a new one",
     "/v1/admin/api-keys": "a key is shown once, and not kept in an answer; one too many is revoked",
     "/v1/admin/erasures": "a person is forgotten once",
+    "/v1/carts/{id}/claim": "a cart is claimed once, and then answered as it is",
     "/codec/decode": "it only reads",
     "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
 }

@@ -1,10 +1,11 @@
 """How much fits into a cart, and what its checkout waits for."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
-from domain.carts import CartCaps, RunningCheckout
+from domain.carts import CartCaps, MergeStrategy, RunningCheckout, merge
 from domain.errors import Refusal
 
 ASKED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -54,3 +55,46 @@ def test_a_checkout_at_the_bank_says_so_in_words() -> None:
     assert running.words == (
         "its payment has to be approved on the bank's page by 01 March, 12:30 UTC, or the order cancelled"
     )
+
+
+A, B, C = (UUID(int=number) for number in (1, 2, 3))
+WIDE = CartCaps(lines=10, units=5000)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (MergeStrategy.SUM, {A: 5, B: 4, C: 7}),
+        (MergeStrategy.GUEST, {A: 3, B: 4, C: 7}),
+        (MergeStrategy.CUSTOMER, {A: 2, B: 4, C: 7}),
+    ],
+)
+def test_each_strategy_says_what_counts_of_things_that_are_in_both_carts(
+    strategy: MergeStrategy, expected: dict[UUID, int]
+) -> None:
+    merged = merge({A: 2, B: 4}, {A: 3, C: 7}, strategy, WIDE)
+
+    assert (merged.quantities, merged.left_out) == (expected, {})
+
+
+@pytest.mark.parametrize(
+    ("existing", "guest", "caps", "quantities", "left_out"),
+    [
+        ({A: 998}, {A: 3}, WIDE, {A: 999}, {A: 2}),
+        ({A: 1}, {B: 2, C: 3}, CartCaps(lines=2, units=50), {A: 1, B: 2}, {C: 3}),
+        ({A: 6}, {A: 3, B: 4}, CartCaps(lines=9, units=10), {A: 9, B: 1}, {B: 3}),
+        ({A: 9}, {B: 1, A: 1}, CartCaps(lines=1, units=5), {A: 9}, {B: 1, A: 1}),
+        ({A: 2}, {}, WIDE, {A: 2}, {}),
+    ],
+    ids=["a line is full", "there is no line left", "there are no units left", "over lowered caps", "empty"],
+)
+def test_what_finds_no_room_is_named_and_nothing_of_the_customers_goes(
+    existing: dict[UUID, int],
+    guest: dict[UUID, int],
+    caps: CartCaps,
+    quantities: dict[UUID, int],
+    left_out: dict[UUID, int],
+) -> None:
+    merged = merge(existing, guest, MergeStrategy.SUM, caps)
+
+    assert (merged.quantities, merged.left_out) == (quantities, left_out)
