@@ -12,7 +12,7 @@ from api.conditional import KEEP_NOTHING, answer
 from api.errors import refuses
 from api.schemas import Input, Output
 from api.users import whoever
-from db import cart_merging, cart_views
+from db import baskets, cart_merging
 from domain.carts import MergeStrategy
 from domain.errors import Refusal
 from domain.permissions import Permission
@@ -61,10 +61,10 @@ async def claim_cart(cart_id: UUID, data: ClaimIn, caller: Caller, resources: Re
             caps=settings.caps,
         )
         await session.flush()
-        view = await cart_views.cart(session, claimed.cart_id)
-    if view is None:
+        found = await baskets.priced(session, claimed.cart_id)
+    if found is None:
         raise no_cart()
-    cart = cart_out(view)
+    cart = cart_out(found)
     left_out = [LeftOutOut.model_validate(vars(left)) for left in claimed.left_out]
     body = ClaimedCart(**dict(cart), left_out=left_out).model_dump(mode="json")
     return answer(encode_json(body), version=cart.version, cache=KEEP_NOTHING)
@@ -82,10 +82,10 @@ async def my_cart(caller: Caller, resources: Resources) -> Response[CartOut]:
     """The newest cart of the caller's that is open; 404 when there is none."""
     async with resources.autocommit() as session:
         cart_id = await cart_merging.newest(session, whoever(caller))
-        view = await cart_views.cart(session, cart_id) if cart_id else None
-    if view is None:
+        found = await baskets.priced(session, cart_id) if cart_id else None
+    if found is None:
         raise no_cart()
-    return tagged(cart_out(view))
+    return tagged(cart_out(found))
 
 
 def no_cart() -> Refusal:

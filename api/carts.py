@@ -12,16 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller
 from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
 from api.errors import refuses
-from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount
+from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
 from api.users import whoever
-from db import addresses, cart_views, carts
+from db import addresses, baskets, cart_views, carts
 from db.addresses import copy_of
+from db.baskets import PricedCart
 from db.carts import Cart
 from domain.carts import LARGEST_QUANTITY
 from domain.errors import Refusal
-from domain.money import Money, minor_digits
+from domain.money import minor_digits
 from domain.permissions import Permission
-from domain.pricing import totals_of
+from domain.pricing import PricedLine
 from runtime.resources import Resources
 
 Quantity = Annotated[int, Field(ge=1, le=LARGEST_QUANTITY, strict=True)]
@@ -70,7 +71,9 @@ class CartItemOut(Output):
     name: str
     quantity: int
     unit_price: Amount
-    line_total: Amount
+    line_total: Amount = Field(description="Before its discount and its tax")
+    discount: Amount = Field(description="Also its share of what is taken off the whole")
+    tax: Amount = Field(description="What is added to its price; nothing, where prices contain their tax")
 
 
 class TotalsOut(Output):
@@ -78,6 +81,7 @@ class TotalsOut(Output):
     discount: Amount
     shipping: Amount
     tax: Amount
+    included_tax: Amount = Field(description="What of the total is tax, where prices contain their tax")
     total: Amount
 
 
@@ -136,8 +140,8 @@ class CartController(Controller):
     async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> Response[CartOut]:
         """The cart with its totals, priced as of now."""
         async with resources.autocommit() as session:
-            view = usable(await cart_views.cart(session, cart_id), caller)
-        return tagged(cart_out(view))
+            found = usable(await baskets.priced(session, cart_id), caller)
+        return tagged(cart_out(found))
 
     @post(
         "/{cart_id:uuid}/items",
@@ -246,8 +250,8 @@ class CartController(Controller):
     async def shipping_options(self, cart_id: UUID, caller: Caller, resources: Resources) -> ShippingOptions:
         """What this cart may choose, with its price and the days it usually takes."""
         async with resources.autocommit() as session:
-            view = usable(await cart_views.cart(session, cart_id), caller)
-            currency = view.cart["currency"]
+            found = usable(await baskets.priced(session, cart_id), caller)
+            currency = found.cart["currency"]
             offered = await cart_views.shipping_options(session, currency)
         return ShippingOptions.model_validate(
             {"items": [{**row, "price": amount(row["amount"], currency)} for row in offered]}
@@ -283,13 +287,13 @@ def may_use(caller: Caller, owner: UUID | None) -> bool:
     return owner is None or owner == caller.user_id or caller.may(Permission.CARTS_ASSIST)
 
 
-def usable(view: cart_views.CartView | None, caller: Caller) -> cart_views.CartView:
+def usable(found: PricedCart | None, caller: Caller) -> PricedCart:
     """The cart as the caller may see it; refuses ``not_found`` and ``cart_merged``."""
-    if view is None or not may_use(caller, view.cart["user_id"]):
+    if found is None or not may_use(caller, found.cart["user_id"]):
         raise Refusal("not_found", "There is no such cart.")
-    if view.cart["merged_into"] is not None:
-        raise carts.merged(view.cart["merged_into"])
-    return view
+    if found.cart["merged_into"] is not None:
+        raise carts.merged(found.cart["merged_into"])
+    return found
 
 
 async def editable(session: AsyncSession, cart_id: UUID, caller: Caller, if_match: str | None) -> Cart:
@@ -302,10 +306,10 @@ async def editable(session: AsyncSession, cart_id: UUID, caller: Caller, if_matc
 
 async def shown(session: AsyncSession, cart_id: UUID, *, status_code: int = 200) -> Response[CartOut]:
     await session.flush()
-    view = await cart_views.cart(session, cart_id)
-    if view is None:
+    found = await baskets.priced(session, cart_id)
+    if found is None:
         raise Refusal("not_found", "There is no such cart.")
-    return tagged(cart_out(view), status_code=status_code)
+    return tagged(cart_out(found), status_code=status_code)
 
 
 def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
@@ -313,33 +317,37 @@ def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
     return answer(body, version=cart.version, status_code=status_code, cache=KEEP_NOTHING)
 
 
-def cart_out(view: cart_views.CartView) -> CartOut:
-    cart, currency = view.cart, view.cart["currency"]
-    totals = totals_of(
-        [(Money(item["unit_price"] or 0, currency), item["quantity"]) for item in view.items],
-        shipping=Money(cart["shipping"] or 0, currency),
-    )
+def cart_out(found: PricedCart) -> CartOut:
+    cart, priced = found.cart, found.priced
+    totals = priced.totals
     return CartOut.model_validate(
         {
             **cart,
-            "items": [_item_out(item, currency) for item in view.items],
+            "items": [_item_out(line) for line in priced.lines],
             "promotion_codes": [],
             "status": "completed" if cart["completed_at"] else "open",
             "totals": {
-                "subtotal": amount(totals.subtotal.minor, currency),
-                "discount": amount(totals.discount.minor, currency),
-                "shipping": amount(totals.shipping.minor, currency),
-                "tax": amount(totals.tax.minor, currency),
-                "total": amount(totals.total.minor, currency),
+                "subtotal": money(totals.subtotal),
+                "discount": money(totals.discount),
+                "shipping": money(totals.shipping),
+                "tax": money(totals.tax),
+                "included_tax": money(priced.included_tax),
+                "total": money(totals.total),
             },
         }
     )
 
 
-def _item_out(item: Any, currency: str) -> dict[str, Any]:
-    price = item["unit_price"] or 0
+def _item_out(priced: PricedLine) -> dict[str, Any]:
+    line = priced.line
     return {
-        **item,
-        "unit_price": amount(price, currency),
-        "line_total": amount(price * item["quantity"], currency),
+        "id": line.id,
+        "variant_id": line.variant_id,
+        "sku": line.sku,
+        "name": line.name,
+        "quantity": line.quantity,
+        "unit_price": money(line.unit_price),
+        "line_total": money(line.total),
+        "discount": money(priced.discount),
+        "tax": money(priced.tax),
     }

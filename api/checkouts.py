@@ -17,12 +17,12 @@ from api.orders import OrderOut, order_seen_by
 from api.schemas import Amount, Input
 from api.stories import EngineAwayError, Stories
 from api.tracing import trace_id_of
-from db import cart_views, checkouts
+from db import baskets, checkouts
 from db.admissions import AdmissionGate, TurnedAway
 from db.base import new_id
+from db.baskets import PricedCart
 from db.checkouts import Intake, Wish
-from db.inventory import Demand
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.inventory import out_of_stock
 from domain.orders import CancelReason, OrderStatus, Refused
 from domain.payments import MANUAL
@@ -162,35 +162,21 @@ async def taken_in(
     async with resources.autocommit() as session:
         if checkout := await checkouts.repeated(session, wish):
             return checkout
-        view = usable(await cart_views.cart(session, data.cart_id), caller)
-    if view.cart["completed_at"] is not None:
-        raise Refusal("cart_completed", "This cart has become an order.", order_id=str(view.cart["order_id"]))
-    _check_is_complete(view, data)
+        found = usable(await baskets.priced(session, data.cart_id), caller)
+    if found.cart["completed_at"] is not None:
+        raise Refusal("cart_completed", "This cart has become an order.", order_id=str(found.cart["order_id"]))
+    found.check_is_complete()
+    _check_expects_its_currency(found, data)
     order_id = new_id()
-    if not view.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, _demand(view))):
+    if not found.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, found.demand)):
         return away
     async with resources.sessions.begin() as session:
         return await checkouts.take_in(session, wish, order_id=order_id)
 
 
-def _demand(view: cart_views.CartView) -> list[Demand]:
-    wanted = [Demand(item["variant_id"], item["sku"], item["quantity"]) for item in view.items]
-    return sorted(wanted, key=lambda demand: demand.variant_id)
-
-
-def _check_is_complete(view: cart_views.CartView, data: NewCheckout) -> None:
-    errors = [
-        {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
-        for name in ("email", "shipping_address", "shipping_method")
-        if view.cart[name] is None
-    ]
-    if not view.items:
-        errors.append({"pointer": "/items", "detail": "the cart is empty"})
-    if errors:
-        raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
-    if data.expected_total and data.expected_total.currency != view.cart["currency"]:
-        wrong = {"pointer": "/expected_total/currency", "detail": f"the cart is in {view.cart['currency']}"}
-        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+def _check_expects_its_currency(found: PricedCart, data: NewCheckout) -> None:
+    if data.expected_total and data.expected_total.currency != found.cart["currency"]:
+        raise unacceptable("/expected_total/currency", f"the cart is in {found.cart['currency']}")
 
 
 def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:

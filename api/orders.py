@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.carts import TotalsOut
+from api.carts import CartItemOut, TotalsOut
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
@@ -112,15 +112,10 @@ class ReturnOut(Output):
     updated_at: datetime
 
 
-class OrderItemOut(Output):
-    id: UUID
-    variant_id: UUID
-    sku: str
-    name: str
-    quantity: int
+class OrderItemOut(CartItemOut):
+    """What was in the cart, and what became of it."""
+
     cancelled_quantity: int = Field(description="How many of these were cancelled before they were sent")
-    unit_price: Amount
-    line_total: Amount
 
 
 class ConcernOut(Output):
@@ -379,6 +374,9 @@ def _is_own(row: RowMapping, caller: Caller, cart: UUID | None) -> bool:
     return is_theirs or (is_of_a_guest and cart == row["cart_id"])
 
 
+AMOUNTS_OF_ITEMS = ("unit_price", "line_total", "discount", "tax")
+
+
 def order_out(row: RowMapping) -> OrderOut:
     currency = row["currency"]
     redirect = row["redirect_url"] if row["payment_status"] == PaymentStatus.REQUIRES_ACTION else None
@@ -400,16 +398,9 @@ def order_out(row: RowMapping) -> OrderOut:
             "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
             "disputes": [{**dispute, "amount": amount(dispute["amount"], currency)} for dispute in row["disputes"]],
             "items": [
-                {
-                    **item,
-                    "unit_price": amount(item["unit_price"], currency),
-                    "line_total": amount(item["line_total"], currency),
-                }
-                for item in row["items"]
+                {**item, **{name: amount(item[name], currency) for name in AMOUNTS_OF_ITEMS}} for item in row["items"]
             ],
-            "totals": {
-                name: amount(row[name], currency) for name in ("subtotal", "discount", "shipping", "tax", "total")
-            },
+            "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
             "needs_attention": row["attention"] is not None,
             "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }

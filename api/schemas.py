@@ -59,4 +59,8 @@ class Amount(BaseModel):
 
 def amount(minor: int, currency: str) -> dict[str, Any]:
     """How money is written in every answer."""
-    return {"amount": Money(minor, currency).amount, "currency": currency}
+    return money(Money(minor, currency))
+
+
+def money(of: Money) -> dict[str, Any]:
+    return {"amount": of.amount, "currency": of.currency}

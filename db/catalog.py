@@ -67,6 +67,17 @@ IS_IN_THE_SHOP = """(products.is_active AND products.archived_at IS NULL
                      AND (products.published_until IS NULL OR products.published_until > now()))"""
 """SQL for whether a product can be seen and bought at this moment."""
 
+CATEGORIES_OF_PRODUCT = """ARRAY(
+               WITH RECURSIVE above (id, parent_id) AS (
+                   SELECT id, parent_id FROM categories WHERE id = products.category_id
+                   UNION ALL
+                   SELECT categories.id, categories.parent_id
+                   FROM categories JOIN above ON categories.id = above.parent_id
+               )
+               SELECT id FROM above
+           )"""
+"""SQL for a product's category and all above it."""
+
 
 class Attribute(Base):
     """Something that can be said of products, and which values it takes."""

@@ -71,7 +71,8 @@ _ORDERS = """
                    'id', order_lines.id, 'variant_id', order_lines.variant_id, 'sku', order_lines.sku,
                    'name', order_lines.name, 'quantity', order_lines.quantity,
                    'cancelled_quantity', order_lines.cancelled,
-                   'unit_price', order_lines.unit_price, 'line_total', order_lines.line_total
+                   'unit_price', order_lines.unit_price, 'line_total', order_lines.line_total,
+                   'discount', order_lines.discount, 'tax', order_lines.tax
                ) ORDER BY order_lines.position) AS items
         FROM order_lines WHERE order_lines.order_id = orders.id
     ) AS lines

@@ -1,39 +1,22 @@
 """Placing an order: price it, reserve its goods, write it down. One transaction, all of it or nothing."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import carts, checkouts, inventory
+from db import baskets, carts, checkouts, inventory
 from db.base import new_id
-from db.catalog import IS_IN_THE_SHOP, SOLD_NAME
+from db.baskets import PricedCart
 from db.engine import Sessions
-from db.inventory import Demand
 from db.orders import Order, record
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
 from domain.payments import MANUAL
-from domain.pricing import Totals, totals_of
-
-
-@dataclass(frozen=True, slots=True)
-class PricedLine:
-    """A cart line as the catalogue prices it at this moment; what the order will keep for ever."""
-
-    variant_id: UUID
-    sku: str
-    name: str
-    quantity: int
-    unit_price: int | None
-    """``None`` when the variant is not sold in the cart's currency."""
-    is_sold: bool
+from domain.pricing import Priced, PricedLine
 
 
 async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) -> PlacedOrder:
@@ -48,15 +31,15 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     if cart.order_id == request.order_id:
         return await _placed_before(session, request.order_id)
     _check_may_become_an_order(cart)
-    lines = await priced_lines(session, cart.id, cart.currency)
-    totals = _totals(cart, lines)
-    if request.expected_total_minor is not None and request.expected_total_minor != totals.total.minor:
-        raise price_changed(totals.total)
-    await inventory.reserve(session, request.order_id, _demand(lines), hold_seconds=request.hold_seconds)
+    found = await _priced(session, request.cart_id)
+    total, demand = found.priced.totals.total, found.demand
+    if request.expected_total_minor is not None and request.expected_total_minor != total.minor:
+        raise price_changed(total)
+    await inventory.reserve(session, request.order_id, demand, hold_seconds=request.hold_seconds)
     if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
-    await _write(session, request, lines, totals, provider=MANUAL if request.is_manual else provider)
-    return PlacedOrder(order_id=request.order_id, total=totals.total, units=sum(line.quantity for line in lines))
+    await _write(session, request, found.priced, provider=MANUAL if request.is_manual else provider)
+    return PlacedOrder(order_id=request.order_id, total=total, units=sum(goods.quantity for goods in demand))
 
 
 async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: str) -> Placement:
@@ -70,31 +53,8 @@ async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: 
         return Placement(refused=Refused.because(refusal))
 
 
-def _demand(lines: Sequence[PricedLine]) -> list[Demand]:
-    demand = Counter[tuple[UUID, str]]()
-    for line in lines:
-        demand[line.variant_id, line.sku] += line.quantity
-    return [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(demand.items())]
-
-
-async def priced_lines(session: AsyncSession, cart_id: UUID, currency: str) -> list[PricedLine]:
-    rows = await session.execute(PRICED_LINES, {"cart_id": cart_id, "currency": currency})
-    return [PricedLine(*row) for row in rows]
-
-
-PRICED_LINES = text(
-    f"""
-    SELECT variants.id, variants.sku,
-           {SOLD_NAME},
-           cart_items.quantity, prices.amount, {IS_IN_THE_SHOP}
-    FROM cart_items
-    JOIN variants ON variants.id = cart_items.variant_id
-    JOIN products ON products.id = variants.product_id
-    LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency
-    WHERE cart_items.cart_id = :cart_id
-    ORDER BY cart_items.id
-    """  # noqa: S608 (constant text)
-)
+def no_such_cart() -> Refusal:
+    return Refusal("not_found", "There is no such cart.")
 
 
 def price_changed(total: Money) -> Refusal:
@@ -109,17 +69,13 @@ async def _cart_of(session: AsyncSession, request: PlaceOrder) -> Row[Any]:
     wanted = {"cart_id": request.cart_id, "order_id": request.order_id}
     cart = (await session.execute(LOCK_CART, wanted)).one_or_none()
     if cart is None:
-        raise Refusal("not_found", "There is no such cart.")
+        raise no_such_cart()
     return cart
 
 
 LOCK_CART = text(
     """
-    SELECT carts.id, carts.currency, carts.email, carts.order_id, carts.completed_at, carts.merged_into,
-           carts.shipping_address, carts.shipping_method, checkouts.is_refused, (
-               SELECT amount FROM shipping_rates JOIN shipping_methods USING (code)
-               WHERE code = carts.shipping_method AND currency = carts.currency AND is_active
-           ) AS shipping
+    SELECT carts.order_id, carts.completed_at, carts.merged_into, checkouts.is_refused
     FROM carts JOIN checkouts ON checkouts.cart_id = carts.id
     WHERE carts.id = :cart_id AND checkouts.order_id = :order_id
     FOR UPDATE OF carts FOR SHARE OF checkouts
@@ -140,39 +96,28 @@ def _check_may_become_an_order(cart: Row[Any]) -> None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(cart.order_id))
     if cart.order_id is not None:
         raise Refusal("cart_in_checkout", "This cart is being checked out.", order_id=str(cart.order_id))
-    missing = [
-        {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
-        for name in ("email", "shipping_address", "shipping_method")
-        if getattr(cart, name) is None
-    ]
-    if missing:
-        raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=missing)
 
 
-def _totals(cart: Row[Any], lines: Sequence[PricedLine]) -> Totals:
-    if not lines:
-        empty = {"pointer": "/items", "detail": "the cart is empty"}
-        raise Refusal("cart_incomplete", "The cart is empty.", errors=[empty])
-    unsold = [line for line in lines if line.unit_price is None or not line.is_sold]
-    if unsold:
+async def _priced(session: AsyncSession, cart_id: UUID) -> PricedCart:
+    """What the cart costs now that it is locked, if all of it can be ordered."""
+    found = await baskets.priced(session, cart_id)
+    if found is None:
+        raise no_such_cart()
+    found.check_is_complete()
+    if found.unsold:
         raise Refusal(
             "not_sold_in_currency",
             "Some items are not sold any more, or not in this currency.",
-            items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in unsold],
+            items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in found.unsold],
         )
-    if cart.shipping is None:
+    if not found.cart["is_shipping_offered"]:
         gone = {"pointer": "/shipping_method", "detail": "is not offered any more"}
         raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=[gone])
-    return totals_of(
-        [(Money(line.unit_price or 0, cart.currency), line.quantity) for line in lines],
-        shipping=Money(cart.shipping, cart.currency),
-    )
+    return found
 
 
-async def _write(
-    session: AsyncSession, request: PlaceOrder, lines: Sequence[PricedLine], totals: Totals, *, provider: str
-) -> None:
-    total = totals.total
+async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, provider: str) -> None:
+    totals, total = priced.totals, priced.totals.total
     await session.execute(
         WRITE_ORDER,
         {
@@ -184,9 +129,12 @@ async def _write(
             "shipping": totals.shipping.minor,
             "tax": totals.tax.minor,
             "total": total.minor,
+            "shipping_discount": priced.shipping.discount.minor,
+            "shipping_tax": priced.shipping.tax.minor,
+            "included_tax": priced.included_tax.minor,
             "payment_id": request.payment_id,
             "provider": provider,
-            "lines": json.dumps([_order_line(line) for line in lines]),
+            "lines": json.dumps([_order_line(line) for line in priced.lines]),
         },
     )
     await record(
@@ -204,30 +152,35 @@ WRITE_ORDER = text(
         RETURNING *
     ), placed AS (
         INSERT INTO orders (id, number, cart_id, user_id, email, currency, subtotal, discount, shipping, tax, total,
-                            shipping_method, shipping_address)
+                            shipping_discount, shipping_tax, included_tax, shipping_method, shipping_address)
         SELECT :order_id, :number, id, user_id, email, currency, :subtotal, :discount, :shipping, :tax, :total,
-               shipping_method, shipping_address
+               :shipping_discount, :shipping_tax, :included_tax, shipping_method, shipping_address
         FROM cart
         RETURNING id, currency, total
     ), payment AS (
         INSERT INTO payments (id, order_id, provider, currency, amount)
         SELECT :payment_id, id, :provider, currency, total FROM placed
     )
-    INSERT INTO order_lines (id, order_id, position, variant_id, sku, name, quantity, unit_price, line_total)
+    INSERT INTO order_lines (id, order_id, position, variant_id, sku, name, quantity, unit_price, line_total,
+                             discount, tax, included_tax)
     SELECT lines.id, placed.id, row_number() OVER (), variant_id, sku, name, quantity, unit_price,
-           unit_price * quantity
+           unit_price * quantity, discount, tax, included_tax
     FROM placed, jsonb_to_recordset(CAST(:lines AS jsonb))
-         AS lines (id uuid, variant_id uuid, sku text, name text, quantity int, unit_price bigint)
+         AS lines (id uuid, variant_id uuid, sku text, name text, quantity int, unit_price bigint,
+                   discount bigint, tax bigint, included_tax bigint)
     """
 )
 
 
-def _order_line(line: PricedLine) -> dict[str, Any]:
+def _order_line(priced: PricedLine) -> dict[str, Any]:
     return {
         "id": str(new_id()),
-        "variant_id": str(line.variant_id),
-        "sku": line.sku,
-        "name": line.name,
-        "quantity": line.quantity,
-        "unit_price": line.unit_price,
+        "variant_id": str(priced.line.variant_id),
+        "sku": priced.line.sku,
+        "name": priced.line.name,
+        "quantity": priced.line.quantity,
+        "unit_price": priced.line.unit_price.minor,
+        "discount": priced.discount.minor,
+        "tax": priced.tax.minor,
+        "included_tax": priced.included_tax.minor,
     }

@@ -53,7 +53,7 @@ async def test_a_new_cart_is_empty_and_costs_nothing(api: httpx.AsyncClient) -> 
         "shipping_address": None,
         "shipping_method": None,
         "promotion_codes": [],
-        "totals": dict.fromkeys(("subtotal", "discount", "shipping", "tax", "total"), nothing),
+        "totals": dict.fromkeys(("subtotal", "discount", "shipping", "tax", "included_tax", "total"), nothing),
         "status": "open",
         "version": 1,
     }
@@ -71,6 +71,7 @@ async def test_units_of_one_variant_add_up_on_one_line(api: httpx.AsyncClient, r
     assert (item["sku"], item["name"], item["quantity"]) == (product.sku, product.name, 5)
     assert item["unit_price"] == {"amount": "19.99", "currency": "USD"}
     assert item["line_total"] == {"amount": "99.95", "currency": "USD"}
+    assert item["discount"] == item["tax"] == {"amount": "0.00", "currency": "USD"}
     assert answer.json()["totals"]["total"] == {"amount": "99.95", "currency": "USD"}
 
 

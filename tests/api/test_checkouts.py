@@ -85,6 +85,7 @@ async def test_a_good_card_confirms_the_order_and_takes_no_money_yet(
         "discount": {"amount": "0.00", "currency": "USD"},
         "shipping": {"amount": "4.99", "currency": "USD"},
         "tax": {"amount": "0.00", "currency": "USD"},
+        "included_tax": {"amount": "0.00", "currency": "USD"},
         "total": {"amount": "44.97", "currency": "USD"},
     }
     assert await moved(sandbox, order) == [("authorize", 4497)]

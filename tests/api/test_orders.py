@@ -88,6 +88,7 @@ async def test_an_order_shows_what_was_bought_and_where_it_goes(api: httpx.Async
         2,
     )
     assert (item["unit_price"]["amount"], item["line_total"]["amount"]) == ("19.99", "39.98")
+    assert (item["discount"]["amount"], item["tax"]["amount"]) == ("0.00", "0.00")
     assert {key: value for key, value in order["shipping_address"].items() if value} == ADDRESS
     assert (order["shipping_method"], order["email"]) == ("standard", shopper.email)
     assert (order["cancel_reason"], order["needs_attention"], order["fulfillments"]) == (None, False, [])

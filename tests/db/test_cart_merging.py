@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from db import cart_merging, cart_views, carts
+from db import baskets, cart_merging, carts
 from db.cart_merging import Claimed
 from db.customers import User
 from db.orders import Order
@@ -41,9 +41,9 @@ async def claim(
 
 async def inside(resources: Resources, cart_id: UUID) -> dict[UUID, int]:
     async with resources.sessions() as session:
-        view = await cart_views.cart(session, cart_id)
-    assert view is not None
-    return {item["variant_id"]: item["quantity"] for item in view.items}
+        found = await baskets.priced(session, cart_id)
+    assert found is not None
+    return {priced.line.variant_id: priced.line.quantity for priced in found.priced.lines}
 
 
 async def open_carts(resources: Resources, user_id: UUID) -> list[UUID]:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import cart_views, carts
+from db import baskets, carts
 from domain.carts import CartCaps
 from domain.errors import Refusal
 from runtime.resources import Resources
@@ -22,9 +22,9 @@ async def add(resources: Resources, cart_id: UUID, variant_id: UUID, quantity: i
 
 async def quantities(resources: Resources, cart_id: UUID) -> list[int]:
     async with resources.sessions() as session:
-        view = await cart_views.cart(session, cart_id)
-    assert view is not None
-    return [item["quantity"] for item in view.items]
+        found = await baskets.priced(session, cart_id)
+    assert found is not None
+    return [priced.line.quantity for priced in found.priced.lines]
 
 
 async def test_units_of_one_variant_add_up_also_when_they_arrive_at_once(resources: Resources) -> None:
@@ -104,11 +104,13 @@ async def test_a_cart_takes_no_more_than_its_caps_also_when_it_comes_at_once(res
     ]
     assert await quantities(resources, cart) == [4, 4]
     async with resources.sessions() as session:
-        view = await cart_views.cart(session, cart)
-    assert view is not None
+        found = await baskets.priced(session, cart)
+    assert found is not None
     with pytest.raises(Refusal) as refused:
         async with resources.sessions.begin() as session:
-            await carts.set_quantity(session, await carts.editable(session, cart), view.items[0]["id"], 7, caps=caps)
+            await carts.set_quantity(
+                session, await carts.editable(session, cart), found.priced.lines[0].line.id, 7, caps=caps
+            )
     assert refused.value.facts == {"cap": "units", "limit": 10}
     assert await counted(resources, cart) == (2, 8)
 
@@ -117,12 +119,12 @@ async def test_a_cart_over_a_cap_that_was_lowered_since_can_be_made_smaller(reso
     product = await a_product(resources.sessions)
     cart = await a_cart(resources.sessions, (product.variant_id, 9))
     async with resources.sessions() as session:
-        view = await cart_views.cart(session, cart)
-    assert view is not None
+        found = await baskets.priced(session, cart)
+    assert found is not None
 
     async with resources.sessions.begin() as session:
         locked = await carts.editable(session, cart)
-        await carts.set_quantity(session, locked, view.items[0]["id"], 8, caps=CartCaps(lines=1, units=5))
+        await carts.set_quantity(session, locked, found.priced.lines[0].line.id, 8, caps=CartCaps(lines=1, units=5))
 
     assert await quantities(resources, cart) == [8]
 

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from db import inventory
+from db import baskets, inventory
 from db.inventory import Demand
-from db.placement import PricedLine, _demand
+from domain.baskets import Line
 from domain.errors import Refusal
 from domain.inventory import StockLevel
 from runtime.resources import Resources
+from tests.support.baskets import a_line
 from tests.support.catalog import AProduct, VariantWanted, a_product, ledger_of, stock_of
 from tests.support.roles import signed_in
 from tests.support.waiting import eventually
@@ -152,10 +153,10 @@ async def test_a_variant_without_a_row_of_stock_has_nothing_to_sell(resources: R
 def test_units_of_one_variant_on_several_lines_are_wanted_together() -> None:
     first, second = sorted([uuid4(), uuid4()])
 
-    def line(variant: UUID, quantity: int) -> PricedLine:
-        return PricedLine(variant, f"SKU-{variant}", "Thing", quantity, 100, is_sold=True)
+    def line(variant: UUID, quantity: int) -> Line:
+        return a_line(100, quantity, variant_id=variant)
 
-    assert _demand([line(second, 2), line(first, 1), line(second, 3)]) == [
+    assert baskets.demand_of([line(second, 2), line(first, 1), line(second, 3)]) == [
         Demand(first, f"SKU-{first}", 1),
         Demand(second, f"SKU-{second}", 5),
     ]

@@ -17,6 +17,7 @@ from domain.orders import OrderStatus, PlacedOrder
 from runtime.resources import Resources
 from tests.support.catalog import a_product, ledger_of, stock_of
 from tests.support.orders import a_cart, a_placed_order, place, to_place, written_about
+from tests.support.statements import counted_statements
 
 
 async def test_a_placed_order_is_priced_by_the_catalogue_and_holds_its_goods(resources: Resources) -> None:
@@ -38,6 +39,18 @@ async def test_a_placed_order_is_priced_by_the_catalogue_and_holds_its_goods(res
     assert await stock_of(sessions, lamp.variant_id) == StockLevel(on_hand=5, reserved=2)
     assert await ledger_of(sessions, lamp.variant_id) == StockLevel(on_hand=5, reserved=2)
     assert await stock_of(sessions, desk.variant_id) == StockLevel(on_hand=2, reserved=1)
+
+
+async def test_an_order_is_placed_in_five_statements(resources: Resources) -> None:
+    lamp, desk = await a_product(resources.sessions), await a_product(resources.sessions)
+    request = await to_place(
+        resources.sessions, await a_cart(resources.sessions, (lamp.variant_id, 2), (desk.variant_id, 1))
+    )
+
+    with counted_statements(resources.engine) as statements:
+        await place(resources.sessions, request)
+
+    assert len(statements) == 5
 
 
 async def test_placed_twice_is_placed_once(resources: Resources) -> None:

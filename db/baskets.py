@@ -1,0 +1,142 @@
+"""Carts with what they cost at this moment: what is shown, and what an order is placed by."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, SOLD_NAME
+from db.inventory import Demand
+from domain.baskets import Basket, Destination, Line, Shopper
+from domain.errors import Refusal
+from domain.money import Money
+from domain.pricing import Priced, price
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PricedCart:
+    cart: RowMapping
+    """The cart's own facts."""
+    priced: Priced
+    unsold: tuple[Line, ...]
+    """Lines that cannot be ordered: they have left the shop, or have no price in the cart's currency."""
+
+    def check_is_complete(self) -> None:
+        """Refuses ``cart_incomplete``, naming all that an order needs and this cart has not."""
+        errors = [
+            {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
+            for name in ("email", "shipping_address", "shipping_method")
+            if self.cart[name] is None
+        ]
+        if not self.priced.lines:
+            errors.append({"pointer": "/items", "detail": "the cart is empty"})
+        if errors:
+            raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
+
+    @property
+    def demand(self) -> list[Demand]:
+        return demand_of([priced.line for priced in self.priced.lines])
+
+
+def demand_of(lines: Sequence[Line]) -> list[Demand]:
+    """What an order of these lines needs, in the order in which stock is locked."""
+    units = Counter[tuple[UUID, str]]()
+    for line in lines:
+        units[line.variant_id, line.sku] += line.quantity
+    return [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(units.items())]
+
+
+async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
+    """One statement, since every checkout begins with it, also of those who come in vain."""
+    rows = (await session.execute(CART, {"cart_id": cart_id})).mappings().all()
+    if not rows:
+        return None
+    cart = rows[0]
+    items = [(_line(row), row["is_sold"]) for row in rows if row["item_id"]]
+    basket = _basket(cart, [line for line, _ in items])
+    return PricedCart(cart=cart, priced=price(basket), unsold=tuple(line for line, is_sold in items if not is_sold))
+
+
+MANY_ORDERS = 100
+"""Nobody asks whether it was a customer's hundredth order or a later one."""
+
+
+def counted(whose: str) -> str:
+    return f"""(
+                       SELECT count(*) FROM (
+                           SELECT FROM orders
+                           WHERE {whose} AND status <> 'cancelled' AND orders.id IS DISTINCT FROM carts.order_id
+                           LIMIT {MANY_ORDERS}
+                       ) AS theirs
+                   )"""  # noqa: S608 (constant text)
+
+
+CART = text(
+    f"""
+    WITH cart AS MATERIALIZED (
+        SELECT carts.id, carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method,
+               carts.version, carts.order_id, carts.completed_at, carts.merged_into, now() AS at,
+               shipping_rates.amount AS shipping, coalesce(shipping_methods.is_active, false) AS is_shipping_offered,
+               EXISTS (
+                   SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
+               ) AS has_a_checkout,
+               CASE WHEN carts.user_id IS NOT NULL
+                   THEN {counted("orders.user_id = carts.user_id")}
+                   ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
+               END AS orders_before
+        FROM carts
+        LEFT JOIN shipping_methods ON shipping_methods.code = carts.shipping_method
+        LEFT JOIN shipping_rates
+          ON shipping_rates.code = carts.shipping_method AND shipping_rates.currency = carts.currency
+        WHERE carts.id = :cart_id
+    )
+    SELECT cart.*, cart_items.id AS item_id, cart_items.variant_id, variants.product_id, variants.sku,
+           {SOLD_NAME} AS name, cart_items.quantity, products.brand, products.tags,
+           {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS unit_price,
+           prices.amount IS NOT NULL AND {IS_IN_THE_SHOP} AS is_sold
+    FROM cart
+    LEFT JOIN (
+        cart_items
+        JOIN variants ON variants.id = cart_items.variant_id
+        JOIN products ON products.id = variants.product_id
+    ) ON cart_items.cart_id = cart.id
+    LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = cart.currency
+    ORDER BY cart_items.id
+    """  # noqa: S608 (constant text)
+)
+
+
+def _basket(cart: RowMapping, lines: Sequence[Line]) -> Basket:
+    return Basket(
+        currency=cart["currency"],
+        lines=tuple(lines),
+        shipping=Money(cart["shipping"] or 0, cart["currency"]),
+        at=cart["at"],
+        shopper=Shopper(user_id=cart["user_id"], orders_before=cart["orders_before"]),
+        destination=_destination(cart["shipping_address"]) if cart["shipping_address"] else None,
+    )
+
+
+def _destination(address: Mapping[str, Any]) -> Destination:
+    return Destination(
+        country=address["country"], region=address.get("region"), postal_code=address.get("postal_code") or ""
+    )
+
+
+def _line(row: RowMapping) -> Line:
+    return Line(
+        id=row["item_id"],
+        variant_id=row["variant_id"],
+        product_id=row["product_id"],
+        sku=row["sku"],
+        name=row["name"],
+        quantity=row["quantity"],
+        unit_price=Money(row["unit_price"], row["currency"]),
+        categories=frozenset(row["categories"]),
+        brand=row["brand"],
+        tags=frozenset(row["tags"]),
+    )

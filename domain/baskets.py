@@ -1,0 +1,66 @@
+"""What is about to be bought, with everything that a rule about its price may look at."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.money import Money
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """Units of one variant."""
+
+    id: UUID
+    """The cart item's."""
+    variant_id: UUID
+    product_id: UUID
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+    categories: frozenset[UUID] = frozenset()
+    """Its product's category and all above it."""
+    brand: str | None = None
+    tags: frozenset[str] = frozenset()
+    tax_class: str = "standard"
+    weight_grams: int = 0
+
+    @property
+    def total(self) -> Money:
+        return self.unit_price * self.quantity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shopper:
+    """Who buys, as far as prices care."""
+
+    user_id: UUID | None = None
+    groups: frozenset[str] = frozenset()
+    orders_before: int = 0
+    """Orders of theirs that were not cancelled; a guest is known by the e-mail address."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    country: str
+    region: str | None = None
+    postal_code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Basket:
+    currency: str
+    lines: tuple[Line, ...]
+    shipping: Money
+    """Zero until a way of shipping is chosen."""
+    at: datetime
+    """The moment for which it is priced."""
+    shopper: Shopper = Shopper()
+    destination: Destination | None = None
+    codes: tuple[str, ...] = ()
+    """What the customer has entered."""
+
+    @property
+    def nothing(self) -> Money:
+        return Money.zero(self.currency)
