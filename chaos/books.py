@@ -38,7 +38,7 @@ QUERIES = {
         FROM checkouts LEFT JOIN orders ON orders.id = checkouts.order_id
     """,
     "lines": """
-        SELECT id::text, order_id::text, variant_id::text, quantity, cancelled, unit_price,
+        SELECT id::text, order_id::text, variant_id::text, quantity, cancelled, unit_price, discount, tax,
                (SELECT coalesce(sum(items.quantity), 0) FROM cancellation_items AS items
                 WHERE items.order_line_id = order_lines.id) AS given_up
         FROM order_lines

@@ -139,7 +139,7 @@ def _units_are_refunded_at_their_worth(account: Account) -> Iterator[str]:
         return
     is_all_gone = account.refunded("succeeded") + account.refunded("requested") == account.order["captured"]
     was_refused = any(refund["status"] == "failed" for refund in account.refunds)
-    if paid > worth + was_refused or not (is_all_gone or was_refused):
+    if paid > worth + account.refusals or not (is_all_gone or was_refused):
         yield f"{account.name}, units worth {worth} were refunded with {paid}"
 
 

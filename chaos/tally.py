@@ -1,6 +1,5 @@
 """Where all units and all money of an order should be, added up from single rows, independently of the shop's code."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -49,6 +48,15 @@ class Units:
         return int(self.line["cancelled"])
 
     @property
+    def cost(self) -> int:
+        """What all units of the line cost their customer."""
+        return int(self.line["unit_price"] * self.ordered - self.line["discount"] + self.line["tax"])
+
+    def worth_of(self, units: int) -> int:
+        """What so many of them are worth that did not leave, or were not given back: whole minor units of it."""
+        return self.cost * units // self.ordered
+
+    @property
     def waiting(self) -> int:
         """In no parcel yet."""
         return self.ordered - self.cancelled - self.packed - self.left
@@ -62,8 +70,10 @@ class Account:
     units: list[Units] = field(default_factory=list)
     parcels: list[Row] = field(default_factory=list)
     refunds: list[Row] = field(default_factory=list)
-    refunded_units: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By refund, the price of the units that it pays for."""
+    refunds_of_units: set[str] = field(default_factory=set)
+    """Refunds that pay for units, and not just an amount."""
+    refusals: int = 0
+    """How often a line's units were to be refunded and were not: each may shift the rounding of the next one."""
     concerns: set[str] = field(default_factory=set)
     """All that ever needed a person."""
     open_concerns: set[str] = field(default_factory=set)
@@ -89,36 +99,19 @@ class Account:
     @property
     def owed(self) -> int:
         """What the customer has to pay for the parcels that have left."""
-        order = self.order
-        left = sum(units.left * units.line["unit_price"] for units in self.units)
         if self.was_never_sent:
             return 0
-        return int(order["total"]) - self._worth(order["subtotal"] - left)
+        return int(self.order["total"]) - sum(units.worth_of(units.ordered - units.left) for units in self.units)
 
     @property
     def paid_back_for_units(self) -> tuple[int, int]:
         """What all refunds of units came to, and what the units are worth."""
-        refunds = [refund for refund in self.refunds if refund["status"] != "failed" and self._is_of_units(refund)]
-        price = sum(self.refunded_units[refund["id"]] for refund in refunds)
-        given_up = sum(units.cancelled * units.line["unit_price"] for units in self.units)
-        bought = self.order["subtotal"] - given_up
-        paid = self._for_goods - self._worth(given_up)
-        return sum(refund["amount"] for refund in refunds), price * paid // bought if bought else 0
+        refunds = [refund for refund in self.refunds if refund["status"] != "failed"]
+        paid = sum(refund["amount"] for refund in refunds if refund["id"] in self.refunds_of_units)
+        return paid, sum(units.cost - units.worth_of(units.ordered - units.refunded) for units in self.units)
 
     def refunded(self, status: str) -> int:
         return sum(refund["amount"] for refund in self.refunds if refund["status"] == status)
-
-    def _is_of_units(self, refund: Row) -> bool:
-        return refund["id"] in self.refunded_units
-
-    def _worth(self, price: int) -> int:
-        subtotal = self.order["subtotal"]
-        return int(price * self._for_goods // subtotal) if subtotal else int(price)
-
-    @property
-    def _for_goods(self) -> int:
-        order = self.order
-        return max(int(order["subtotal"] - order["discount"] + order["tax"]), 0)
 
 
 def accounts(books: Books) -> Mapping[str, Account]:
@@ -171,5 +164,7 @@ def _refund(
         found[refund["order_id"]].refunds.append(refund)
     for item in items:
         refund, line = by_id[item["refund_id"]], units[item["line_id"]]
-        found[refund["order_id"]].refunded_units[refund["id"]] += item["quantity"] * line.line["unit_price"]
-        line.refunded += item["quantity"] if refund["status"] != "failed" else 0
+        account, is_refused = found[refund["order_id"]], refund["status"] == "failed"
+        account.refunds_of_units.add(refund["id"])
+        account.refusals += is_refused
+        line.refunded += 0 if is_refused else item["quantity"]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db import deadlines, inventory, parcels, refunds
 from db.base import Base, Id, Now
-from db.orders import CANCELLED_GOODS, Order, OrderLine, locked, record, totals_of
+from db.orders import Order, OrderLine, locked, record, worth_of_cancelled
 from db.refunds import Refund, RefundWish
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
@@ -94,10 +94,10 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     ):
         return await _state(session, order, wish, is_everything=True)
     await _unpack(session, order, wanted, lines, request.actor)
-    before = await _paid_for_cancelled(session, order)
+    before = await worth_of_cancelled(session, order.id)
     await _give_up(session, order, wish, wanted, lines)
     await parcels.forget_charges(session, order.id)
-    worth = await _paid_for_cancelled(session, order) - before
+    worth = Money(await worth_of_cancelled(session, order.id) - before, order.currency)
     await record(
         session,
         order.id,
@@ -116,12 +116,6 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     )
     await refunds.request_for_cancelled_units(session, refund)
     return await _state(session, order, wish)
-
-
-async def _paid_for_cancelled(session: AsyncSession, order: Order) -> Money:
-    """What the units that are cancelled by now were worth to their customer, to the cent over all cancellations."""
-    goods = await session.scalar(CANCELLED_GOODS, {"order_id": order.id})
-    return totals_of(order).paid_for(Money(int(goods or 0), order.currency))
 
 
 OPEN_UNITS = text(

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db import carts, checkouts, concerns, inventory, mailbox, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.errors import Refusal
-from domain.money import Money
 from domain.notifications import Occasion
 from domain.orders import (
     AwaitCustomer,
@@ -39,8 +38,8 @@ from domain.payments import (
     RemindOfTransfer,
     TransferReceived,
 )
-from domain.pricing import Totals
 from domain.returns import OPEN_RETURNS, OrderReturnStatus
+from domain.settling import LineCost, worth_of_staying
 from domain.shipping import OrderFulfillmentStatus
 
 
@@ -338,10 +337,8 @@ async def receive_transfer(session: AsyncSession, request: TransferReceived) -> 
     if order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED):
         check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
     if order.payment_status == PaymentStatus.PENDING:
-        owed = await session.scalar(CANCELLED_GOODS, {"order_id": order.id})
-        totals = totals_of(order)
-        paid = totals.total - totals.paid_for(Money(int(owed or 0), order.currency))
-        order.payment_status = await payments.received(session, order.id, paid.minor, note_id=request.note_id)
+        paid = order.total - await worth_of_cancelled(session, order.id)
+        order.payment_status = await payments.received(session, order.id, paid, note_id=request.note_id)
         order.updated_at = func.now()
         await session.flush()
         await record(
@@ -349,12 +346,23 @@ async def receive_transfer(session: AsyncSession, request: TransferReceived) -> 
             order.id,
             "order.transfer_received",
             actor=request.actor,
-            data={"amount": paid.minor, "currency": order.currency},
+            data={"amount": paid, "currency": order.currency},
         )
     return state_of(order)
 
 
-CANCELLED_GOODS = text("SELECT sum(cancelled * unit_price) FROM order_lines WHERE order_id = :order_id")
+async def worth_of_cancelled(session: AsyncSession, order_id: UUID) -> int:
+    """What the units that are cancelled by now were worth to their customer, in minor units."""
+    rows = await session.execute(CANCELLED_UNITS, {"order_id": order_id})
+    return worth_of_staying((LineCost(quantity=row.quantity, cost=row.cost), row.cancelled) for row in rows)
+
+
+CANCELLED_UNITS = text(
+    """
+    SELECT quantity, line_total - discount + tax AS cost, cancelled FROM order_lines
+    WHERE order_id = :order_id AND cancelled > 0
+    """
+)
 
 
 async def _confirmed_before(session: AsyncSession, request: ConfirmOrder) -> OrderState:
@@ -455,15 +463,6 @@ async def _existing(session: AsyncSession, order_id: UUID) -> Order:
     if order is None:
         raise Refusal("not_found", "There is no such order.")
     return order
-
-
-def totals_of(order: Order) -> Totals:
-    return Totals(
-        subtotal=Money(order.subtotal, order.currency),
-        discount=Money(order.discount, order.currency),
-        shipping=Money(order.shipping, order.currency),
-        tax=Money(order.tax, order.currency),
-    )
 
 
 def state_of(order: Order) -> OrderState:

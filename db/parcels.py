@@ -7,11 +7,12 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import deadlines, inventory, payments, returns
-from db.orders import Order, locked, record, totals_of
+from db.orders import Order, locked, record
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import CancelReason, OrderStatus, check_move
+from domain.settling import LineCost, amount_to_capture, worth_of_staying
 from domain.shipping import (
     FulfillmentStatus,
     MoveParcel,
@@ -22,7 +23,6 @@ from domain.shipping import (
     ShipmentState,
     ShipParcel,
     allowed_moves,
-    amount_to_capture,
     check_move_of_order,
 )
 
@@ -87,14 +87,20 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
     if await payments.is_paid_ahead(session, order.id):
         parcel.charge = 0
     elif parcel.charge is None:
-        money = (await session.execute(UNSENT, {"order_id": order.id, "parcel": parcel.id})).one()
-        parcel.charge = amount_to_capture(
-            totals=totals_of(order),
-            unsent=Money(order.subtotal - money.sent, order.currency),
-            captured=Money(money.charged, order.currency),
-        ).minor
+        parcel.charge = await _to_capture(session, order, parcel)
     await session.flush()
     return ShipmentCharge(amount=Money(parcel.charge, order.currency), is_final=parcel.is_last, is_shipped=False)
+
+
+async def _to_capture(session: AsyncSession, order: Order, parcel: Fulfillment) -> int:
+    about = {"order_id": order.id, "parcel": parcel.id}
+    unsent = await session.execute(UNSENT, about)
+    charged = await session.scalar(CHARGED, about)
+    return amount_to_capture(
+        total=Money(order.total, order.currency),
+        unsent=worth_of_staying((LineCost(quantity=row.quantity, cost=row.cost), row.unsent) for row in unsent),
+        captured=Money(int(charged or 0), order.currency),
+    ).minor
 
 
 async def ship(session: AsyncSession, request: ShipParcel) -> ShipmentState:
@@ -295,19 +301,29 @@ async def variants_of(session: AsyncSession, fulfillment_id: UUID) -> Mapping[UU
 
 UNSENT = text(
     """
-    SELECT coalesce(sum(goods.price) FILTER (WHERE parcels.charge IS NOT NULL OR parcels.id = :parcel), 0)::bigint
-               AS sent,
-           coalesce(sum(parcels.charge) FILTER (WHERE parcels.id <> :parcel), 0)::bigint AS charged
-    FROM fulfillments AS parcels CROSS JOIN LATERAL (
-        SELECT sum(order_lines.unit_price * fulfillment_items.quantity) AS price
-        FROM fulfillment_items JOIN order_lines ON order_lines.id = fulfillment_items.order_line_id
-        WHERE fulfillment_items.fulfillment_id = parcels.id
-    ) AS goods
-    WHERE parcels.order_id = :order_id AND parcels.replaces_id IS NULL
-      AND (parcels.status <> 'cancelled' OR parcels.undelivered IS NOT NULL)
+    SELECT order_lines.quantity, order_lines.line_total - order_lines.discount + order_lines.tax AS cost,
+           order_lines.quantity - coalesce(sum(sent.quantity), 0)::int AS unsent
+    FROM order_lines LEFT JOIN (
+        SELECT fulfillment_items.order_line_id, fulfillment_items.quantity
+        FROM fulfillment_items JOIN fulfillments AS parcels ON parcels.id = fulfillment_items.fulfillment_id
+        WHERE parcels.order_id = :order_id AND parcels.replaces_id IS NULL
+          AND (parcels.status <> 'cancelled' OR parcels.undelivered IS NOT NULL)
+          AND (parcels.charge IS NOT NULL OR parcels.id = :parcel)
+    ) AS sent ON sent.order_line_id = order_lines.id
+    WHERE order_lines.order_id = :order_id
+    GROUP BY order_lines.id
     """
 )
-"""What has been sent once this parcel has left, and what the others capture: also those whose capture is on its way."""
+"""Units of each line that are not in this parcel, nor in one that is captured for: also if that is on its way."""
+
+CHARGED = text(
+    """
+    SELECT sum(charge) FROM fulfillments
+    WHERE order_id = :order_id AND id <> :parcel AND replaces_id IS NULL
+      AND (status <> 'cancelled' OR undelivered IS NOT NULL)
+    """
+)
+"""What other parcels capture: also those whose capture is on its way."""
 
 
 async def _leaves_nothing_behind(session: AsyncSession, order_id: UUID, fulfillment_id: UUID) -> bool:

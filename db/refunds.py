@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, new_id, one_of
-from db.orders import Order, attend, locked, record, totals_of
+from db.orders import Order, attend, locked, record
 from db.payments import Payment
 from domain.attention import Concern
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import OrderAttention, number_of
 from domain.payments import MANUAL, PaymentStatus
-from domain.refunds import RefundMoney, RefundState, RefundStatus, SettleRefund, worth_of_units
+from domain.refunds import RefundMoney, RefundState, RefundStatus, SettleRefund
+from domain.settling import LineCost, worth_of_units
 
 
 class Refund(Base):
@@ -224,20 +225,17 @@ async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: R
     ]
     if too_many:
         raise Refusal("units_not_refundable", "These units were not shipped, or are refunded already.", items=too_many)
-    totals = totals_of(order)
-    cancelled = Money(sum(row.cancelled * row.unit_price for row in lines.values()), order.currency)
     return worth_of_units(
         wanted=wish.items,
         refunded={line: row.refunded for line, row in lines.items()},
-        prices={line: row.unit_price for line, row in lines.items()},
-        subtotal=(totals.subtotal - cancelled).minor,
-        paid=(totals.for_goods - totals.paid_for(cancelled)).minor,
+        lines={line: LineCost(quantity=row.quantity, cost=row.cost) for line, row in lines.items()},
     )
 
 
 UNITS = text(
     """
-    SELECT order_lines.id, order_lines.unit_price, order_lines.cancelled,
+    SELECT order_lines.id, order_lines.quantity,
+           order_lines.line_total - order_lines.discount + order_lines.tax AS cost,
            coalesce((
                SELECT sum(fulfillment_items.quantity)
                FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id

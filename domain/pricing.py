@@ -17,24 +17,6 @@ class Totals:
     def total(self) -> Money:
         return self.subtotal - self.discount + self.shipping + self.tax
 
-    @property
-    def for_goods(self) -> Money:
-        """What of the total was paid for goods: a discount lowers this first, and only then what shipping costs."""
-        return max(self.subtotal - self.discount + self.tax, Money.zero(self.subtotal.currency))
-
-    @property
-    def for_shipping(self) -> Money:
-        return self.total - self.for_goods
-
-    def paid_for(self, price: Money) -> Money:
-        """What goods of this price cost their customer: their share, by price, of what was paid for all goods.
-
-        Never a minor unit too much: it is rounded down. What the others cost is rounded up with it.
-        """
-        if self.subtotal.minor == 0:
-            return price
-        return Money(price.minor * self.for_goods.minor // self.subtotal.minor, self.subtotal.currency)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PricedLine:

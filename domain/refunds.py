@@ -1,6 +1,5 @@
 """Refunds: money that was taken goes back, in part or all of it, as often as it takes and never more than was taken."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -82,19 +81,3 @@ class RefundState:
     refund_id: UUID
     status: RefundStatus
     payment_status: PaymentStatus
-
-
-def worth_of_units(
-    *, wanted: Mapping[UUID, int], refunded: Mapping[UUID, int], prices: Mapping[UUID, int], subtotal: int, paid: int
-) -> int:
-    """What units are worth to a customer who gives them back, in minor units.
-
-    ``paid`` is what the customer paid for all goods: the subtotal, less discounts, plus tax; the price of shipping is
-    not part of it. Each unit has its share of that by its price. Shares are rounded down on the running sum over
-    everything refunded so far, so that giving all units back one by one gives back exactly what was paid for them.
-    """
-    before = sum(prices[line] * quantity for line, quantity in refunded.items())
-    after = before + sum(prices[line] * quantity for line, quantity in wanted.items())
-    if subtotal == 0:
-        return 0
-    return after * paid // subtotal - before * paid // subtotal

@@ -10,7 +10,6 @@ from domain.deadlines import Wait, Waiting
 from domain.money import Money
 from domain.orders import OrderStatus
 from domain.payments import PaymentStatus
-from domain.pricing import Totals
 from domain.refunds import RefundMoney
 
 
@@ -255,13 +254,3 @@ class ParcelGivenUp:
     state: ShipmentState
     refund: RefundMoney | None
     """What has to be paid back now; ``None`` for nothing."""
-
-
-def amount_to_capture(*, totals: Totals, unsent: Money, captured: Money) -> Money:
-    """What a parcel costs the card: what the customer owes once it has left, less what was captured before.
-
-    Owed is the total without the share of the goods that have not been sent (``unsent``, by their price): so the costs
-    of shipping go with the first parcel, what parcels capture adds up to the total less what the cancelled units were
-    worth, to the cent, and a parcel that is sent again costs nothing again.
-    """
-    return max(totals.total - totals.paid_for(unsent) - captured, Money.zero(captured.currency))

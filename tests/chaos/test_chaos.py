@@ -103,6 +103,8 @@ def healthy() -> tuple[Books, Diary]:
                 "quantity": ORDERED,
                 "cancelled": order == "d",
                 "unit_price": 30,
+                "discount": 0,
+                "tax": 0,
                 "given_up": order == "d",
             }
             for order in "cdx"

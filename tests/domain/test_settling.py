@@ -1,0 +1,200 @@
+"""What parcels capture and what refunds give back: together exactly what the lines and their shipping cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.money import Money
+from domain.settling import LineCost, amount_to_capture, worth_of_staying, worth_of_units
+
+CURRENCIES = ("USD", "JPY", "KWD")
+
+
+def a_line(*, units: int, price: int, discount: int = 0, tax: int = 0) -> LineCost:
+    return LineCost(quantity=units, cost=units * price - discount + tax)
+
+
+@dataclass
+class Sale:
+    """An order whose units leave, are given up and come back one by one."""
+
+    lines: Sequence[LineCost]
+    shipping: int = 0
+    currency: str = "USD"
+    captures: list[int] = field(default_factory=list)
+    worths: list[int] = field(default_factory=list)
+    given_up: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sent, self.cancelled, self.refunded = ([0] * len(self.lines) for _ in range(3))
+
+    @property
+    def total(self) -> int:
+        return sum(line.cost for line in self.lines) + self.shipping
+
+    def staying(self, units: Sequence[int]) -> int:
+        return worth_of_staying(zip(self.lines, units, strict=True))
+
+    @property
+    def unsent(self) -> int:
+        return self.staying([line.quantity - sent for line, sent in zip(self.lines, self.sent, strict=True)])
+
+    def send(self, *units: int) -> None:
+        for index in units:
+            self.sent[index] += 1
+        due = amount_to_capture(
+            total=Money(self.total, self.currency),
+            unsent=self.unsent,
+            captured=Money(sum(self.captures), self.currency),
+        )
+        self.captures.append(due.minor)
+
+    def cancel(self, index: int) -> None:
+        before = self.staying(self.cancelled)
+        self.cancelled[index] += 1
+        self.given_up.append(self.staying(self.cancelled) - before)
+
+    def refund(self, *units: int) -> None:
+        wanted = {UUID(int=index): units.count(index) for index in units}
+        so_far = {UUID(int=index): quantity for index, quantity in enumerate(self.refunded)}
+        lines = {UUID(int=index): line for index, line in enumerate(self.lines)}
+        self.worths.append(worth_of_units(wanted=wanted, refunded=so_far, lines=lines))
+        for index in units:
+            self.refunded[index] += 1
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> LineCost:
+    units, price = draw(st.integers(1, 9)), draw(st.integers(0, 99_999))
+    discount = draw(st.integers(0, units * price))
+    return a_line(units=units, price=price, discount=discount, tax=draw(st.integers(0, 9_999)))
+
+
+sales = st.builds(
+    Sale,
+    lines=st.lists(lines(), min_size=1, max_size=5),
+    shipping=st.integers(0, 9_999),
+    currency=st.sampled_from(CURRENCIES),
+)
+randoms = st.randoms(use_true_random=False)
+
+
+def all_units(sale: Sale, random: Random) -> list[int]:
+    units = [index for index, line in enumerate(sale.lines) for _ in range(line.quantity)]
+    random.shuffle(units)
+    return units
+
+
+@given(sales, randoms)
+def test_whatever_leaves_stays_or_comes_back_in_any_order_the_money_is_what_was_paid_for_it(
+    sale: Sale, random: Random
+) -> None:
+    """Also where everything was paid ahead, and units are given up between refunds of others."""
+    for index in all_units(sale, random):
+        if random.random() < 0.3:
+            sale.cancel(index)
+        else:
+            sale.send(index)
+        if random.random() < 0.4 and sale.refunded[index] < sale.sent[index]:
+            sale.refund(index)
+        assert sum(sale.worths) <= sum(sale.captures)
+    for index, sent in enumerate(sale.sent):
+        for _ in range(sent - sale.refunded[index]):
+            sale.refund(index)
+
+    assert min([0, *sale.captures, *sale.worths, *sale.given_up]) == 0
+    if sale.captures:
+        assert sum(sale.captures) == sale.total - sum(sale.given_up)
+        assert sum(sale.worths) == sum(sale.captures) - sale.shipping
+
+
+@given(sales, randoms)
+def test_units_cost_the_same_in_one_parcel_as_in_many(sale: Sale, random: Random) -> None:
+    units = all_units(sale, random)
+    sale.send(*units)
+
+    assert sale.captures == [sale.total]
+    sale.refund(*units)
+    assert sale.worths == [sale.total - sale.shipping]
+
+
+@given(sales, randoms)
+def test_no_unit_is_worth_more_than_a_minor_unit_beyond_its_share(sale: Sale, random: Random) -> None:
+    for index in all_units(sale, random):
+        sale.refund(index)
+        line = sale.lines[index]
+        assert abs(sale.worths[-1] * line.quantity - line.cost) < line.quantity
+
+
+@given(sales, randoms)
+def test_what_is_sent_again_costs_nothing_again(sale: Sale, random: Random) -> None:
+    sale.send(*all_units(sale, random))
+    sale.send()
+
+    assert sale.captures[-1] == 0
+
+
+@given(lines())
+def test_more_units_are_never_worth_less(line: LineCost) -> None:
+    units = range(line.quantity + 1)
+
+    for fewer, more in pairwise(units):
+        assert line.of_staying(fewer) <= line.of_staying(more)
+        assert line.of_leaving(fewer) <= line.of_leaving(more)
+    for staying in units:
+        assert line.of_staying(staying) + line.of_leaving(line.quantity - staying) == line.cost
+
+
+def test_shipping_is_paid_with_the_first_parcel() -> None:
+    sale = Sale([a_line(units=2, price=1000), a_line(units=1, price=500)], shipping=499)
+    sale.send(0)
+    sale.send(0)
+    sale.send(1)
+
+    assert sale.captures == [1499, 1000, 500]
+
+
+def test_a_discount_and_a_tax_stay_with_their_own_line() -> None:
+    """Tea is 10.00 off and taxed with 1.40, the mug neither: a tea is worth 10.70, the mug all of its price."""
+    sale = Sale([a_line(units=2, price=1500, discount=1000, tax=140), a_line(units=1, price=1000)], shipping=500)
+    sale.send(1)
+    sale.send(0)
+    sale.send(0)
+    sale.refund(0)
+    sale.refund(1)
+
+    assert sale.captures == [1500, 1070, 1070]
+    assert sale.worths == [1070, 1000]
+
+
+def test_cancelled_units_are_not_captured() -> None:
+    sale = Sale([a_line(units=3, price=333, tax=1)], shipping=499)
+    sale.cancel(0)
+    sale.send(0)
+    sale.send(0)
+
+    assert (sale.given_up, sale.captures) == ([333], [499 + 334, 333])
+
+
+def test_a_minor_unit_that_cannot_be_shared_goes_and_comes_back_with_what_leaves_first() -> None:
+    sale = Sale([a_line(units=3, price=334, discount=2)])
+    for _ in range(3):
+        sale.send(0)
+        sale.refund(0)
+
+    assert sale.captures == sale.worths == [334, 333, 333]
+
+
+@pytest.mark.parametrize("tax", [0, 7])
+def test_goods_without_a_price_may_be_taxed_and_shipped(tax: int) -> None:
+    sale = Sale([a_line(units=2, price=0, tax=tax)], shipping=500)
+    sale.send(0, 0)
+    sale.refund(0, 0)
+
+    assert (sale.captures, sale.worths) == ([500 + tax], [tax])
