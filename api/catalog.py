@@ -134,7 +134,9 @@ class ProductController(Controller):
         wanted = checked_currency(currency, resources)
         if caller.may(Permission.CATALOG_READ):
             async with resources.sessions() as session:
-                return await shown(session, product, currency=wanted, if_none_match=if_none_match)
+                return await shown(
+                    session, product, currency=wanted, in_all_currencies=True, if_none_match=if_none_match
+                )
         known = await catalog.product(product, wanted)
         if known is None:
             raise no_such_product()
@@ -201,10 +203,13 @@ async def shown(
     product: str | UUID,
     *,
     currency: str,
+    in_all_currencies: bool = False,
     if_none_match: str | None = None,
     status_code: int = 200,
 ) -> Response[ProductOut]:
-    view = await catalog_views.product(session, product, currency=currency, is_public=False)
+    view = await catalog_views.product(
+        session, product, currency=currency, is_public=False, in_all_currencies=in_all_currencies
+    )
     if view is None:
         raise no_such_product()
     return answer(

@@ -7,6 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import catalog_schemas as schemas
 from db import catalog_attributes, catalog_changes
 from db.catalog_changes import NewVariant, VariantChange
+from domain.money import Money
+
+Priced = schemas.NewProduct | schemas.NewVariant | schemas.ProductChange | schemas.VariantChange
 
 OF_A_PRODUCT = {
     *("name", "description", "brand", "category_id", "is_active"),
@@ -44,36 +47,39 @@ async def change_product(
 
 
 def currency_of(data: schemas.NewProduct) -> str:
-    return new_variants(data)[0].price.currency
+    return new_variants(data)[0].prices[0].currency
 
 
 def new_variants(data: schemas.NewProduct) -> list[NewVariant]:
     """The variants of a new product; its own price and stock when it has only one."""
     if data.variants is not None:
         return [_new_variant(variant) for variant in data.variants]
-    assert data.price is not None  # noqa: S101 - the schema refuses a product without either
-    price = data.price.as_money()
-    return [NewVariant(price=price, sku=data.sku, options=data.options, stock=data.stock_quantity)]
+    return [NewVariant(prices=_prices(data), sku=data.sku, options=data.options, stock=data.stock_quantity)]
 
 
 def _new_variant(data: schemas.NewVariant) -> NewVariant:
     return NewVariant(
-        price=data.price.as_money(), sku=data.sku, name=data.name, options=data.options, stock=data.stock_quantity
+        prices=_prices(data), sku=data.sku, name=data.name, options=data.options, stock=data.stock_quantity
     )
+
+
+def _prices(data: Priced) -> list[Money]:
+    given = data.prices if data.prices is not None else [data.price]
+    return [price.as_money() for price in given if price is not None]
 
 
 def added_variants(data: schemas.ProductChange) -> list[NewVariant]:
     """The variants that the product did not have."""
     return [
         NewVariant(
-            price=variant.price.as_money(),
+            prices=_prices(variant),
             sku=variant.sku,
             name=variant.name or "",
             options=variant.options or {},
             stock=variant.stock_quantity or 0,
         )
         for variant in data.variants or []
-        if variant.id is None and variant.price is not None
+        if variant.id is None
     ]
 
 
@@ -84,18 +90,20 @@ def changed_variants(data: schemas.ProductChange) -> list[VariantChange]:
             pointer=f"/variants/{number}",
             variant_id=variant.id,
             fields=variant.model_dump(include=OF_A_VARIANT, exclude_none=True),
-            price=variant.price.as_money() if variant.price else None,
+            prices=_prices(variant),
+            has_no_others=variant.prices is not None,
         )
         for number, variant in enumerate(data.variants or [])
         if variant.id is not None
     ]
-    if data.price is not None or data.sku is not None:
+    if data.model_fields_set & {"price", "prices", "sku"}:
         changes.append(
             VariantChange(
-                pointer="/price" if data.price else "/sku",
+                pointer="/price" if data.price else "/prices" if data.prices else "/sku",
                 variant_id=None,
                 fields={"sku": data.sku} if data.sku else {},
-                price=data.price.as_money() if data.price else None,
+                prices=_prices(data),
+                has_no_others=data.prices is not None,
             )
         )
     return changes

@@ -30,6 +30,7 @@ from domain.catalog import (
     LONGEST_NAME,
     LONGEST_SKU,
     LONGEST_SLUG,
+    MOST_CURRENCIES,
     MOST_VARIANTS,
     PRICE_STEPS,
     is_slug,
@@ -67,6 +68,19 @@ SellingPrice = Annotated[Amount, AfterValidator(_not_below_zero)]
 Quantity = Annotated[int, Field(ge=0, le=LARGEST_STOCK, strict=True)]
 
 
+def _one_a_currency(prices: list[Amount]) -> list[Amount]:
+    if len({price.currency for price in prices}) < len(prices):
+        raise ValueError("two prices have one currency")
+    return prices
+
+
+SellingPrices = Annotated[
+    list[SellingPrice],
+    Field(min_length=1, max_length=MOST_CURRENCIES, description="One for each currency in which it is sold"),
+    AfterValidator(_one_a_currency),
+]
+
+
 def _tag(text: str) -> str:
     return tag_of(text)
 
@@ -89,9 +103,16 @@ Position = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
 class NewVariant(Input):
     sku: Sku | None = Field(default=None, description="Made from the slug and the options when it is not given")
     name: Annotated[Text, Field(max_length=LONGEST_NAME)] = ""
-    price: SellingPrice
+    price: SellingPrice | None = Field(default=None, description="In one currency; or `prices`")
+    prices: SellingPrices | None = None
     stock_quantity: Quantity = 0
     options: Options = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def has_one_kind_of_prices(self) -> Self:
+        if (self.price is None) == (self.prices is None):
+            raise ValueError("give a price, or prices in several currencies")
+        return self
 
 
 class NewProduct(Input):
@@ -108,15 +129,18 @@ class NewProduct(Input):
     published_until: AwareDatetime | None = Field(default=None, description="When it disappears; never by default")
     variants: Annotated[list[NewVariant], Field(min_length=1, max_length=MOST_VARIANTS)] | None = None
     sku: Sku | None = None
-    price: SellingPrice | None = None
+    price: SellingPrice | None = Field(default=None, description="In one currency; or `prices`")
+    prices: SellingPrices | None = None
     stock_quantity: Quantity = 0
     options: Options = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def says_what_is_sold_once(self) -> Self:
-        single = self.model_fields_set & {"sku", "price", "stock_quantity", "options"}
-        if self.variants is None and self.price is None:
+        single = self.model_fields_set & {"sku", "price", "prices", "stock_quantity", "options"}
+        if self.variants is None and self.price is None and self.prices is None:
             raise ValueError("give a price, or variants with a price each")
+        if self.price is not None and self.prices is not None:
+            raise ValueError("give a price, or prices in several currencies")
         if self.variants is not None and single:
             raise ValueError(f"with variants, {', '.join(sorted(single))} belongs to each of them")
         return self
@@ -128,13 +152,16 @@ class VariantChange(Input):
     id: UUID | None = None
     sku: Sku | None = None
     name: Annotated[Text, Field(max_length=LONGEST_NAME)] | None = None
-    price: SellingPrice | None = None
+    price: SellingPrice | None = Field(default=None, description="Prices in other currencies stay")
+    prices: SellingPrices | None = Field(default=None, description="All of them: it is sold in no other currency then")
     options: Options | None = None
     stock_quantity: Quantity | None = Field(default=None, description="Only of a new variant")
 
     @model_validator(mode="after")
     def is_complete(self) -> Self:
-        if self.id is None and self.price is None:
+        if self.price is not None and self.prices is not None:
+            raise ValueError("give a price, or prices in several currencies")
+        if self.id is None and self.price is None and self.prices is None:
             raise ValueError("a new variant needs a price, a known one its id")
         if self.id is not None and self.stock_quantity is not None:
             raise ValueError("stock is changed by stock adjustments")
@@ -156,17 +183,28 @@ class ProductChange(Input):
     published_from: AwareDatetime | None = None
     published_until: AwareDatetime | None = None
     sku: Sku | None = Field(default=None, description="Of the only variant")
-    price: SellingPrice | None = Field(default=None, description="Of the only variant")
+    price: SellingPrice | None = Field(
+        default=None, description="Of the only variant; prices in other currencies stay as they are"
+    )
+    prices: SellingPrices | None = Field(
+        default=None, description="Of the only variant, all of them: it is sold in no other currency then"
+    )
     variants: Annotated[list[VariantChange], Field(max_length=MOST_VARIANTS)] | None = None
 
     @field_validator(
-        "name", "description", "category_id", "is_active", "tags", "attributes", "sku", "price", "variants"
+        "name", "description", "category_id", "is_active", "tags", "attributes", "sku", "price", "prices", "variants"
     )
     @classmethod
     def is_given(cls, value: Any) -> Any:
         if value is None:
             raise ValueError("cannot be null")
         return value
+
+    @model_validator(mode="after")
+    def has_one_kind_of_prices(self) -> Self:
+        if self.price is not None and self.prices is not None:
+            raise ValueError("give a price, or prices in several currencies")
+        return self
 
 
 class AttributeIn(Input):
@@ -248,10 +286,15 @@ class CategoryRef(Output):
 
 
 class VariantOut(Output):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     id: UUID
     sku: str
     name: str
     price: Amount | None = Field(description="`null` when it is not sold in the currency")
+    prices: list[Amount] | None = Field(
+        default=None, description="In all currencies, by their codes; only staff is shown them"
+    )
     stock_quantity: int = Field(description="What can be sold now: on hand less reserved")
     options: dict[str, str]
 
@@ -362,6 +405,7 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
             "sku": variant["sku"],
             "name": variant["name"] or row["name"],
             "price": None if variant["amount"] is None else amount(variant["amount"], currency),
+            **_all_prices(variant),
             "stock_quantity": variant["stock_quantity"],
             "options": variant["options"],
         }
@@ -386,6 +430,12 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
         "price": only["price"],
         "stock_quantity": only["stock_quantity"],
     }
+
+
+def _all_prices(variant: Any) -> dict[str, Any]:
+    if "amounts" not in variant:
+        return {}
+    return {"prices": [amount(minor, currency) for currency, minor in sorted((variant["amounts"] or {}).items())]}
 
 
 def _category_of(row: Any) -> dict[str, Any] | None:

@@ -68,6 +68,7 @@ PROBLEMS: dict[str, Problem] = {
     "second_factor_wrong": Problem(401, "This code is wrong, or was used before"),
     "second_factor_enabled": Problem(409, "There is a second factor already"),
     "too_many_mails": Problem(409, "Enough mails about this were sent"),
+    "group_exists": Problem(409, "There is a customer group with this code"),
     "address_book_full": Problem(409, "There are too many addresses in this book"),
     # catalogue and stock
     "sku_taken": Problem(409, "There is a variant with this SKU"),

@@ -17,7 +17,7 @@ from api.profiles import ProfileOut, profile
 from api.schemas import Input, Output
 from api.second_factor import takes
 from api.sessions import device_of
-from db import customers, second_factors, sessions
+from db import customer_groups, customers, second_factors, sessions
 from db.base import new_id
 from db.claims import claim_guest_orders
 from db.customers import User
@@ -113,8 +113,9 @@ class AuthController(Controller):
                 on=device_of(request),
             )
             role = await role_for_now(user, session, resources)
+            shown = profile(user, await customer_groups.groups_of(session, user.id))
         await resources.guesses.right(guess)
-        tokens = tokens_for(resources, user, role, session_id, refresh_token)
+        tokens = tokens_for(resources, shown, role, session_id, refresh_token)
         return Response(tokens, cookies=[known_device(resources, guess)])
 
     @post(
@@ -140,12 +141,13 @@ class AuthController(Controller):
                 on=device_of(request),
             )
             role = await role_for_now(rotated.user, session, resources) if rotated.user else None
+            groups = await customer_groups.groups_of(session, rotated.user.id) if rotated.user else []
         if rotated.outcome is Rotation.REUSED and rotated.session_id:
             await resources.deny_list.add(rotated.session_id)
             raise Refusal("refresh_token_reused", "This refresh token was used before; its session has been ended.")
         if rotated.user is None or rotated.session_id is None or role is None:
             raise Refusal("refresh_token_invalid", "Sign in again.")
-        return tokens_for(resources, rotated.user, role, rotated.session_id, fresh)
+        return tokens_for(resources, profile(rotated.user, groups), role, rotated.session_id, fresh)
 
     @post(
         "/logout",
@@ -205,11 +207,11 @@ async def role_for_now(user: User, session: AsyncSession, resources: Resources) 
     return role if await second_factors.is_enabled(session, user.id) else Role.CUSTOMER
 
 
-def tokens_for(resources: Resources, user: User, role: Role, session_id: UUID, refresh_token: str) -> TokensOut:
+def tokens_for(resources: Resources, user: ProfileOut, role: Role, session_id: UUID, refresh_token: str) -> TokensOut:
     claims = AccessClaims(user_id=user.id, role=role, session_id=session_id)
     return TokensOut(
         access_token=resources.tokens.access(claims, token_id=new_id(), now=datetime.now(UTC)),
         expires_in=resources.tokens.access_seconds,
         refresh_token=refresh_token,
-        user=profile(user),
+        user=user,
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from litestar.params import Parameter
 
+from domain.catalog_files import why_not_storable
 from domain.errors import Refusal
 
 Row = TypeVar("Row")
@@ -40,6 +41,16 @@ def id_in_cursor(cursor: str | None) -> UUID | None:
     """The same where rows lie in the order of their ids, and an id is the whole position."""
     position = decode_cursor(cursor, length=1)
     return uuid_in_cursor(position[0]) if position else None
+
+
+def code_in_cursor(cursor: str | None) -> str | None:
+    """The same where rows lie in the order of their codes."""
+    match decode_cursor(cursor, length=1):
+        case None:
+            return None
+        case [str(code)] if why_not_storable(code) is None:
+            return code
+    raise Refusal("malformed_request", "This cursor was not made by this list.")
 
 
 def cursor_behind(rows: Sequence[Row], limit: int, id_of: Callable[[Row], Any]) -> str | None:

@@ -11,6 +11,7 @@ from api.catalog import CategoryController, ProductController, adjust_stock, sug
 from api.catalog_staff import AttributeController, staff_products, write_many
 from api.checkouts import check_out
 from api.codec import CodecController
+from api.customer_groups import CustomerGroupController, MembershipController
 from api.documentation import openapi_document
 from api.email_changes import EmailChangeController
 from api.erasures import ErasureController
@@ -48,6 +49,8 @@ HANDLERS: list[Any] = [
     SessionController,
     end_sessions_of,
     AddressController,
+    CustomerGroupController,
+    MembershipController,
     ErasureController,
     CodecController,
     public_keys,

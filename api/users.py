@@ -13,7 +13,7 @@ from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash
 from api.erasures import ErasureOut, ExportOut, Goodbye, check_is_them, forgotten, told_everything
 from api.errors import not_acceptable, refuses
 from api.profiles import ProfileOut, Profiles, profile
-from db import confirmations, customers, mailbox, sessions
+from db import confirmations, customer_groups, customers, mailbox, sessions
 from db.base import new_id
 from db.customers import User
 from domain.errors import Refusal
@@ -21,7 +21,7 @@ from domain.notifications import Occasion
 from domain.permissions import Permission
 from runtime.resources import Resources
 
-Account = TypeVar("Account", User, ProfileOut)
+Account = TypeVar("Account", User, ProfileOut, tuple[User, list[str]])
 
 
 class ProfileChange(Credentials):
@@ -68,7 +68,7 @@ class UserController(Controller):
                 ended = await change_password(session, change, user_id, caller.session_id)
             if data.username is not None:
                 await customers.rename(session, user_id, data.username)
-            changed = profile(existing(await customers.by_id(session, user_id)))
+            changed = profile(*existing(await customer_groups.with_groups(session, user_id)))
         await resources.deny_list.add(*ended)
         await profiles.forget(user_id)
         return changed

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +24,8 @@ Versions = Collection[int] | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewVariant:
-    price: Money
+    prices: Sequence[Money]
+    """One for each currency in which it is sold."""
     sku: str | None = None
     name: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +39,9 @@ class VariantChange:
     pointer: str
     variant_id: UUID | None
     fields: Mapping[str, Any] = field(default_factory=dict)
-    price: Money | None = None
+    prices: Sequence[Money] = ()
+    has_no_others: bool = False
+    """Is the variant sold in these currencies alone?"""
 
 
 async def create_product(
@@ -102,11 +105,15 @@ async def _add_variants(
         _refuse_taken(error)
     await session.execute(
         insert(Price),
-        [{"variant_id": i, "currency": v.price.currency, "amount": v.price.minor} for i, v in with_ids],
+        [_price(variant_id, price) for variant_id, variant in with_ids for price in variant.prices],
     )
     await session.execute(insert(Stock), [{"variant_id": i, "on_hand": v.stock} for i, v in with_ids])
     if received := [_received(variant_id, v.stock, actor) for variant_id, v in with_ids if v.stock]:
         await session.execute(insert(StockMovement), received)
+
+
+def _price(variant_id: UUID, price: Money) -> dict[str, Any]:
+    return {"variant_id": variant_id, "currency": price.currency, "amount": price.minor}
 
 
 def _received(variant_id: UUID, quantity: int, actor: str) -> dict[str, Any]:
@@ -183,13 +190,20 @@ async def _change_variant(session: AsyncSession, variant_id: UUID, change: Varia
             )
         except IntegrityError as error:
             _refuse_taken(error)
-    if change.price is not None:
-        price = upsert(Price).values(variant_id=variant_id, currency=change.price.currency, amount=change.price.minor)
-        await session.execute(
-            price.on_conflict_do_update(
-                index_elements=[Price.variant_id, Price.currency], set_={"amount": price.excluded.amount}
-            )
+    if change.prices:
+        await _set_prices(session, variant_id, change)
+
+
+async def _set_prices(session: AsyncSession, variant_id: UUID, change: VariantChange) -> None:
+    price = upsert(Price).values([_price(variant_id, price) for price in change.prices])
+    await session.execute(
+        price.on_conflict_do_update(
+            index_elements=[Price.variant_id, Price.currency], set_={"amount": price.excluded.amount}
         )
+    )
+    if change.has_no_others:
+        kept = [price.currency for price in change.prices]
+        await session.execute(delete(Price).where(Price.variant_id == variant_id, Price.currency.not_in(kept)))
 
 
 async def create_category(

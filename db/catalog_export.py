@@ -12,7 +12,7 @@ PORTION = 1000
 async def exported(engine: AsyncEngine, currency: str) -> AsyncGenerator[RowMapping]:
     """Every product that is not archived, in the order in which they were made, with its variants.
 
-    A variant has its ``amount`` in the currency, or none. Stock is what is on hand.
+    A variant has its ``amount`` in the currency, or none, and ``other_amounts`` by currency. Stock is what is on hand.
     """
     async with engine.connect() as connection:
         snapshot = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -37,7 +37,10 @@ PRODUCTS = text(
                                                          ELSE to_jsonb(value) END)
             FROM product_attributes WHERE product_id = products.id) AS attributes,
            (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'name', variants.name, 'options', options,
-                                                'amount', amount, 'stock', on_hand)
+                                                'amount', amount, 'stock', on_hand, 'other_amounts',
+                                                (SELECT jsonb_object_agg(others.currency, others.amount)
+                                                 FROM prices AS others WHERE others.variant_id = variants.id
+                                                     AND others.currency <> :currency))
                              ORDER BY position, variants.id)
             FROM variants
             LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = :currency

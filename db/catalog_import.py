@@ -168,6 +168,8 @@ async def _copy(
     await connection.copy_records_to_table(
         "staged_variants", records=variant_rows(products), columns=sql.VARIANT_COLUMNS
     )
+    if prices := list(price_rows(products)):
+        await connection.copy_records_to_table("staged_prices", records=prices)
 
 
 def product_rows(
@@ -206,6 +208,13 @@ def variant_rows(products: Iterable[ProductRecord]) -> Iterable[tuple[Any, ...]]
                 variant.price.minor,
                 variant.stock,
             )
+
+
+def price_rows(products: Iterable[ProductRecord]) -> Iterator[tuple[str, str, int]]:
+    """What is copied of prices in further currencies."""
+    for product in products:
+        for variant in product.variants:
+            yield from ((variant.sku, price.currency, price.minor) for price in variant.other_prices)
 
 
 def _options_of(variant: VariantRecord) -> str | None:

@@ -19,11 +19,14 @@ STAGING_TABLES = """
     CREATE TEMP TABLE IF NOT EXISTS staged_variants (
         product_slug text, line int, sku text, id uuid, name text, options text, position int,
         currency text, amount bigint, stock int
-    ) ON COMMIT DELETE ROWS
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS staged_prices (sku text, currency text, amount bigint) ON COMMIT DELETE ROWS
 """
 
 # For batches that share a transaction.
-EMPTY_STAGING_TABLES = "DELETE FROM staged_products; DELETE FROM staged_variants; DELETE FROM staged_attributes"
+EMPTY_STAGING_TABLES = """
+    DELETE FROM staged_products; DELETE FROM staged_variants; DELETE FROM staged_attributes; DELETE FROM staged_prices
+"""
 
 ATTRIBUTES = """
     SELECT code, name, kind,
@@ -111,10 +114,14 @@ MERGE_VARIANTS = """
 """
 
 MERGE_PRICES = """
-    WITH merged AS (
+    WITH staged AS (
+        SELECT sku, currency, amount FROM staged_variants
+        UNION ALL
+        SELECT staged_prices.* FROM staged_prices JOIN staged_variants USING (sku)
+    ), merged AS (
         INSERT INTO prices (variant_id, currency, amount)
         SELECT v.id, s.currency, s.amount
-        FROM staged_variants s JOIN variants v ON v.sku = s.sku
+        FROM staged s JOIN variants v ON v.sku = s.sku
         LEFT JOIN prices p ON p.variant_id = v.id AND p.currency = s.currency
         WHERE p.amount IS DISTINCT FROM s.amount
         ON CONFLICT (variant_id, currency) DO UPDATE SET amount = excluded.amount

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from db.catalog import Category, ListedProduct, Price, Product, ProductAttribute, Variant
 from db.inventory import Stock
@@ -34,7 +35,10 @@ from domain.catalog_files import why_not_storable
 class ProductView:
     product: RowMapping
     variants: list[RowMapping]
-    """With ``amount`` in the currency that was asked for, ``None`` when it is not sold in it."""
+    """With ``amount`` in the currency that was asked for, ``None`` when it is not sold in it.
+
+    Also with ``amounts`` by currency when those were asked for.
+    """
 
 
 SAID = (
@@ -84,7 +88,12 @@ IS_PUBLIC = and_(
 
 
 async def product(
-    session: AsyncSession, id_or_slug: str | UUID, *, currency: str, is_public: bool = True
+    session: AsyncSession,
+    id_or_slug: str | UUID,
+    *,
+    currency: str,
+    is_public: bool = True,
+    in_all_currencies: bool = False,
 ) -> ProductView | None:
     """The product by its id or slug; unless the asker is staff, only what the public may see."""
     if isinstance(id_or_slug, str) and why_not_storable(id_or_slug):
@@ -93,7 +102,9 @@ async def product(
     if is_public:
         query = query.where(IS_PUBLIC)
     row = (await session.execute(query)).mappings().one_or_none()
-    return None if row is None else (await with_variants(session, [row], currency))[0]
+    if row is None:
+        return None
+    return (await with_variants(session, [row], currency, in_all_currencies=in_all_currencies))[0]
 
 
 def _is_called(id_or_slug: str | UUID) -> ColumnElement[bool]:
@@ -109,7 +120,9 @@ async def products_by_ids(session: AsyncSession, ids: Sequence[UUID], *, currenc
     return await with_variants(session, rows, currency)
 
 
-async def with_variants(session: AsyncSession, rows: Sequence[RowMapping], currency: str) -> list[ProductView]:
+async def with_variants(
+    session: AsyncSession, rows: Sequence[RowMapping], currency: str, *, in_all_currencies: bool = False
+) -> list[ProductView]:
     """The products with all of their variants, in one statement for all of them."""
     if not rows:
         return []
@@ -132,10 +145,21 @@ async def with_variants(session: AsyncSession, rows: Sequence[RowMapping], curre
         .where(Variant.product_id.in_([row["id"] for row in rows]))
         .order_by(Variant.position, Variant.id)
     )
+    if in_all_currencies:
+        variants = variants.add_columns(AMOUNTS.label("amounts"))
     views = {row["id"]: ProductView(product=row, variants=[]) for row in rows}
     for variant in (await session.execute(variants)).mappings():
         views[variant["product_id"]].variants.append(variant)
     return list(views.values())
+
+
+of_currency = aliased(Price)
+AMOUNTS = (
+    select(func.jsonb_object_agg(of_currency.currency, of_currency.amount, type_=JSONB))
+    .where(of_currency.variant_id == Variant.id)
+    .correlate(Variant)
+    .scalar_subquery()
+)
 
 
 class Shelf(StrEnum):
@@ -171,7 +195,7 @@ async def staff_products(
         is_meant = or_(Product.name.icontains(q, autoescape=True), Product.slug == q, Product.id.in_(of_sku))
         query = query.where(is_meant)
     rows = (await session.execute(query.order_by(Product.id.desc()).limit(limit))).mappings().all()
-    return await with_variants(session, rows, currency)
+    return await with_variants(session, rows, currency, in_all_currencies=True)
 
 
 @dataclass(frozen=True, slots=True)

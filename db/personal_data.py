@@ -55,6 +55,7 @@ HELD = (
         becomes=dict.fromkeys(("name", "line1", "line2", "city", "postal_code", "phone"), "goes with its row"),
         is_deleted=True,
     ),
+    Held(table="group_members", whose="user_id = :user_id", is_deleted=True),
     Held(table="confirmations", whose="user_id = :user_id", becomes={"email": NO_EMAIL}),
     Held(table="recovery_codes", whose="user_id = :user_id", is_deleted=True, is_exported=False),
     Held(table="second_factors", whose="user_id = :user_id", is_deleted=True, is_exported=False),
@@ -98,6 +99,7 @@ NOT_PERSONAL = frozenset(
         "categories.name",
         "changed_limits.name",
         "concerns.detail",  # sums and dates
+        "customer_groups.name",
         "disputes.reason",  # a code of the provider's
         "disputes.reference",
         "fulfillments.tracking_number",  # the carrier's

@@ -17,6 +17,8 @@ LONGEST_SKU = 100
 LONGEST_SLUG = 255
 DEEPEST_CATEGORY = 8
 MOST_VARIANTS = 250
+MOST_CURRENCIES = 50
+"""In which one variant is sold."""
 LARGEST_STOCK = 2_000_000_000
 """Fits the column with room to spare."""
 
@@ -73,6 +75,8 @@ class VariantRecord:
     line: int
     sku: str
     price: Money
+    other_prices: tuple[Money, ...] = ()
+    """In other currencies."""
     options: dict[str, str] | None = None
     name: str | None = None
     stock: int | None = None

@@ -6,7 +6,8 @@
         {"sku": "TEE-S", "price": {"amount": "19.00", "currency": "USD"}, "options": {"size": "S"}}]}
 
 Only ``name`` and a price are needed. A product is known again by its ``slug``, which is made from its name when it is
-not given; a variant by its ``sku``. A price is a string in the import's currency, or an amount with its currency.
+not given; a variant by its ``sku``. A price is a string in the import's currency, or an amount with its currency;
+``prices`` is a list of amounts in several currencies, beside ``price`` or instead of it.
 """
 
 import json
@@ -14,7 +15,16 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord, derived_sku, parse_price, slug_of
+from domain.catalog import (
+    MOST_CURRENCIES,
+    MOST_VARIANTS,
+    ProductRecord,
+    RowError,
+    VariantRecord,
+    derived_sku,
+    parse_price,
+    slug_of,
+)
 from domain.catalog_attributes import MOST_ATTRIBUTES_OF_A_PRODUCT, MOST_TAGS, tag_of
 from domain.catalog_files import (
     BadCell,
@@ -41,7 +51,7 @@ OF_A_PRODUCT = frozenset(
         *("tags", "attributes", "published_from", "published_until"),
     }
 )
-OF_A_VARIANT = frozenset({"sku", "name", "price", "stock_quantity", "options"})
+OF_A_VARIANT = frozenset({"sku", "name", "price", "prices", "stock_quantity", "options"})
 OF_A_SINGLE_VARIANT = OF_A_VARIANT - {"name"}
 
 
@@ -125,12 +135,14 @@ def _variant(line: int, where: str, given: dict[str, Any], slug: str, currency: 
     name = _text(where, given, "name")
     if name is None and options is not None:
         name = " / ".join(options.values())
+    price, *other_prices = _prices(where, given, currency)
     return VariantRecord(
         line=line,
         sku=sku,
         name=checked_name(f"{where}/name", name) if name else name,
         options=options,
-        price=_price(f"{where}/price", given.get("price"), currency),
+        price=price,
+        other_prices=tuple(other_prices),
         stock=_stock(f"{where}/stock_quantity", given.get("stock_quantity")),
     )
 
@@ -224,6 +236,18 @@ def _options(column: str, value: Any) -> dict[str, str] | None:
         checked_name(column, _storable(column, name)): checked_name(column, _storable(column, chosen))
         for name, chosen in value.items()
     }
+
+
+def _prices(where: str, given: dict[str, Any], currency: str) -> list[Money]:
+    """At least one, and one a currency."""
+    others = given.get("prices") or []
+    if not isinstance(others, list) or len(others) > MOST_CURRENCIES:
+        raise BadCell(f"{where}/prices", f"is not a list of at most {MOST_CURRENCIES} amounts with their currencies")
+    first = [_price(f"{where}/price", given.get("price"), currency)] if "price" in given or not others else []
+    prices = first + [_price(f"{where}/prices/{number}", one, currency) for number, one in enumerate(others)]
+    if len({price.currency for price in prices}) < len(prices):
+        raise BadCell(f"{where}/prices", "has two prices in one currency")
+    return prices
 
 
 def _price(column: str, value: Any, currency: str) -> Money:

@@ -55,7 +55,8 @@ def _jsonl_writer(sink: TextIO, currency: str) -> Write:
                 {
                     "sku": variant["sku"],
                     "name": variant["name"],
-                    "price": {"amount": Money(variant["amount"], currency).amount, "currency": currency},
+                    "price": _amount(variant["amount"], currency),
+                    **_other_prices(variant),
                     "stock_quantity": variant["stock"],
                     "options": variant["options"],
                 }
@@ -66,6 +67,15 @@ def _jsonl_writer(sink: TextIO, currency: str) -> Write:
         sink.write(json.dumps(given, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     return write
+
+
+def _amount(minor: int, currency: str) -> dict[str, str]:
+    return {"amount": Money(minor, currency).amount, "currency": currency}
+
+
+def _other_prices(variant: Mapping[str, Any]) -> dict[str, Any]:
+    others = variant["other_amounts"] or {}
+    return {"prices": [_amount(minor, currency) for currency, minor in sorted(others.items())]} if others else {}
 
 
 def _time(moment: Any) -> str | None:

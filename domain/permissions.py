@@ -35,6 +35,9 @@ class Permission(StrEnum):
     STOCK_READ = "stock.read"
     STOCK_WRITE = "stock.write"
     LOCATIONS_WRITE = "locations.write"
+    GROUPS_READ = "groups.read"
+    GROUPS_WRITE = "groups.write"
+    """Which customer groups there are, and who is in them."""
     BREACHES_READ = "breaches.read"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
@@ -57,6 +60,7 @@ SUPPORT = OWN | {
     Permission.ORDERS_READ,
     Permission.CATALOG_READ,
     Permission.STOCK_READ,
+    Permission.GROUPS_READ,
 }
 
 OPERATOR = SUPPORT | {

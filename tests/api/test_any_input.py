@@ -24,6 +24,7 @@ LISTS = (
     "/v1/admin/audit",
     "/v1/admin/breaches",
     "/v1/admin/locations",
+    "/v1/admin/customer-groups",
     "/v1/admin/products",
     "/v1/admin/stock",
     "/v1/admin/catalog/imports",

@@ -298,6 +298,7 @@ WITHOUT_A_KEY = {
     "/v1/admin/api-keys": "a key is shown once, and not kept in an answer; one too many is revoked",
     "/v1/admin/erasures": "a person is forgotten once",
     "/v1/carts/{id}/claim": "a cart is claimed once, and then answered as it is",
+    "/v1/admin/customer-groups": "a code exists once",
     "/codec/decode": "it only reads",
     "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
 }

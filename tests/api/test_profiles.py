@@ -78,9 +78,9 @@ async def test_valkey_holds_the_profile_and_no_more_for_almost_five_minutes(
     assert shown is not None
     [key] = [key async for key in resources.redis.scan_iter(match=f"{prefix}*:user:{account}")]
     [(field, kept)] = (await resources.redis.hgetall(key)).items()
-    assert field == b"profile"
+    assert field == b"profile_with_groups"
     assert json.loads(kept) == shown.model_dump(mode="json")
-    assert set(json.loads(kept)) == {"id", "username", "email", "role", "status", "created_at"}
+    assert set(json.loads(kept)) == {"id", "username", "email", "role", "status", "groups", "created_at"}
     assert (HASH.encode() in kept, b"planted" in kept) == (False, False)
     assert 269 <= await resources.redis.ttl(key) <= 300
 
@@ -147,7 +147,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(
 ) -> None:
     """The slow reader has its lease when the change comes, and fills when it was told of."""
     async with listening(resources, prefix, prefix) as [slow, other]:
-        name, taken = f"user:{account}", "profile"
+        name, taken = f"user:{account}", "profile_with_groups"
         _, leases = await slow._shared.get([name], taken)
         await other.forget(account)
         await slow._shared.fill(taken, {name: b"what it was"}, leases)

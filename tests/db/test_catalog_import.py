@@ -146,6 +146,20 @@ async def test_a_second_currency_is_added_to_the_first(resources: Resources) -> 
     assert found == [("JPY", 2000), ("USD", 1999)]
 
 
+async def test_prices_in_several_currencies_come_at_once_and_a_changed_one_counts_once(resources: Resources) -> None:
+    record = with_first_variant(a_record(), other_prices=(Money(1850, "EUR"), Money(2900, "JPY")))
+    await imported(resources, record)
+
+    again = await imported(resources, record)
+    changed = await imported(resources, with_first_variant(record, other_prices=(Money(1800, "EUR"),)))
+
+    prices = "SELECT currency, amount FROM prices WHERE variant_id = :id ORDER BY 1"
+    found = await rows(resources, prices, id=await variant_id(resources, record.variants[0].sku))
+    assert (again.products, again.variants) == (Tally(unchanged=1), Tally(unchanged=1))
+    assert (changed.products, changed.variants) == (Tally(updated=1), Tally(updated=1))
+    assert found == [("EUR", 1800), ("JPY", 2900), ("USD", 1999)]
+
+
 async def test_what_the_file_does_not_say_stays_as_it_is(resources: Resources) -> None:
     record = a_record(brand="Acme", category=(unique("A"),), is_active=False)
     await imported(resources, record)

@@ -216,6 +216,12 @@ class TestJsonLines:
                 "is_active": False,
                 "variants": [{"price": {"amount": "19.00", "currency": "EUR"}, "options": {"size": "S"}}],
             },
+            {"name": "Cup", "sku": "CUP", "price": "3.00", "prices": [{"amount": "2.80", "currency": "EUR"}]},
+            {
+                "name": "Jug",
+                "sku": "JUG",
+                "prices": [{"amount": "9", "currency": "JPY"}, {"amount": "8.00", "currency": "USD"}],
+            },
         )
 
         assert found == [
@@ -238,6 +244,18 @@ class TestJsonLines:
                     VariantRecord(line=2, sku="tee-s", price=Money(1900, "EUR"), name="S", options={"size": "S"})
                 ],
             ),
+            ProductRecord(
+                line=3,
+                slug="cup",
+                name="Cup",
+                variants=[VariantRecord(line=3, sku="CUP", price=Money(300, "USD"), other_prices=(Money(280, "EUR"),))],
+            ),
+            ProductRecord(
+                line=4,
+                slug="jug",
+                name="Jug",
+                variants=[VariantRecord(line=4, sku="JUG", price=Money(9, "JPY"), other_prices=(Money(800, "USD"),))],
+            ),
         ]
 
     @pytest.mark.parametrize(
@@ -258,6 +276,17 @@ class TestJsonLines:
                 'is not a string such as "19.99", nor an amount with its currency',
             ),
             ({"name": "X", "price": {"amount": "1", "currency": "XXQ"}}, "/price", "'XXQ' is not a valid Currency"),
+            (
+                {"name": "X", "price": "1", "prices": [{"amount": "2", "currency": "USD"}]},
+                "/prices",
+                "has two prices in one currency",
+            ),
+            ({"name": "X", "prices": [{"amount": "x", "currency": "EUR"}]}, "/prices/0", "not a plain decimal number"),
+            (
+                {"name": "X", "price": "1", "prices": "2"},
+                "/prices",
+                "is not a list of at most 50 amounts with their currencies",
+            ),
             ({"name": "X", "price": "1", "colour": "red"}, "/colour", "is not a field we know"),
             ({"name": "X", "price": "1", "variants": []}, "/price", "is not a field we know"),
             ({"name": "X", "variants": []}, "/variants", "must be a list of 1 to 250 variants"),

@@ -76,7 +76,7 @@ RICH = a_record(
     category=("A > B",),
     tags=("new", "sale"),
     attributes={"colour": "red", "weight": 1.25, "organic": True},
-    variants=[a_variant("rich", name="Named by hand", stock=0, price=Money(5, "USD"))],
+    variants=[a_variant("rich", name="Named by hand", stock=0, price=Money(5, "USD"), other_prices=(Money(4, "EUR"),))],
 )
 
 
