@@ -71,6 +71,8 @@ class CartItemOut(Output):
     name: str
     quantity: int
     unit_price: Amount
+    base_price: Amount | None = Field(description="What a unit costs without the price list that applies")
+    price_list: str | None = Field(description="The price list that made the unit price")
     line_total: Amount = Field(description="Before its discount and its tax")
     discount: Amount = Field(description="Also its share of what is taken off the whole")
     tax: Amount = Field(description="What is added to its price; nothing, where prices contain their tax")
@@ -347,6 +349,8 @@ def _item_out(priced: PricedLine) -> dict[str, Any]:
         "name": line.name,
         "quantity": line.quantity,
         "unit_price": money(line.unit_price),
+        "base_price": money(line.base_price) if line.base_price else None,
+        "price_list": line.price_list,
         "line_total": money(line.total),
         "discount": money(priced.discount),
         "tax": money(priced.tax),

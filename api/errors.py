@@ -72,6 +72,7 @@ PROBLEMS: dict[str, Problem] = {
     "address_book_full": Problem(409, "There are too many addresses in this book"),
     # catalogue and stock
     "sku_taken": Problem(409, "There is a variant with this SKU"),
+    "price_list_exists": Problem(409, "There is a price list with this code"),
     "attribute_in_use": Problem(409, "Products rely on this attribute"),
     "slug_taken": Problem(409, "There is something with this slug"),
     "import_transition_not_allowed": Problem(409, "The import cannot change like that"),

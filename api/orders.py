@@ -398,7 +398,12 @@ def order_out(row: RowMapping) -> OrderOut:
             "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
             "disputes": [{**dispute, "amount": amount(dispute["amount"], currency)} for dispute in row["disputes"]],
             "items": [
-                {**item, **{name: amount(item[name], currency) for name in AMOUNTS_OF_ITEMS}} for item in row["items"]
+                {
+                    **item,
+                    **{name: amount(item[name], currency) for name in AMOUNTS_OF_ITEMS},
+                    "base_price": None if item["base_price"] is None else amount(item["base_price"], currency),
+                }
+                for item in row["items"]
             ],
             "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
             "needs_attention": row["attention"] is not None,

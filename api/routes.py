@@ -29,6 +29,7 @@ from api.operators import OperatorController
 from api.orders import OrderController
 from api.pages import email_change_page, invitation_page, password_reset_page, verification_page
 from api.password_reset import PasswordResetController
+from api.price_lists import PriceListController, my_prices
 from api.refunds import refund_order
 from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
@@ -67,6 +68,8 @@ HANDLERS: list[Any] = [
     ProductController,
     CategoryController,
     suggest,
+    PriceListController,
+    my_prices,
     AttributeController,
     write_many,
     ImportController,

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, SOLD_NAME
 from db.inventory import Demand
+from db.price_lists import groups_of, list_prices, list_prices_of
 from domain.baskets import Basket, Destination, Line, Shopper
 from domain.errors import Refusal
 from domain.money import Money
+from domain.price_lists import unit_price
 from domain.pricing import Priced, price
 
 
@@ -56,8 +58,9 @@ async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
     if not rows:
         return None
     cart = rows[0]
-    items = [(_line(row), row["is_sold"]) for row in rows if row["item_id"]]
-    basket = _basket(cart, [line for line, _ in items])
+    shopper = Shopper(user_id=cart["user_id"], groups=frozenset(cart["groups"]), orders_before=cart["orders_before"])
+    items = [(_line(row, shopper), row["is_sold"]) for row in rows if row["item_id"]]
+    basket = _basket(cart, shopper, [line for line, _ in items])
     return PricedCart(cart=cart, priced=price(basket), unsold=tuple(line for line, is_sold in items if not is_sold))
 
 
@@ -87,7 +90,7 @@ CART = text(
                CASE WHEN carts.user_id IS NOT NULL
                    THEN {counted("orders.user_id = carts.user_id")}
                    ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
-               END AS orders_before
+               END AS orders_before, {groups_of("carts.user_id")} AS groups
         FROM carts
         LEFT JOIN shipping_methods ON shipping_methods.code = carts.shipping_method
         LEFT JOIN shipping_rates
@@ -96,7 +99,8 @@ CART = text(
     )
     SELECT cart.*, cart_items.id AS item_id, cart_items.variant_id, variants.product_id, variants.sku,
            {SOLD_NAME} AS name, cart_items.quantity, products.brand, products.tags,
-           {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS unit_price,
+           {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS base_price,
+           {list_prices_of(variant="variants.id", currency="cart.currency", user="cart.user_id")} AS list_prices,
            prices.amount IS NOT NULL AND {IS_IN_THE_SHOP} AS is_sold
     FROM cart
     LEFT JOIN (
@@ -110,13 +114,13 @@ CART = text(
 )
 
 
-def _basket(cart: RowMapping, lines: Sequence[Line]) -> Basket:
+def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket:
     return Basket(
         currency=cart["currency"],
         lines=tuple(lines),
         shipping=Money(cart["shipping"] or 0, cart["currency"]),
         at=cart["at"],
-        shopper=Shopper(user_id=cart["user_id"], orders_before=cart["orders_before"]),
+        shopper=shopper,
         destination=_destination(cart["shipping_address"]) if cart["shipping_address"] else None,
     )
 
@@ -127,7 +131,14 @@ def _destination(address: Mapping[str, Any]) -> Destination:
     )
 
 
-def _line(row: RowMapping) -> Line:
+def _line(row: RowMapping, shopper: Shopper) -> Line:
+    unit = unit_price(
+        Money(row["base_price"], row["currency"]),
+        row["quantity"],
+        list_prices(row["list_prices"], row["currency"]),
+        groups=shopper.groups,
+        at=row["at"],
+    )
     return Line(
         id=row["item_id"],
         variant_id=row["variant_id"],
@@ -135,7 +146,9 @@ def _line(row: RowMapping) -> Line:
         sku=row["sku"],
         name=row["name"],
         quantity=row["quantity"],
-        unit_price=Money(row["unit_price"], row["currency"]),
+        unit_price=unit.price,
+        base_price=unit.base if unit.price_list else None,
+        price_list=unit.price_list,
         categories=frozenset(row["categories"]),
         brand=row["brand"],
         tags=frozenset(row["tags"]),

@@ -72,6 +72,7 @@ _ORDERS = """
                    'name', order_lines.name, 'quantity', order_lines.quantity,
                    'cancelled_quantity', order_lines.cancelled,
                    'unit_price', order_lines.unit_price, 'line_total', order_lines.line_total,
+                   'base_price', order_lines.base_price, 'price_list', order_lines.price_list,
                    'discount', order_lines.discount, 'tax', order_lines.tax
                ) ORDER BY order_lines.position) AS items
         FROM order_lines WHERE order_lines.order_id = orders.id

@@ -127,6 +127,10 @@ class OrderLine(Base):
     name: Mapped[str]
     quantity: Mapped[int]
     unit_price: Mapped[int] = mapped_column(BigInteger)
+    base_price: Mapped[int | None] = mapped_column(BigInteger)
+    """What a unit would have cost without the price list; ``None`` where none decided."""
+    price_list: Mapped[str | None]
+    """The code of the list that made the unit price, as it was called then."""
     line_total: Mapped[int] = mapped_column(BigInteger)
     discount: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -140,6 +144,8 @@ class OrderLine(Base):
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint("cancelled BETWEEN 0 AND quantity", name="cancelled_within_ordered"),
         CheckConstraint("line_total = unit_price * quantity", name="line_total_adds_up"),
+        CheckConstraint("num_nulls(base_price, price_list) IN (0, 2)", name="price_list_has_base_price"),
+        CheckConstraint("base_price >= 0", name="base_price_not_negative"),
         CheckConstraint("discount BETWEEN 0 AND line_total", name="discount_within_line"),
         CheckConstraint("least(tax, included_tax) >= 0", name="taxes_not_negative"),
         CheckConstraint("included_tax <= line_total - discount", name="included_tax_within_line"),

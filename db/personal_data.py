@@ -115,6 +115,7 @@ NOT_PERSONAL = frozenset(
         "orders.pricing",  # promotions and taxes by name, with amounts
         "outbox.payload",  # ids, sums and codes
         "payments.provider_reference",  # the provider's; a bank transfer's is among the words of the audit log
+        "price_lists.name",
         "products.name",
         "refunds.provider_reference",
         "shipping_methods.name",

@@ -162,12 +162,12 @@ WRITE_ORDER = text(
         SELECT :payment_id, id, :provider, currency, total FROM placed
     )
     INSERT INTO order_lines (id, order_id, position, variant_id, sku, name, quantity, unit_price, line_total,
-                             discount, tax, included_tax)
+                             base_price, price_list, discount, tax, included_tax)
     SELECT lines.id, placed.id, row_number() OVER (), variant_id, sku, name, quantity, unit_price,
-           unit_price * quantity, discount, tax, included_tax
+           unit_price * quantity, base_price, price_list, discount, tax, included_tax
     FROM placed, jsonb_to_recordset(CAST(:lines AS jsonb))
          AS lines (id uuid, variant_id uuid, sku text, name text, quantity int, unit_price bigint,
-                   discount bigint, tax bigint, included_tax bigint)
+                   base_price bigint, price_list text, discount bigint, tax bigint, included_tax bigint)
     """
 )
 
@@ -180,6 +180,8 @@ def _order_line(priced: PricedLine) -> dict[str, Any]:
         "name": priced.line.name,
         "quantity": priced.line.quantity,
         "unit_price": priced.line.unit_price.minor,
+        "base_price": priced.line.base_price.minor if priced.line.base_price else None,
+        "price_list": priced.line.price_list,
         "discount": priced.discount.minor,
         "tax": priced.tax.minor,
         "included_tax": priced.included_tax.minor,

@@ -19,6 +19,10 @@ class Line:
     name: str
     quantity: int
     unit_price: Money
+    base_price: Money | None = None
+    """What a unit costs without price lists; ``None`` where none of them decided."""
+    price_list: str | None = None
+    """The list that made the unit price."""
     categories: frozenset[UUID] = frozenset()
     """Its product's category and all above it."""
     brand: str | None = None

@@ -38,6 +38,9 @@ class Permission(StrEnum):
     GROUPS_READ = "groups.read"
     GROUPS_WRITE = "groups.write"
     """Which customer groups there are, and who is in them."""
+    PRICES_READ = "prices.read"
+    PRICES_WRITE = "prices.write"
+    """Price lists, and their prices."""
     BREACHES_READ = "breaches.read"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
@@ -61,6 +64,7 @@ SUPPORT = OWN | {
     Permission.CATALOG_READ,
     Permission.STOCK_READ,
     Permission.GROUPS_READ,
+    Permission.PRICES_READ,
 }
 
 OPERATOR = SUPPORT | {

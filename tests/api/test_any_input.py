@@ -25,6 +25,7 @@ LISTS = (
     "/v1/admin/breaches",
     "/v1/admin/locations",
     "/v1/admin/customer-groups",
+    "/v1/admin/price-lists",
     "/v1/admin/products",
     "/v1/admin/stock",
     "/v1/admin/catalog/imports",

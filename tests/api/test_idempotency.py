@@ -299,6 +299,7 @@ WITHOUT_A_KEY = {
     "/v1/admin/erasures": "a person is forgotten once",
     "/v1/carts/{id}/claim": "a cart is claimed once, and then answered as it is",
     "/v1/admin/customer-groups": "a code exists once",
+    "/v1/admin/price-lists": "a code exists once, and a new list holds no price",
     "/codec/decode": "it only reads",
     "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
 }
