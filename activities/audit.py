@@ -29,6 +29,7 @@ from domain.audit import (
     RepairBreach,
     Suspicions,
 )
+from domain.deadlines import Term
 from providers.payments import PaymentProvider
 from workflows.steps import audit as steps
 
@@ -45,12 +46,12 @@ class AuditActivities:
         engine: Client,
         provider: PaymentProvider,
         *,
-        transfer_window: timedelta,
+        transfer_term: Term,
         reminder_after: timedelta,
         verification_window: timedelta,
     ) -> None:
         self._sessions = sessions
-        self._transfer_window = transfer_window
+        self._transfer_term = transfer_term
         self._reminder_after = reminder_after
         self._verification_window = verification_window
         self._stories = StoryBook(sessions, engine)
@@ -188,7 +189,7 @@ class AuditActivities:
         thing = UUID(breach.subject)
         match breach.repair:
             case Repair.RESUME_ORDER:
-                return await resumption.of_order(session, thing, transfer_window=self._transfer_window)
+                return await resumption.of_order(session, thing, transfer_term=self._transfer_term)
             case Repair.BEGIN_REFUND:
                 return await resumption.of_refund(session, thing)
             case Repair.RESUME_RETURN:

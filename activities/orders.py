@@ -1,10 +1,10 @@
 """Order steps: each is one transaction, safe to repeat."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from db import cancellations, late_money, orders, placement, refunds
 from db.engine import Sessions
+from domain.deadlines import Term
 from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
@@ -23,10 +23,10 @@ from workflows.steps import orders as steps
 
 
 class OrderActivities:
-    def __init__(self, sessions: Sessions, *, provider: str, return_window: timedelta) -> None:
+    def __init__(self, sessions: Sessions, *, provider: str, return_term: Term) -> None:
         self._sessions = sessions
         self._provider = provider
-        self._return_window = return_window
+        self._return_term = return_term
 
     @steps.place.performed_by
     async def place(self, request: PlaceOrder) -> Placement:
@@ -84,7 +84,7 @@ class OrderActivities:
     @steps.close.performed_by
     async def close(self, request: CloseOrder) -> Closing:
         async with self._sessions.begin() as session:
-            return await orders.close(session, request, return_window=self._return_window)
+            return await orders.close(session, request, return_term=self._return_term)
 
     @steps.note_late_money.performed_by
     async def note_late_money(self, request: NoteLateMoney) -> LateMoneyNoted:

@@ -113,7 +113,7 @@ async def check_out(
             to_start(
                 checkout,
                 str(caller.user_id) if caller.user_id else "guest",
-                transfer_window=resources.settings.payments.transfer_window,
+                transfer_term=resources.settings.transfer_term,
             )
         )
     except EngineAwayError:

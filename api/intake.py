@@ -5,7 +5,7 @@ no engine. A lock in Postgres lets one process at a time look.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -16,6 +16,7 @@ from api.chores import kept_up
 from api.stories import Stories
 from db import checkouts, exports, imports, orders, placement, refunds, returns
 from db.checkouts import Intake, Unstarted
+from domain.deadlines import Term
 from domain.orders import (
     CancelOrder,
     CancelReason,
@@ -36,7 +37,9 @@ OLD_ENOUGH_SECONDS = 5.0
 ONE_AT_A_TIME = 7_305_113
 
 
-def to_start(intake: Intake, customer: str, *, transfer_window: timedelta) -> StartCheckout:
+def to_start(intake: Intake, customer: str, *, transfer_term: Term) -> StartCheckout:
+    now = datetime.now(UTC)
+    transfer_until = transfer_term.end(now) if intake.payment_method == MANUAL else None
     return StartCheckout(
         order_id=intake.order_id,
         order_number=number_of(intake.order_number),
@@ -45,7 +48,8 @@ def to_start(intake: Intake, customer: str, *, transfer_window: timedelta) -> St
         payment_method=intake.payment_method,
         customer=customer,
         expected_total_minor=intake.expected_total,
-        transfer_window=transfer_window if intake.payment_method == MANUAL else None,
+        transfer_window=transfer_until - now if transfer_until else None,
+        transfer_until=transfer_until,
     )
 
 
@@ -116,9 +120,9 @@ async def _give_back_the_overdue(
 
 
 async def _begin(checkout: Unstarted, resources: Resources, stories: Stories) -> bool:
-    order_id, window = checkout.intake.order_id, resources.settings.payments.transfer_window
+    order_id, term = checkout.intake.order_id, resources.settings.transfer_term
     try:
-        await stories.begin_checkout(to_start(checkout.intake, checkout.customer, transfer_window=window))
+        await stories.begin_checkout(to_start(checkout.intake, checkout.customer, transfer_term=term))
     except RPCError as error:
         log.error("checkout_not_begun", order_id=str(order_id), error=error.message)
         return False

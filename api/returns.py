@@ -70,7 +70,7 @@ async def request_return(
             return_id=wish_id,
             order_id=order_id,
             items=wanted(data.items),
-            window=resources.settings.shop.return_window,
+            term=resources.settings.shop.return_term,
             actor=caller.name if caller.is_signed_in else "guest",
         )
         async with resources.sessions.begin() as session:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db import carts, checkouts, concerns, inventory, mailbox, payments, shipping
 from db.base import Base, Id, Now, new_id, one_of
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.notifications import Occasion
 from domain.orders import (
@@ -428,14 +429,14 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
     return state_of(order)
 
 
-async def close(session: AsyncSession, request: CloseOrder, *, return_window: timedelta) -> Closing:
+async def close(session: AsyncSession, request: CloseOrder, *, return_term: Term) -> Closing:
     """Close the delivered order, unless something can be sent back, or is on its way; repeats change nothing."""
     order = await _existing(session, request.order_id)
     if order.closed_at is not None:
         return Closing(closed_at=order.closed_at)
     delivered_at = await session.scalar(LAST_DELIVERY, {"order_id": order.id})
-    if delivered_at is not None and request.now < delivered_at + return_window:
-        return Closing(look_again_at=delivered_at + return_window)
+    if delivered_at is not None and request.now < (end := return_term.end(delivered_at)):
+        return Closing(look_again_at=end)
     if OrderReturnStatus(order.return_status) in OPEN_RETURNS:
         return Closing(look_again_at=request.now + PAUSE_WITH_OPEN_RETURNS)
     order.closed_at, order.updated_at = request.now, func.now()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -16,6 +17,7 @@ from db.payments import Payment
 from domain.attention import Concern
 from domain.audit import Prescription
 from domain.customers import AccountStatus, RegisterCustomer
+from domain.deadlines import Term
 from domain.erasures import ErasePerson
 from domain.exports import ENDED, WriteExport
 from domain.imports import ImportCatalog, ImportStatus
@@ -37,10 +39,10 @@ OF_STORIES = (
 OVER = Prescription(problem="it is over; nothing is left to do")
 
 
-async def of_order(session: AsyncSession, order_id: UUID, *, transfer_window: timedelta) -> Prescription:
+async def of_order(session: AsyncSession, order_id: UUID, *, transfer_term: Term) -> Prescription:
     """Its checkout again, with the same ids, or its Fulfillment from where the tables have it.
 
-    What is left of the time for a bank transfer is left; ``transfer_window`` is all of it.
+    What is left of the time for a bank transfer is left; ``transfer_term`` is all of it.
     """
     order = await orders.locked(session, order_id)
     if order is None or order.status in (OrderStatus.DELIVERED, OrderStatus.CANCELLED):
@@ -48,14 +50,15 @@ async def of_order(session: AsyncSession, order_id: UUID, *, transfer_window: ti
     for concern in OF_STORIES:
         await orders.attend(session, OrderAttention(order_id=order.id, concern=concern, detail=None))
     if order.status == OrderStatus.PENDING:
-        return Prescription(checkout=await _checkout(session, order, transfer_window))
+        return Prescription(checkout=await _checkout(session, order, transfer_term))
     return Prescription(customer=_customer(order), fulfillment=await _fulfillment(session, order))
 
 
-async def _checkout(session: AsyncSession, order: Order, transfer_window: timedelta) -> StartCheckout:
+async def _checkout(session: AsyncSession, order: Order, transfer_term: Term) -> StartCheckout:
     wish = (
         await session.execute(text("SELECT * FROM checkouts WHERE order_id = :order_id"), {"order_id": order.id})
     ).one()
+    time = await _time_for_the_transfer(session, order, transfer_term) if wish.payment_method == MANUAL else None
     return StartCheckout(
         order_id=order.id,
         order_number=number_of(order.number),
@@ -64,16 +67,23 @@ async def _checkout(session: AsyncSession, order: Order, transfer_window: timede
         payment_method=wish.payment_method,
         customer=_customer(order),
         expected_total_minor=wish.expected_total,
-        transfer_window=await _window(session, order, transfer_window) if wish.payment_method == MANUAL else None,
+        transfer_window=time.left if time else None,
+        transfer_until=time.until if time else None,
         is_resumed=True,
     )
 
 
-async def _window(session: AsyncSession, order: Order, all_of_it: timedelta) -> timedelta:
-    left = await session.scalar(
-        text("SELECT greatest(due_at - now(), interval '0') FROM payments WHERE order_id = :id"), {"id": order.id}
-    )
-    return all_of_it if left is None else left
+class TransferTime(NamedTuple):
+    until: datetime
+    left: timedelta
+
+
+async def _time_for_the_transfer(session: AsyncSession, order: Order, all_of_it: Term) -> TransferTime:
+    payment = (
+        await session.execute(text("SELECT due_at, now() AS now FROM payments WHERE order_id = :id"), {"id": order.id})
+    ).one()
+    until = payment.due_at or all_of_it.end(payment.now)
+    return TransferTime(until, max(until - payment.now, timedelta(0)))
 
 
 async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:

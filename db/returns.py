@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, select, text
@@ -14,6 +13,7 @@ from db.base import Base, Id, Now, one_of
 from db.orders import Order, attend, locked, record
 from db.refunds import RefundWish
 from domain.attention import Concern
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.orders import OrderAttention, number_of
 from domain.refunds import RefundStatus
@@ -76,7 +76,7 @@ class ReturnWish:
     return_id: UUID
     order_id: UUID
     items: Mapping[UUID, WantedReturn]
-    window: timedelta
+    term: Term
     """How long after its delivery a parcel's units may come back."""
     actor: str
 
@@ -89,8 +89,8 @@ async def request(session: AsyncSession, wish: ReturnWish) -> Return:
     order = await _locked(session, wish.order_id)
     if known := await session.get(Return, wish.return_id):
         return known
-    window = wish.window if order.closed_at is None else timedelta(0)
-    rows = await session.execute(RETURNABLE, {"order_id": order.id, "window": window})
+    since = None if order.closed_at else wish.term.reaches_back_to(await session.scalar(NOW))
+    rows = await session.execute(RETURNABLE, {"order_id": order.id, "since": since})
     returnable = {row.id: max(row.returnable, 0) for row in rows}
     too_many = [
         {"order_item_id": str(line), "returnable": returnable.get(line, 0)}
@@ -112,6 +112,8 @@ async def request(session: AsyncSession, wish: ReturnWish) -> Return:
     return made
 
 
+NOW = text("SELECT now()")
+
 RETURNABLE = text(
     """
     SELECT order_lines.id,
@@ -119,7 +121,7 @@ RETURNABLE = text(
                SELECT sum(fulfillment_items.quantity)
                FROM fulfillment_items JOIN fulfillments ON fulfillments.id = fulfillment_items.fulfillment_id
                WHERE fulfillment_items.order_line_id = order_lines.id AND fulfillments.status = 'delivered'
-                 AND fulfillments.delivered_at > now() - CAST(:window AS interval)
+                 AND fulfillments.delivered_at >= CAST(:since AS timestamptz)
            ), 0)::int - coalesce((
                SELECT sum(return_items.quantity) FROM return_items JOIN returns ON returns.id = return_items.return_id
                WHERE return_items.order_line_id = order_lines.id AND returns.status <> 'rejected'

@@ -1,9 +1,46 @@
-"""What an order waits for, since when, and how long that may take before somebody must look."""
+"""What an order waits for, since when, and how long that may take: for staff in hours, for customers in days."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """So many days as customers count them: until the end of the last one, by the clocks where the shop is.
+
+    A day there has 23 or 25 hours when clocks are changed. All instants that come out are in UTC.
+    """
+
+    days: int
+    """None leaves no time at all."""
+    zone: tzinfo
+
+    def end(self, since: datetime) -> datetime:
+        """The first instant at which it is over."""
+        if self.days == 0:
+            return since
+        return start_of_day(since.astimezone(self.zone).date() + timedelta(days=self.days + 1), self.zone)
+
+    def reaches_back_to(self, now: datetime) -> datetime:
+        """What was at this instant or later has not come to its end now."""
+        if self.days == 0:
+            return now
+        return start_of_day(now.astimezone(self.zone).date() - timedelta(days=self.days), self.zone)
+
+
+def start_of_day(day: date, zone: tzinfo) -> datetime:
+    """When midnight is skipped, because clocks are put forward there, that instant; when it comes twice, the first."""
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def in_words(moment: datetime, zone: tzinfo) -> str:
+    """For people, by the clocks of the zone: midnight, which belongs to two days, as the end of the one before."""
+    local = moment.astimezone(zone)
+    if moment == start_of_day(local.date(), zone):
+        return f"the end of {local.date() - timedelta(days=1):%A, %d %B %Y} ({local:%Z})"
+    return f"{local:%d %B %Y, %H:%M %Z}"
 
 
 class Waiting(StrEnum):

@@ -117,6 +117,8 @@ class StartCheckout:
     expected_total_minor: int | None = None
     transfer_window: timedelta | None = None
     """How long a bank transfer is waited for; ``None`` when a card pays."""
+    transfer_until: datetime | None = None
+    """That instant exactly, where it is known: the end of a day."""
     is_resumed: bool = False
     """Its first workflow is gone; what that one did is looked for before anything is done."""
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import (
@@ -23,6 +24,7 @@ from pydantic_settings import (
 
 from db.engine import TimeLimits
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
+from domain.deadlines import Term
 from domain.inventory import Allocation, StockRules
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from runtime.encryption_keys import keys_in
@@ -139,11 +141,7 @@ class Payments(Section):
     transfer_to: str = EXAMPLE_ACCOUNT
     """The shop's bank account, in the words that customers are mailed; empty when it takes no bank transfers."""
     transfer_days: Annotated[int, Field(ge=1, le=60)] = 7
-    """How long an order waits for its bank transfer, with its goods held."""
-
-    @property
-    def transfer_window(self) -> timedelta:
-        return timedelta(days=self.transfer_days)
+    """How long an order waits for its bank transfer, with its goods held: until the end of the last of these days."""
 
 
 class Mail(Section):
@@ -184,21 +182,35 @@ class Auth(Section):
     """How long whoever chooses a password waits for that; then it is judged without."""
 
 
+def known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone of the IANA list, such as Europe/Berlin") from None
+    return name
+
+
 class Shop(Section):
     name: str = "Sutler"
     currency: str = "USD"
     public_url: str = "http://127.0.0.1:8080"
     """Where customers reach the API; used in links that are mailed."""
     return_days: Annotated[int, Field(ge=0)] = 30
-    """How long after its delivery something may be sent back."""
+    """How long after its delivery something may be sent back: to the end of the last of these days; 0: not at all."""
+    time_zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
+    """Of the IANA list, such as `Europe/Berlin`: when a day ends, and the clock that mails go by."""
     low_stock: Annotated[int, Field(ge=0)] = 5
     """So many units of a variant, or fewer, are few, unless the variant has a line of its own; 0: only none is few."""
     allocation: Allocation = Allocation.PRIORITY
     """Which location gives the units of an order: the first by priority, or the one with the most."""
 
     @property
-    def return_window(self) -> timedelta:
-        return timedelta(days=self.return_days)
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def return_term(self) -> Term:
+        return Term(days=self.return_days, zone=self.zone)
 
     @property
     def stock_rules(self) -> StockRules:
@@ -409,6 +421,11 @@ class Settings(BaseSettings):
         if self.env is Environment.PRODUCTION and self.payments.transfer_to == EXAMPLE_ACCOUNT:
             return None
         return self.payments.transfer_to or None
+
+    @property
+    def transfer_term(self) -> Term:
+        """How long an order waits for its bank transfer."""
+        return Term(days=self.payments.transfer_days, zone=self.shop.zone)
 
     @property
     def quotas(self) -> dict[str, Quota]:

@@ -8,7 +8,7 @@ from workflows.checkout import Checkout
 
 def build(resources: Resources) -> Duty:
     orders = OrderActivities(
-        resources.sessions, provider=resources.payments.name, return_window=resources.settings.shop.return_window
+        resources.sessions, provider=resources.payments.name, return_term=resources.settings.shop.return_term
     )
     return Duty(
         workflows=[Checkout],

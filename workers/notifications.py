@@ -9,6 +9,7 @@ from activities.notifications import NotificationActivities
 from domain.notifications import Occasion
 from providers.mail.letters import Letters
 from runtime.resources import Resources
+from runtime.settings import Settings
 from workers.duty import Duty
 from workflows import names
 from workflows.mailbox import Mailbox
@@ -16,9 +17,13 @@ from workflows.mailbox import Mailbox
 
 def build(resources: Resources) -> Duty:
     settings = resources.settings
-    letters = Letters(shop_name=settings.shop.name, transfer_to=settings.transfer_to)
+    letters = letters_of(settings)
     mailbox = MailboxActivities(resources.sessions, resources.mailer, letters)
     return Duty(workflows=[Mailbox], activities=[mailbox.carry], always={names.MAILBOX_ID: Mailbox})
+
+
+def letters_of(settings: Settings) -> Letters:
+    return Letters(shop_name=settings.shop.name, zone=settings.shop.zone, transfer_to=settings.transfer_to)
 
 
 def account_notifications(resources: Resources) -> NotificationActivities:
@@ -30,7 +35,7 @@ def account_notifications(resources: Resources) -> NotificationActivities:
         token = tokens.verification(user_id, created_at)
         return f"{shop.public_url}/verify-email?token={token}", tokens.verifiable_until(created_at)
 
-    return NotificationActivities(resources.autocommit, resources.mailer, Letters(shop_name=shop.name), link=link)
+    return NotificationActivities(resources.autocommit, resources.mailer, letters_of(resources.settings), link=link)
 
 
 PAGES = {
@@ -48,4 +53,4 @@ def mailed_links(resources: Resources) -> ConfirmationActivities:
     def link(occasion: Occasion, token: str) -> str:
         return f"{shop.public_url}/{PAGES[occasion]}?token={token}"
 
-    return ConfirmationActivities(resources.sessions, resources.mailer, Letters(shop_name=shop.name), link=link)
+    return ConfirmationActivities(resources.sessions, resources.mailer, letters_of(resources.settings), link=link)

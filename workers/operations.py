@@ -23,7 +23,7 @@ def build(resources: Resources) -> Duty:
         resources.sessions,
         resources.temporal,
         resources.payments,
-        transfer_window=settings.payments.transfer_window,
+        transfer_term=settings.transfer_term,
         reminder_after=timedelta(hours=settings.auth.reminder_hours),
         verification_window=timedelta(hours=settings.auth.verification_hours),
     )

@@ -124,7 +124,7 @@ class Checkout:
 
     async def _wait_for_the_transfer(self, order: PlacedOrder, window: timedelta) -> PaymentAuthorization:
         """A person's word and the deadline meet here, and what is first counts; half way the customer is reminded."""
-        due_at = workflow.now() + window
+        due_at = self._request.transfer_until or workflow.now() + window
         await orders.await_transfer(
             AwaitTransfer(order_id=order.order_id, payment_id=self._request.payment_id, due_at=due_at)
         )

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from domain.deadlines import in_words
 from domain.money import Money
 from domain.notifications import Mail, Occasion
 
@@ -60,8 +61,9 @@ SUBJECTS = {
 class Letters:
     """Writes mails in the name of one shop. A name that a template does not know is an error, never a blank."""
 
-    def __init__(self, *, shop_name: str, transfer_to: str | None = None) -> None:
+    def __init__(self, *, shop_name: str, zone: tzinfo = UTC, transfer_to: str | None = None) -> None:
         self._shop_name = shop_name
+        self._zone = zone
         self._transfer_to = transfer_to
         self._templates = Environment(
             loader=PackageLoader("providers.mail"),
@@ -87,7 +89,7 @@ class Letters:
             f"{self._shop_name}: {SUBJECTS[occasion]}",
             username=to.username,
             link=link,
-            until=in_words(until) if until else None,
+            until=in_words(until, self._zone) if until else None,
         )
 
     def about_order(
@@ -102,7 +104,7 @@ class Letters:
             order=order,
             returned=returned,
             transfer_to=self._transfer_to,
-            until=in_words(order.due_at) if order.due_at else None,
+            until=in_words(order.due_at, self._zone) if order.due_at else None,
         )
 
     def _mail(self, occasion: Occasion, key: str, to: str, subject: str, **facts: object) -> Mail:
@@ -111,7 +113,3 @@ class Letters:
             for kind in ("txt", "html")
         )
         return Mail(key=key, to=to, subject=subject, text=text, html=html)
-
-
-def in_words(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%d %B %Y, %H:%M} UTC"

@@ -1,7 +1,7 @@
 """Order steps as the workers perform them: once, also when they are performed twice."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from activities.orders import OrderActivities
 from domain.attention import Concern
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.inventory import StockLevel
 from domain.orders import AwaitCustomer, OrderAttention, OrderStatus, PlacedOrder, Placement
@@ -30,7 +31,7 @@ from tests.support.orders import (
 
 @pytest.fixture
 def activities(resources: Resources) -> OrderActivities:
-    return OrderActivities(resources.sessions, provider="stripe", return_window=timedelta(days=30))
+    return OrderActivities(resources.sessions, provider="stripe", return_term=Term(days=30, zone=UTC))
 
 
 async def twice(resources: Resources, order: AnOrder, perform: Callable[[Any], Awaitable[Any]], request: Any) -> Any:

@@ -15,6 +15,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from db import audit_log, orders, refunds
 from db.base import new_id
+from domain.deadlines import Term
 from domain.inventory import StockLevel
 from domain.orders import ConfirmOrder, StartCheckout
 from domain.payments import Answer, PaymentAuthorization
@@ -126,14 +127,14 @@ async def test_an_order_by_bank_transfer_is_placed_and_waits_a_week_with_its_goo
     assert (order["status"], payment["provider"], payment["status"]) == ("pending", "manual", "pending")
     assert (payment["amount"]["amount"], payment["captured"]["amount"]) == ("34.99", "0.00")
     assert (payment["provider_reference"], payment["next_action"]) == (None, None)
-    left = datetime.fromisoformat(payment["due_at"]) - datetime.now(UTC)
-    assert timedelta(days=6, hours=23) < left <= timedelta(days=7)
+    placed_at, due_at = (datetime.fromisoformat(time) for time in (order["created_at"], payment["due_at"]))
+    assert due_at == Term(days=7, zone=UTC).end(placed_at)
     await is_stock(resources, product, on_hand=9, reserved=3)
     async with resources.sessions() as session:
         held_until = await session.scalar(
             text("SELECT expires_at FROM stock_holds WHERE order_id = :id"), {"id": order["id"]}
         )
-    assert held_until == datetime.fromisoformat(payment["due_at"])
+    assert held_until == due_at
     assert await timeline_of(resources.sessions, UUID(order["id"])) == ["order.placed", "order.transfer_awaited"]
 
 

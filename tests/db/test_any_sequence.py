@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ from db import cancellations, parcels, payments, refunds, returns, undelivered
 from db.base import new_id
 from db.refunds import RefundWish
 from db.returns import ReturnWish, WantedReturn
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.money import Money
 from domain.refunds import PaymentRefund, SettleRefund
@@ -139,7 +140,7 @@ class Books:
             return_id=new_id(),
             order_id=self.order.order_id,
             items={line: WantedReturn(quantity=quantity, reason="too small")},
-            window=timedelta(days=30),
+            term=Term(days=30, zone=UTC),
             actor="customer:1",
         )
         await do(self.resources, returns.request, wish)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from db import cancellations, inventory, orders, parcels, returns, undelivered
 from db.base import new_id
 from db.returns import ReturnWish, WantedReturn
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.orders import CancelReason
 from domain.payments import AwaitTransfer, MoneyBack
@@ -184,7 +185,7 @@ async def an_approved_return(resources: Resources, order: AnOrder, line: UUID, q
         return_id=new_id(),
         order_id=order.order_id,
         items={line: WantedReturn(quantity=quantity, reason="too small")},
-        window=timedelta(days=30),
+        term=Term(days=30, zone=UTC),
         actor="customer:1",
     )
     await do(resources, returns.request, wish)

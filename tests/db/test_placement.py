@@ -1,7 +1,7 @@
 """A cart becomes an order in one transaction, or nothing is written."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from activities.orders import OrderActivities
 from db import carts
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.inventory import StockLevel
 from domain.money import Money
@@ -231,7 +232,7 @@ async def test_a_refusal_repeated_after_a_crash_still_says_why(resources: Resour
     product = await a_product(resources.sessions, stock=1)
     cart = await a_cart(resources.sessions, (product.variant_id, 2))
     request = await to_place(resources.sessions, cart)
-    activities = OrderActivities(resources.sessions, provider="stripe", return_window=timedelta(days=30))
+    activities = OrderActivities(resources.sessions, provider="stripe", return_term=Term(days=30, zone=UTC))
 
     first, second = await activities.place(request), await activities.place(request)
 

@@ -5,10 +5,11 @@ import email
 import email.policy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -228,6 +229,23 @@ def test_mails_about_a_bank_transfer_say_how_much_where_to_by_which_name_and_unt
     assert mail.html.startswith("<!doctype html>")
     for fact in ("S-1001", "02 December 2026, 14:30 UTC"):
         assert fact in mail.html
+
+
+@pytest.mark.parametrize(
+    ("due_at", "words"),
+    [
+        (datetime(2026, 12, 2, 14, 30, tzinfo=UTC), "By: 02 December 2026, 15:30 CET\n"),
+        (datetime(2026, 7, 3, 22, tzinfo=UTC), "By: the end of Friday, 03 July 2026 (CEST)\n"),
+    ],
+    ids=["a time", "the end of a day"],
+)
+def test_mails_go_by_the_clocks_of_the_shop_and_name_their_zone(due_at: datetime, words: str) -> None:
+    letters = Letters(shop_name="Sutler", zone=ZoneInfo("Europe/Berlin"), transfer_to="a bank")
+    order = replace(an_order_letter("Tea"), due_at=due_at)
+
+    mail = letters.about_order(Occasion.TRANSFER_AWAITED, "transfer_awaited:1", "ada@example.com", order)
+
+    assert words in mail.text
 
 
 def test_what_products_are_called_cannot_become_markup() -> None:

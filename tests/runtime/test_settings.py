@@ -1,5 +1,6 @@
 """Settings that mean something else where real money is."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,23 @@ def test_a_limit_that_is_none_refuses_to_start(variable: str, value: str, monkey
 
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize("name", ["Berlin", "Europe", "Europe/Atlantis", "", "../../etc/passwd", "UTC+2"])
+def test_a_time_zone_that_there_is_not_refuses_to_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_SHOP__TIME_ZONE", name)
+
+    with pytest.raises(ValidationError, match="is not a time zone of the IANA list"):
+        Settings()
+
+
+def test_deadlines_in_days_end_with_a_day_where_the_shop_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    friday = datetime(2026, 10, 23, 12, tzinfo=UTC)
+    assert Settings().transfer_term.end(friday) == datetime(2026, 10, 31, tzinfo=UTC)
+
+    monkeypatch.setenv("APP_SHOP__TIME_ZONE", "Europe/Berlin")
+    monkeypatch.setenv("APP_SHOP__RETURN_DAYS", "14")
+    settings = Settings()
+
+    assert settings.transfer_term.end(friday) == datetime(2026, 10, 30, 23, tzinfo=UTC)
+    assert settings.shop.return_term.end(friday) == datetime(2026, 11, 6, 23, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """A delivered order is closed once nothing of it can come back any more: real tables, and a clock that skips."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from temporalio.client import WorkflowHandle
 from db import parcels, returns
 from db.base import new_id
 from db.returns import ReturnWish, WantedReturn
+from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.orders import OrderAftercare
 from domain.returns import DecideReturn, ReturnStatus
@@ -25,6 +26,8 @@ from workflows.aftercare import Aftercare
 from workflows.names import Queue, aftercare_id
 
 WINDOW = timedelta(days=30)
+TERM = Term(days=30, zone=UTC)
+"""Until the end of the thirtieth day: a day longer at most."""
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ async def asks_for_return(shop: PatientShop, order: AnOrder) -> UUID:
         return_id=new_id(),
         order_id=order.order_id,
         items={line: WantedReturn(quantity=1, reason="too small")},
-        window=WINDOW,
+        term=TERM,
         actor="guest",
     )
     async with shop.resources.sessions.begin() as session:
@@ -81,12 +84,13 @@ async def test_an_order_is_closed_when_nothing_of_it_can_be_sent_back_any_more(
     shop: PatientShop, order: AnOrder
 ) -> None:
     story = await followed(shop, order)
-    await shop.environment.sleep(WINDOW - timedelta(hours=1))
+    end = TERM.end(await delivered_at(shop, order))
+    await shop.environment.sleep(end - timedelta(minutes=10) - await shop.environment.get_current_time())
     assert await shown(shop, order) == ("delivered", "none", None)
 
     closed_at = await story.result()
 
-    assert WINDOW <= closed_at - await delivered_at(shop, order) < WINDOW + timedelta(minutes=1)
+    assert end <= closed_at < end + timedelta(minutes=1)
     assert await shown(shop, order) == ("delivered", "none", closed_at)
     assert (await shop.timeline(order.order_id))[-2:] == ["order.delivered", "order.closed"]
     with pytest.raises(Refusal) as refused:
