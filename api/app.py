@@ -1,6 +1,7 @@
 """The HTTP API, put together."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -169,11 +170,23 @@ def create_app(
     return app
 
 
+def leave_the_long_lived_alone() -> None:
+    """Garbage is looked for among what requests leave behind, and more rarely.
+
+    What is here by now stays: looking through all of it again and again takes longer than answering, and each time
+    everybody waits.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
 def application() -> Any:
     """What the server imports: the API with the settings of the environment."""
     settings = Settings()
     configure_logging(settings.log_level)
     app = create_app(settings)
+    app.on_startup.append(leave_the_long_lived_alone)
     return HotAnswers(
         app, app.state.doorway, app.state.browsers, most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4
     )
