@@ -44,17 +44,27 @@ class RefreshTokenIn(Input):
     refresh_token: Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class KeyOut(Output):
-    kty: str
-    crv: str
-    use: str
-    alg: str
+class Ed25519KeyOut(Output):
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    use: Literal["sig"]
+    alg: Literal["EdDSA"]
     kid: str
     x: str
 
 
+class P256KeyOut(Output):
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    use: Literal["sig"]
+    alg: Literal["ES256"]
+    kid: str
+    x: str
+    y: str
+
+
 class KeysOut(Output):
-    keys: list[KeyOut]
+    keys: list[Ed25519KeyOut | P256KeyOut]
 
 
 class TokensOut(Output):
@@ -174,7 +184,7 @@ class AuthController(Controller):
     cache_control=CacheControlHeader(public=True, max_age=3600),
 )
 async def public_keys(resources: Resources) -> KeysOut:
-    """What others need to check our access tokens (RFC 7517): Ed25519, algorithm `EdDSA`.
+    """What others need to check our access tokens (RFC 7517). The algorithm of a token is its key's.
 
     A key is published an hour before it signs, and as long as anything that it has signed is good.
     """

@@ -1,11 +1,12 @@
-"""The shop's signing keys: Ed25519 pairs, one of which signs every token, and those that are about to and no longer do.
+"""The shop's signing keys: pairs of which one signs every token, and those that are about to and no longer do.
 
 All of them are in one file, so that one secret is carried to every machine. A file with a single PEM key, as openssl
-makes it, is one that signs.
+makes it, is one that signs. Ours are Ed25519; an operator's may be of the curve P-256 as well.
 """
 
 import base64
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -20,16 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
-
-ALGORITHM = "EdDSA"
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 
 class SigningKeyError(Exception):
@@ -46,29 +50,33 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True)
 class SigningKey:
-    """Signs claims and checks signatures. The algorithm is pinned: a token cannot choose how it is checked."""
+    """Signs claims and checks signatures. The algorithm is the key's: a token cannot choose how it is checked."""
 
-    private: Ed25519PrivateKey
+    private: Ed25519PrivateKey | EllipticCurvePrivateKey
     state: KeyState
     since: datetime
     """Since when it has been in this state."""
 
     @cached_property
-    def public(self) -> Ed25519PublicKey:
+    def public(self) -> Ed25519PublicKey | EllipticCurvePublicKey:
         return self.private.public_key()
+
+    @cached_property
+    def algorithm(self) -> str:
+        return "EdDSA" if isinstance(self.private, Ed25519PrivateKey) else "ES256"
 
     @cached_property
     def kid(self) -> str:
         """The RFC 7638 thumbprint of the public key."""
-        canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{self._x}"}}'
+        canonical = json.dumps(self._members, sort_keys=True, separators=(",", ":"))
         return _base64url(hashlib.sha256(canonical.encode()).digest())
 
     @cached_property
     def jwk(self) -> dict[str, Any]:
-        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": ALGORITHM, "kid": self.kid, "x": self._x}
+        return {**self._members, "use": "sig", "alg": self.algorithm, "kid": self.kid}
 
     def sign(self, claims: dict[str, Any]) -> str:
-        return jwt.encode(claims, self.private, algorithm=ALGORITHM, headers={"kid": self.kid})
+        return jwt.encode(claims, self.private, algorithm=self.algorithm, headers={"kid": self.kid})
 
     @property
     def pem(self) -> str:
@@ -76,8 +84,11 @@ class SigningKey:
         return f"{self.state} since {self.since.isoformat(timespec='seconds')}\n{key}"
 
     @cached_property
-    def _x(self) -> str:
-        return _base64url(self.public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    def _members(self) -> dict[str, Any]:
+        """What makes it this key and no other."""
+        if isinstance(self.public, Ed25519PublicKey):
+            return OKPAlgorithm.to_jwk(self.public, as_dict=True)
+        return ECAlgorithm.to_jwk(self.public, as_dict=True)
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class Keys:
         return jwt.decode(
             token,
             signer.public,
-            algorithms=[ALGORITHM],
+            algorithms=[signer.algorithm],
             issuer=issuer,
             audience=audience,
             options={"require": ["iss", "aud", "sub", "exp", *require]},
@@ -216,8 +227,10 @@ def _key(file: Path, match: re.Match[str]) -> SigningKey:
         private = load_pem_private_key(match["pem"].encode(), password=None)
     except (ValueError, TypeError) as error:
         raise SigningKeyError(f"A signing key at {file} cannot be read: {error}") from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise SigningKeyError(f"A signing key at {file} is not an Ed25519 private key.")
+    if not isinstance(private, Ed25519PrivateKey) and not (
+        isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1)
+    ):
+        raise SigningKeyError(f"A signing key at {file} is neither an Ed25519 nor a P-256 private key.")
     if match["state"] is None:
         return SigningKey(private, KeyState.CURRENT, datetime.fromtimestamp(file.stat().st_mtime, UTC))
     return SigningKey(private, KeyState(match["state"]), datetime.fromisoformat(match["since"]))

@@ -155,7 +155,7 @@ class Mail(Section):
 
 class Auth(Section):
     signing_key_file: Path = Path(".sutler/signing-key.pem")
-    """Ed25519 private keys (PEM) that sign the tokens; made on first use outside production."""
+    """Ed25519 or P-256 private keys (PEM) that sign the tokens; made on first use outside production."""
     issuer: str = "sutler"
     access_token_seconds: Annotated[int, Field(ge=60)] = 900
     refresh_token_seconds: Annotated[int, Field(ge=3600)] = 30 * 24 * 3600

@@ -85,7 +85,7 @@ class Tokens:
         return str(claims["jti"]) if claims["sub"] == account else None
 
     def verification(self, user_id: UUID, created_at: datetime) -> str:
-        """The same for the same account, however often it is made: it need not be kept anywhere."""
+        """Good for as long, however often it is made: it need not be kept anywhere."""
         return self.keys().sign(
             {
                 "iss": self.issuer,

@@ -1,23 +1,29 @@
 """Signing keys: made once, kept in one file, rotated without signing anybody out."""
 
+import base64
+import hashlib
 import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
+from api.identity import KeysOut
 from cli import app
 from domain.customers import Role
 from domain.errors import Refusal
-from runtime.keys import Keys, KeyState, SigningKeyError, keys_in, make, new_key, signing_keys, write
+from runtime.keys import Keys, KeyState, SigningKey, SigningKeyError, keys_in, make, new_key, signing_keys, write
 from runtime.rotation import rotated, without
 from runtime.tokens import AccessClaims, Tokens
 
@@ -152,14 +158,62 @@ def test_a_file_that_became_unreadable_changes_nothing_for_who_has_read_it(tmp_p
     assert opened.read() is before
 
 
-def test_a_key_as_openssl_makes_it_signs(tmp_path: Path) -> None:
-    file, key = tmp_path / "signing-key.pem", Ed25519PrivateKey.generate()
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+P256 = ec.generate_private_key(ec.SECP256R1())
+EC_PARAMETERS = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 
-    [found] = keys_in(file).all
 
+@pytest.mark.parametrize(
+    ("key", "algorithm", "form", "before"),
+    [
+        (Ed25519PrivateKey.generate(), "EdDSA", PrivateFormat.PKCS8, b""),
+        (P256, "ES256", PrivateFormat.PKCS8, b""),
+        (P256, "ES256", PrivateFormat.TraditionalOpenSSL, b""),
+        (P256, "ES256", PrivateFormat.TraditionalOpenSSL, EC_PARAMETERS),
+    ],
+    ids=["genpkey ed25519", "genpkey ec", "ecparam -noout", "ecparam"],
+)
+def test_a_key_as_openssl_makes_it_signs(
+    tmp_path: Path, key: Any, algorithm: str, form: PrivateFormat, before: bytes
+) -> None:
+    file = tmp_path / "signing-key.pem"
+    file.write_bytes(before + key.private_bytes(Encoding.PEM, form, NoEncryption()))
+
+    keys = keys_in(file)
+
+    [found] = keys.all
     assert found.state is KeyState.CURRENT
     assert found.public == key.public_key()
+    token = a_token(keys)
+    assert jwt.get_unverified_header(token) == {"alg": algorithm, "kid": found.kid, "typ": "JWT"}
+    assert tokens_with(keys).read_access(token)
+
+
+def test_a_rotation_from_a_key_of_an_operator_to_ours_signs_nobody_out(tmp_path: Path) -> None:
+    file = tmp_path / "signing-key.pem"
+    theirs = Keys((SigningKey(P256, KeyState.CURRENT, NOW - DAY), new_key(KeyState.NEXT, NOW - DAY)))
+    token = a_token(theirs)
+
+    write(file, rotated(theirs, NOW, tokens_last=TOKENS_LAST))
+
+    after = keys_in(file)
+    assert (after.current.algorithm, [key["alg"] for key in after.jwks["keys"]]) == (
+        "EdDSA",
+        ["EdDSA", "EdDSA", "ES256"],
+    )
+    assert tokens_with(after).read_access(token)
+    assert KeysOut.model_validate(after.jwks).model_dump() == after.jwks
+
+
+def test_a_kid_is_the_thumbprint_of_its_key() -> None:
+    """Of RFC 8037, A.3, and of RFC 7638's rules for a curve."""
+    rfc = Ed25519PrivateKey.from_private_bytes(
+        bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    )
+    assert SigningKey(rfc, KeyState.CURRENT, NOW).kid == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+    jwk = SigningKey(P256, KeyState.CURRENT, NOW).jwk
+    told = f'{{"crv":"P-256","kty":"EC","x":"{jwk["x"]}","y":"{jwk["y"]}"}}'
+    assert base64.urlsafe_b64encode(hashlib.sha256(told.encode()).digest()).rstrip(b"=").decode() == jwk["kid"]
 
 
 def test_the_command_lists_rotates_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,13 +291,20 @@ def test_in_production_a_missing_key_is_asked_for_by_name(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "key",
+    [ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256K1()), Ed448PrivateKey.generate()],
+    ids=["P-384", "secp256k1", "Ed448"],
+)
+def test_a_key_of_another_kind_is_refused(tmp_path: Path, key: Any) -> None:
     file = tmp_path / "signing-key.pem"
-    file.write_bytes(
-        ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    with pytest.raises(SigningKeyError, match="not an Ed25519"):
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(SigningKeyError, match="neither an Ed25519 nor a P-256"):
         signing_keys(file, may_be_made=True).read()
+
+
+def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "signing-key.pem"
     file.write_text("nonsense")
     with pytest.raises(SigningKeyError, match="cannot be read"):
         signing_keys(file, may_be_made=True).read()

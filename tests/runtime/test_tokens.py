@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from domain.customers import Role
@@ -29,9 +30,15 @@ def tokens_with(keys: Keys) -> Tokens:
     return Tokens(keys=lambda: keys, issuer="sutler", access_seconds=900, verification_hours=72)
 
 
-@pytest.fixture
-def tokens() -> Tokens:
-    return tokens_of(new_key(KeyState.CURRENT, datetime.now(UTC)))
+KINDS: dict[str, Ed25519PrivateKey | ec.EllipticCurvePrivateKey] = {
+    "EdDSA": Ed25519PrivateKey.generate(),
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+}
+
+
+@pytest.fixture(params=KINDS)
+def tokens(request: pytest.FixtureRequest) -> Tokens:
+    return tokens_of(SigningKey(KINDS[request.param], KeyState.CURRENT, datetime.now(UTC)))
 
 
 def access(tokens: Tokens, *, now: datetime | None = None) -> str:
@@ -46,7 +53,7 @@ def test_anybody_can_check_an_access_token_with_the_published_key(tokens: Tokens
     token = access(tokens)
     key = jwt.PyJWKSet.from_dict(tokens.keys().jwks)[jwt.get_unverified_header(token)["kid"]]
 
-    claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="access", issuer="sutler")
+    claims = jwt.decode(token, key, algorithms=[key.algorithm_name], audience="access", issuer="sutler")
 
     assert claims["sub"] == str(CLAIMS.user_id)
     assert claims["role"] == "operator"
@@ -57,7 +64,8 @@ def test_anybody_can_check_an_access_token_with_the_published_key(tokens: Tokens
 
 def test_the_published_key_is_not_the_private_one(tokens: Tokens) -> None:
     [key] = tokens.keys().jwks["keys"]
-    assert key.keys() == {"kty", "crv", "use", "alg", "kid", "x"}
+    assert key.keys() == {"kty", "crv", "use", "alg", "kid", "x", *(["y"] if key["kty"] == "EC" else [])}
+    assert {len(base64.urlsafe_b64decode(key[name] + "=")) for name in ("x", "y") if name in key} == {32}
 
 
 def test_an_expired_access_token_is_refused(tokens: Tokens) -> None:
@@ -71,10 +79,15 @@ def test_an_access_token_of_another_key_is_refused(tokens: Tokens) -> None:
         tokens.read_access(access(other))
 
 
-@pytest.mark.parametrize("algorithm", ["none", "HS256", "ES256"])
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "ES256", "EdDSA"])
 def test_a_token_cannot_choose_how_it_is_checked(tokens: Tokens, algorithm: str) -> None:
     claims = jwt.decode(access(tokens), options=UNCHECKED)
-    key = {"none": None, "HS256": tokens.keys().jwks["keys"][0]["x"], "ES256": ec.generate_private_key(ec.SECP256R1())}
+    key: dict[str, Any] = {
+        "none": None,
+        "HS256": tokens.keys().jwks["keys"][0]["x"],
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "EdDSA": Ed25519PrivateKey.generate(),
+    }
     forged = jwt.encode(claims, key[algorithm], algorithm=algorithm, headers={"kid": tokens.keys().current.kid})
     with pytest.raises(Refusal, match="unauthenticated"):
         tokens.read_access(forged)
@@ -107,11 +120,10 @@ def test_what_is_no_token_is_refused_as_one(tokens: Tokens, garbage: str) -> Non
 
 
 def test_the_verification_of_an_account_is_the_same_whenever_it_is_made(tokens: Tokens) -> None:
-    user_id = uuid4()
-    now = datetime.now(UTC)
-    first = tokens.verification(user_id, now)
-    assert tokens.verification(user_id, now.astimezone(UTC)) == first
-    assert tokens.read_verification(first) == user_id
+    user_id, now = uuid4(), datetime.now(UTC)
+    first, second = tokens.verification(user_id, now), tokens.verification(user_id, now.astimezone(UTC))
+    assert jwt.decode(first, options=UNCHECKED) == jwt.decode(second, options=UNCHECKED)
+    assert tokens.read_verification(first) == tokens.read_verification(second) == user_id
 
 
 def test_a_verification_ends_72_hours_after_the_account_was_made(tokens: Tokens) -> None:
