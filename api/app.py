@@ -77,6 +77,7 @@ def catalog_cache(resources: Resources) -> CatalogCache:
         resources.sessions,
         shared,
         replica=resources.replica,
+        languages=resources.settings.shop.spoken,
         seconds=settings.product_seconds,
         most_bytes=settings.memory_megabytes * 1_000_000 * 3 // 4,
     )
@@ -188,5 +189,9 @@ def application() -> Any:
     app = create_app(settings)
     app.on_startup.append(leave_the_long_lived_alone)
     return HotAnswers(
-        app, app.state.doorway, app.state.browsers, most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4
+        app,
+        app.state.doorway,
+        app.state.browsers,
+        languages=settings.shop.spoken,
+        most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4,
     )

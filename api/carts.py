@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
+from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
 from api.users import whoever
@@ -125,11 +125,22 @@ class CartController(Controller):
     response_headers = (TAG,)
 
     @post(permission=Permission.SHOP, summary="Make a cart", responses=refuses("unauthenticated"))
-    async def create(self, data: NewCart, caller: Caller, resources: Resources) -> Response[CartOut]:
-        """A cart of the caller, or of a guest who knows its id. It keeps its one currency."""
+    async def create(
+        self, data: NewCart, caller: Caller, resources: Resources, accept_language: AcceptLanguage
+    ) -> Response[CartOut]:
+        """A cart of the caller, or of a guest who knows its id. It keeps its one currency, and its language.
+
+        Its things, and then those of its order, are called as in the best language for `Accept-Language`.
+        """
         check_currency(data.currency)
+        spoken = resources.settings.shop.spoken
         async with resources.sessions.begin() as session:
-            cart_id = await carts.create(session, user_id=caller.user_id, currency=data.currency)
+            cart_id = await carts.create(
+                session,
+                user_id=caller.user_id,
+                currency=data.currency,
+                languages=spoken.chain(spoken.negotiated(accept_language)),
+            )
             return await shown(session, cart_id, status_code=201)
 
     @get(

@@ -40,7 +40,7 @@ from api.catalog_schemas import (
     category_json,
     product_json,
 )
-from api.conditional import KEEP_NOTHING, IfMatch, IfNoneMatch, answer, expected_versions
+from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, IfNoneMatch, answer, expected_versions
 from api.errors import refuses
 from api.hot_answers import make_ready
 from api.idempotency import Asked, AsTold, Once
@@ -85,6 +85,7 @@ class ProductController(Controller):
         tag: Tags,
         currency: Currency,
         if_none_match: IfNoneMatch,
+        accept_language: AcceptLanguage,
     ) -> Response[ProductPageOut]:
         """Active products, a page at a time.
 
@@ -115,9 +116,11 @@ class ProductController(Controller):
             tags=tag or (),
             attributes=attributes_asked(request.query_params),
             known=known.known,
+            languages=catalog.languages.chain(language := catalog.language(accept_language)),
         )
         body, parts = await catalog.page(query)
-        return kept_answer(request, body, parts, if_none_match=if_none_match)
+        said = said_in(catalog, language)
+        return kept_answer(request, body, parts, if_none_match=if_none_match, language=said)
 
     @get("/{product:str}", permission=Permission.SHOP, summary="Look at a product", responses=READS_ONE)
     async def show(
@@ -129,6 +132,7 @@ class ProductController(Controller):
         resources: Resources,
         currency: Currency,
         if_none_match: IfNoneMatch,
+        accept_language: AcceptLanguage,
     ) -> Response[ProductOut]:
         """The product by its id or slug. Staff also sees what is not, or no longer, in the shop."""
         wanted = checked_currency(currency, resources)
@@ -137,10 +141,17 @@ class ProductController(Controller):
                 return await shown(
                     session, product, currency=wanted, in_all_currencies=True, if_none_match=if_none_match
                 )
-        known = await catalog.product(product, wanted)
+        known = await catalog.product(product, wanted, catalog.language(accept_language))
         if known is None:
             raise no_such_product()
-        return kept_answer(request, known.body, [known], if_none_match=if_none_match, version=known.version)
+        return kept_answer(
+            request,
+            known.body,
+            [known],
+            if_none_match=if_none_match,
+            version=known.version,
+            language=said_in(catalog, known.language),
+        )
 
     @post(
         summary="Add a product",
@@ -228,13 +239,21 @@ def kept_answer(
     *,
     if_none_match: str | None,
     version: int | None = None,
+    language: str | None = None,
 ) -> Response[Any]:
     """The answer for everybody, ready for whoever asks the same again; unless it is no more than the last known one."""
     if any(part.expires_at == 0.0 for part in parts):
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", "Warning": STALE})
-    full = answer(body, version=version)
+    full = answer(body, version=version, language=language)
     make_ready(request.scope, full, parts)
-    return full if if_none_match is None else answer(body, if_none_match=if_none_match, version=version)
+    if if_none_match is None:
+        return full
+    return answer(body, if_none_match=if_none_match, version=version, language=language)
+
+
+def said_in(catalog: CatalogCache, language: str) -> str | None:
+    """What ``Content-Language`` says; nothing in a shop of one language."""
+    return (language or catalog.languages.own) if catalog.languages.others else None
 
 
 STALE = '110 - "the last known state; nothing of it can be ordered"'
@@ -278,11 +297,16 @@ class CategoryController(Controller):
 
     @get(permission=Permission.SHOP, summary="See the tree of categories", responses=READS)
     async def list_categories(
-        self, request: Request[Any, Any, Any], catalog: CatalogCache, if_none_match: IfNoneMatch
+        self,
+        request: Request[Any, Any, Any],
+        catalog: CatalogCache,
+        if_none_match: IfNoneMatch,
+        accept_language: AcceptLanguage,
     ) -> Response[CategoryTree]:
         """The whole tree, siblings by their position and name."""
-        tree = await catalog.tree()
-        return kept_answer(request, tree.body, [tree], if_none_match=if_none_match)
+        language = catalog.language(accept_language)
+        tree, said = await catalog.tree(language), said_in(catalog, language)
+        return kept_answer(request, tree.body, [tree], if_none_match=if_none_match, language=said)
 
     @post(permission=Permission.CATALOG_WRITE, summary="Add a category", responses=refuses(*CREATES, "slug_taken"))
     async def create(self, data: NewCategory, catalog: CatalogCache, resources: Resources) -> Response[CategoryOut]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
@@ -27,6 +27,7 @@ from db.catalog_views import ProductView
 from db.engine import Sessions
 from db.replica import AWAY, Replica
 from domain.catalog import UUID_FORM
+from domain.languages import Languages
 from runtime.cache.memory import Flights, Memory
 from runtime.cache.shared import JITTER, SharedCache
 
@@ -36,6 +37,9 @@ UNKNOWN_SECONDS = 30.0
 """How long it is remembered that there is no such product, so that asking for it again and again costs nothing."""
 ENTRY_OVERHEAD = 1_300
 """About what an entry takes besides its bytes, measured with a full memory."""
+
+
+ONE_LANGUAGE = Languages("en")
 
 
 class Kept:
@@ -68,13 +72,29 @@ class Kept:
             user.is_fresh = False
 
 
-class KeptProduct(Kept):
-    __slots__ = ("product_id", "version")
+class Edition(NamedTuple):
+    """In what a product is shown."""
 
-    def __init__(self, body: bytes, expires_at: float, *, is_fresh: bool, product_id: UUID, version: int) -> None:
+    currency: str
+    language: str = ""
+    """One of the shop's other languages; empty for its own."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.currency}.{self.language}" if self.language else self.currency
+
+
+class KeptProduct(Kept):
+    __slots__ = ("language", "product_id", "version")
+
+    def __init__(
+        self, body: bytes, expires_at: float, *, is_fresh: bool, product_id: UUID, version: int, language: str
+    ) -> None:
         super().__init__(body, expires_at, is_fresh=is_fresh)
         self.product_id = product_id
         self.version = version
+        self.language = language
+        """Of its texts; empty for the shop's own, also where another one was asked for."""
 
 
 class KeptAttributes(Kept):
@@ -132,21 +152,23 @@ class CatalogCache:
         shared: SharedCache,
         *,
         replica: Replica | None = None,
+        languages: Languages = ONE_LANGUAGE,
         seconds: int,
         most_bytes: int,
     ) -> None:
         self.sessions = sessions
+        self.languages = languages
         self._replica = replica
         self._shared = shared
         self._seconds = seconds
-        self._products: Memory[tuple[UUID, str], KeptProduct] = Memory(most_bytes * 5 // 6, Kept.spoil)
+        self._products: Memory[tuple[UUID, Edition], KeptProduct] = Memory(most_bytes * 5 // 6, Kept.spoil)
         self._listings: Memory[ProductQuery, Listing] = Memory(most_bytes // 8, Kept.spoil)
         self._suggestions: Memory[tuple[tuple[str, ...], int], Kept] = Memory(most_bytes // 24, Kept.spoil)
-        self._tree: Kept | None = None
+        self._trees: dict[str, Kept] = {}
         self._attributes: KeptAttributes | None = None
         self._ids: dict[str, UUID] = {}
         self._unknown: dict[str, float] = {}
-        self._currencies: set[str] = set()
+        self._editions: set[Edition] = set()
         self._flights: Flights[Any, Any] = Flights()
         self._watches: list[_Watch] = []
         self.is_told = False
@@ -186,8 +208,8 @@ class CatalogCache:
             watch.products |= news.products
             watch.listing |= news.is_listing
         for product_id in news.products:
-            for currency in self._currencies:
-                if known := self._products.get((product_id, currency)):
+            for edition in self._editions:
+                if known := self._products.get((product_id, edition)):
                     known.spoil()
         if news.is_listing:
             self._spoil_listings()
@@ -202,7 +224,7 @@ class CatalogCache:
             watch.everything = watch.listing = True
         for product in self._products.values():
             product.spoil()
-        for kept in (self._tree, self._attributes):
+        for kept in (*self._trees.values(), self._attributes):
             if kept is not None:
                 kept.spoil()
         self._spoil_listings()
@@ -219,27 +241,37 @@ class CatalogCache:
 
     # What is asked of us.
 
-    async def product(self, id_or_slug: str, currency: str) -> KeptProduct | None:
+    def language(self, wish: str) -> str:
+        """The best of the shop's languages; empty for its own."""
+        language = self.languages.negotiated(wish)
+        return "" if language == self.languages.own else language
+
+    async def product(self, id_or_slug: str, currency: str, language: str = "") -> KeptProduct | None:
         """The product that is called so, ``None`` when the public may see none."""
-        now = time.monotonic()
+        now, edition = time.monotonic(), Edition(currency, language)
         product_id = UUID(id_or_slug) if UUID_FORM.fullmatch(id_or_slug) else self._ids.get(id_or_slug)
         if product_id is not None:
-            known = self._products.get((product_id, currency))
+            known = self._products.get((product_id, edition))
             if known is not None and known.is_good(now):
                 return known
         if self._unknown.get(id_or_slug, 0.0) > now:
             return None
         fetched: KeptProduct | None = await self._flights.join(
-            ("product", id_or_slug, currency), lambda: self._fetched(id_or_slug, product_id, currency)
+            ("product", id_or_slug, edition), lambda: self._fetched(id_or_slug, product_id, edition)
         )
         return fetched
 
-    async def _fetched(self, id_or_slug: str, product_id: UUID | None, currency: str) -> KeptProduct | None:
+    async def _fetched(self, id_or_slug: str, product_id: UUID | None, edition: Edition) -> KeptProduct | None:
         if product_id is not None:
-            return (await self._by_ids([product_id], currency, asked=id_or_slug)).get(product_id)
+            return (await self._by_ids([product_id], edition, asked=id_or_slug)).get(product_id)
+        languages = self.languages.chain(edition.language)
         with self._watching() as watch:
             view = await self._read(
-                lambda session: catalog_views.product(session, id_or_slug, currency=currency), LISTS, watch
+                lambda session: catalog_views.product(
+                    session, id_or_slug, currency=edition.currency, languages=languages
+                ),
+                LISTS,
+                watch,
             )
         if view is None:
             self._remember_unknown(id_or_slug, watch)
@@ -248,17 +280,18 @@ class CatalogCache:
             self._ids.clear()
         self._ids[id_or_slug] = product_id = view.product["id"]
         if watch.is_of_the_replica and watch.has_seen(product_id):
-            return (await self._by_ids([product_id], currency)).get(product_id)
-        return self._keep(view, currency, watch)
+            return (await self._by_ids([product_id], edition)).get(product_id)
+        return self._keep(view, edition, watch)
 
     async def _by_ids(
-        self, product_ids: Sequence[UUID], currency: str, asked: str | None = None
+        self, product_ids: Sequence[UUID], edition: Edition, asked: str | None = None
     ) -> dict[UUID, KeptProduct]:
+        languages = self.languages.chain(edition.language)
         with self._watching() as watch:
             names = [str(product_id) for product_id in product_ids]
-            shared, leases = await self._shared.get(names, currency) if self.is_told else ({}, {})
+            shared, leases = await self._shared.get(names, edition.name) if self.is_told else ({}, {})
             found = {
-                product_id: self._keep_body(product_id, currency, *_unpacked(shared[str(product_id)]), watch)
+                product_id: self._keep_body(product_id, edition, *_unpacked(shared[str(product_id)]), watch)
                 for product_id in product_ids
                 if str(product_id) in shared
             }
@@ -266,18 +299,20 @@ class CatalogCache:
             if missing:
                 try:
                     views = await self._read(
-                        lambda session: catalog_views.products_by_ids(session, missing, currency=currency),
+                        lambda session: catalog_views.products_by_ids(
+                            session, missing, currency=edition.currency, languages=languages
+                        ),
                         _Wanted(products=missing),
                         watch,
                     )
                 except OUTAGES as error:
-                    return found | self._last_known(missing, currency, error)
+                    return found | self._last_known(missing, edition, error)
                 for view in views:
-                    found[view.product["id"]] = self._keep(view, currency, watch)
+                    found[view.product["id"]] = self._keep(view, edition, watch)
                 # Other processes may have heard of changes that the replica and we have not heard of yet.
                 if not watch.is_of_the_replica:
                     fresh = {str(found[i].product_id): _packed(found[i]) for i in missing if i in found}
-                    await self._shared.fill(currency, fresh, leases)
+                    await self._shared.fill(edition.name, fresh, leases)
         if asked is not None and not found:
             self._remember_unknown(asked, watch)
         return found
@@ -288,7 +323,7 @@ class CatalogCache:
         listing = self._listings.get(query)
         if listing is None or not listing.is_good(now):
             listing = await self._flights.join(query, lambda: self._listed(query))
-        products = await self._all_of(listing.products, query.currency)
+        products = await self._all_of(listing.products, _edition_of(query))
         return b'{"items":[' + b",".join(part.body for part in products) + listing.body, [listing, *products]
 
     async def _listed(self, query: ProductQuery) -> Listing:
@@ -300,7 +335,7 @@ class CatalogCache:
                 return last
             raise
         for view in page.items:
-            self._keep(view, query.currency, watch)
+            self._keep(view, _edition_of(query), watch)
         listing = Listing(
             body=b"]," + encode_json(page_rest_json(page, query.currency, position_after(page, query)))[1:],
             expires_at=self._until(),
@@ -311,16 +346,16 @@ class CatalogCache:
             self._listings.put(query, listing)
         return listing
 
-    async def _all_of(self, product_ids: Sequence[UUID], currency: str) -> list[KeptProduct]:
+    async def _all_of(self, product_ids: Sequence[UUID], edition: Edition) -> list[KeptProduct]:
         """Those of the products that are still shown, in this order."""
         now = time.monotonic()
         found: dict[UUID, KeptProduct] = {}
         for product_id in product_ids:
-            known = self._products.get((product_id, currency))
+            known = self._products.get((product_id, edition))
             if known is not None and known.is_good(now):
                 found[product_id] = known
         if missing := tuple(product_id for product_id in product_ids if product_id not in found):
-            found |= await self._flights.join((missing, currency), lambda: self._by_ids(missing, currency))
+            found |= await self._flights.join((missing, edition), lambda: self._by_ids(missing, edition))
         return [found[product_id] for product_id in product_ids if product_id in found]
 
     async def suggestions(self, words: tuple[str, ...], limit: int) -> Kept:
@@ -350,27 +385,29 @@ class CatalogCache:
             self._suggestions.put((words, limit), kept)
         return kept
 
-    async def tree(self) -> Kept:
+    async def tree(self, language: str = "") -> Kept:
         """The tree of categories as JSON."""
-        if self._tree is not None and self._tree.is_good(time.monotonic()):
-            return self._tree
-        kept: Kept = await self._flights.join("tree", self._planted)
+        known = self._trees.get(language)
+        if known is not None and known.is_good(time.monotonic()):
+            return known
+        kept: Kept = await self._flights.join(("tree", language), lambda: self._planted(language))
         return kept
 
-    async def _planted(self) -> Kept:
+    async def _planted(self, language: str) -> Kept:
+        languages = self.languages.chain(language)
         try:
             with self._watching() as watch:
-                rows = await self._read(catalog_views.categories, _Wanted(), watch)
+                rows = await self._read(lambda session: catalog_views.categories(session, languages), _Wanted(), watch)
         except OUTAGES:
-            if self._tree is not None:
-                return self._tree
+            if language in self._trees:
+                return self._trees[language]
             raise
-        self._tree = Kept(
+        self._trees[language] = kept = Kept(
             encode_json(tree_json(rows)),
             self._until(),
             is_fresh=self.is_told and not watch.everything,
         )
-        return self._tree
+        return kept
 
     async def attributes(self) -> KeptAttributes:
         """What can be said of products, as JSON and by its codes."""
@@ -414,21 +451,25 @@ class CatalogCache:
     def _until(self) -> float:
         return time.monotonic() + self._seconds * (1 - JITTER * random.random())  # noqa: S311
 
-    def _keep(self, view: ProductView, currency: str, watch: _Watch) -> KeptProduct:
-        body = encode_json(product_json(view, currency))
-        return self._keep_body(view.product["id"], currency, view.product["version"], body, watch)
+    def _keep(self, view: ProductView, edition: Edition, watch: _Watch) -> KeptProduct:
+        body = encode_json(product_json(view, edition.currency))
+        language = view.text["language"] if view.text else ""
+        return self._keep_body(view.product["id"], edition, view.product["version"], language, body, watch)
 
-    def _keep_body(self, product_id: UUID, currency: str, version: int, body: bytes, watch: _Watch) -> KeptProduct:
+    def _keep_body(
+        self, product_id: UUID, edition: Edition, version: int, language: str, body: bytes, watch: _Watch
+    ) -> KeptProduct:
         kept = KeptProduct(
             body,
             self._until(),
             is_fresh=self.is_told and not watch.has_seen(product_id),
             product_id=product_id,
             version=version,
+            language=language,
         )
         if kept.is_fresh:
-            self._currencies.add(currency)
-            self._products.put((product_id, currency), kept)
+            self._editions.add(edition)
+            self._products.put((product_id, edition), kept)
         return kept
 
     def _remember_unknown(self, asked: str, watch: _Watch) -> None:
@@ -437,11 +478,11 @@ class CatalogCache:
                 self._unknown.clear()
             self._unknown[asked] = time.monotonic() + UNKNOWN_SECONDS
 
-    def _last_known(self, product_ids: Collection[UUID], currency: str, error: Exception) -> dict[UUID, KeptProduct]:
+    def _last_known(self, product_ids: Collection[UUID], edition: Edition, error: Exception) -> dict[UUID, KeptProduct]:
         """What was known of the products before Postgres went away: marked, and not to be sold. Or the error."""
         found = {}
         for product_id in product_ids:
-            known = self._products.get((product_id, currency))
+            known = self._products.get((product_id, edition))
             if known is None:
                 raise error
             found[product_id] = degraded(known)
@@ -474,13 +515,21 @@ def degraded(known: KeptProduct) -> KeptProduct:
         is_fresh=False,
         product_id=known.product_id,
         version=known.version,
+        language=known.language,
     )
 
 
+def _edition_of(query: ProductQuery) -> Edition:
+    return Edition(query.currency, query.languages[0] if query.languages else "")
+
+
 def _packed(product: KeptProduct) -> bytes:
-    return b"%d\n%b" % (product.version, product.body)
+    """The language only where it is not the shop's own, which older processes do not look for."""
+    head = f"{product.version} {product.language}" if product.language else str(product.version)
+    return b"%b\n%b" % (head.encode(), product.body)
 
 
-def _unpacked(packed: bytes) -> tuple[int, bytes]:
-    version, _, body = packed.partition(b"\n")
-    return int(version), body
+def _unpacked(packed: bytes) -> tuple[int, str, bytes]:
+    head, _, body = packed.partition(b"\n")
+    version, _, language = head.decode().partition(" ")
+    return int(version), language, body

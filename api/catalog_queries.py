@@ -68,6 +68,7 @@ def product_query(
     tags: Sequence[str],
     attributes: Mapping[str, Sequence[str]],
     known: Definitions,
+    languages: tuple[str, ...] = (),
 ) -> ProductQuery:
     """The query; refuses what cannot be asked (``validation_failed``) and forged cursors (``malformed_request``)."""
     words = tuple(search_words(q or ""))
@@ -86,6 +87,7 @@ def product_query(
         tags=_tags(tags),
         attributes=tuple((code, labels(known, code, attributes[code])) for code in sorted(attributes)),
         facets=_facets(facets, known),
+        languages=languages,
     )
 
 

@@ -399,11 +399,12 @@ class CategoryTree(Output):
 
 def product_json(view: ProductView, currency: str) -> dict[str, Any]:
     row = view.product
+    said = view.text or row
     variants = [
         {
             "id": variant["id"],
             "sku": variant["sku"],
-            "name": variant["name"] or row["name"],
+            "name": variant["name"] or said["name"],
             "price": None if variant["amount"] is None else amount(variant["amount"], currency),
             **_all_prices(variant),
             "stock_quantity": variant["stock_quantity"],
@@ -415,10 +416,10 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
     return {
         "id": row["id"],
         "slug": row["slug"],
-        "name": row["name"],
-        "description": row["description"],
+        "name": said["name"],
+        "description": said["description"],
         "brand": row["brand"],
-        "category": _category_of(row),
+        "category": _category_of(view),
         "is_active": row["is_active"],
         "tags": row["tags"],
         "attributes": row["attributes"] or {},
@@ -438,10 +439,15 @@ def _all_prices(variant: Any) -> dict[str, Any]:
     return {"prices": [amount(minor, currency) for currency, minor in sorted((variant["amounts"] or {}).items())]}
 
 
-def _category_of(row: Any) -> dict[str, Any] | None:
+def _category_of(view: ProductView) -> dict[str, Any] | None:
+    row = view.product
     if row["category_id"] is None:
         return None
-    return {"id": row["category_id"], "slug": row["category_slug"], "name": row["category_name"]}
+    return {
+        "id": row["category_id"],
+        "slug": row["category_slug"],
+        "name": view.category_name or row["category_name"],
+    }
 
 
 def page_rest_json(page: ProductPage, currency: str, next_cursor: str | None) -> dict[str, Any]:

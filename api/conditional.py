@@ -12,6 +12,9 @@ ASK_AGAIN = "public, max-age=0, must-revalidate"
 """Keep it, but ask whether it changed: stock is part of nearly every answer."""
 KEEP_NOTHING = "private, no-store"
 
+AcceptLanguage = Annotated[
+    str, Parameter(header="Accept-Language", default="", description="In which of the shop's languages texts are shown")
+]
 IfMatch = Annotated[
     str | None, Parameter(header="If-Match", default=None, description="The `ETag` that the change is based on")
 ]
@@ -35,10 +38,16 @@ def answer(
     version: int | None = None,
     status_code: int = HTTP_200_OK,
     cache: str = ASK_AGAIN,
+    language: str | None = None,
 ) -> Response[Any]:
-    """The JSON with its tag; 304 and no body for a client that has it already."""
+    """The JSON with its tag; 304 and no body for a client that has it already.
+
+    The language is named where there are several to choose from.
+    """
     tag = tag_of(body, version=version)
     headers = {"ETag": tag, "Cache-Control": cache, "Vary": "Authorization"}
+    if language is not None:
+        headers |= {"Content-Language": language, "Vary": "Authorization, Accept-Language"}
     if is_known(if_none_match, tag):
         return Response(None, status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(body, status_code=status_code, media_type="application/json", headers=headers)

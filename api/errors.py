@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.service import RPCError
 
+from api.titles import title_of
 from api.tracing import trace_id_of
 from domain.errors import Refusal
 
@@ -174,10 +175,11 @@ def problem(
     headers: dict[str, str] | None = None,
     **facts: Any,
 ) -> Response[dict[str, Any]]:
+    body = problem_body(
+        code, detail, instance=request.url.path, trace_id=trace_id_of(request.scope), errors=errors, **facts
+    )
     return Response(
-        problem_body(
-            code, detail, instance=request.url.path, trace_id=trace_id_of(request.scope), errors=errors, **facts
-        ),
+        body | {"title": title_of(code, PROBLEMS[code].title, request.scope["headers"])},
         status_code=PROBLEMS[code].status,
         media_type=PROBLEM_JSON,
         headers=headers,
@@ -213,7 +215,8 @@ async def refuse(
     **facts: Any,
 ) -> None:
     """The same for a request that does not get as far as the framework."""
-    body = encode_json(problem_body(code, detail, instance=scope["path"], trace_id=trace_id_of(scope), **facts))
+    told = problem_body(code, detail, instance=scope["path"], trace_id=trace_id_of(scope), **facts)
+    body = encode_json(told | {"title": title_of(code, PROBLEMS[code].title, scope["headers"])})
     of_body = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
     start_headers = [*of_body, *headers]
     await send({"type": "http.response.start", "status": PROBLEMS[code].status, "headers": start_headers})

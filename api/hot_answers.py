@@ -15,10 +15,18 @@ from api.conditional import is_known
 from api.limiting import Doorway
 from api.metrics import answered
 from api.tracing import ids_of
+from domain.languages import Languages
 from runtime.cache.memory import Memory
 
 LONGEST_QUERY = 300
 """Longer questions are hardly ever asked twice."""
+
+
+def _negotiated(languages: Languages, scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"accept-language":
+            return languages.negotiated(value.decode("latin-1"))
+    return languages.own
 
 
 @lru_cache(maxsize=64)
@@ -61,8 +69,11 @@ class HotAnswers:
     Metrics and request ids are those of every other answer. Questions with an ``Authorization`` go the long way.
     """
 
-    def __init__(self, app: ASGIApp, doorway: Doorway, browsers: Browsers, *, most_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, doorway: Doorway, browsers: Browsers, *, languages: Languages, most_bytes: int
+    ) -> None:
         self._app = app
+        self._languages = languages if languages.others else None
         self._doorway = doorway
         self._browsers = browsers
         self._ready: Memory[tuple[str, bytes], ReadyAnswer] = Memory(most_bytes)
@@ -72,6 +83,8 @@ class HotAnswers:
             await self._app(scope, receive, send)
             return
         key = (scope["path"], scope["query_string"])
+        if self._languages is not None:
+            key = (f"{_negotiated(self._languages, scope)} {key[0]}", key[1])
         ready = self._ready.get(key)
         if ready is None or not ready.is_fresh:
             await self._the_long_way(key, scope, receive, send)

@@ -36,6 +36,7 @@ from api.returns import ReturnController, request_return
 from api.second_factor import SecondFactorController, remove_for_somebody
 from api.sessions import SessionController, end_sessions_of
 from api.transfers import payment_received, refund_paid
+from api.translations import TranslationController
 from api.users import UserController
 from api.webhooks import stripe_webhook
 
@@ -67,6 +68,7 @@ HANDLERS: list[Any] = [
     invitation_page,
     ProductController,
     CategoryController,
+    TranslationController,
     suggest,
     PriceListController,
     my_prices,

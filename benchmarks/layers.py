@@ -22,6 +22,7 @@ from api.hot_answers import HotAnswers
 from benchmarks.load import Series
 from benchmarks.report import keep_text
 from benchmarks.shop import shop
+from domain.languages import Languages
 from runtime.settings import Settings
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -96,7 +97,9 @@ async def main(count: int) -> None:
             layers["framework, and Postgres"] = await timed(one, paths[1:])
             layers["framework, and Valkey"] = await timed(other, paths[1:])
             layers["framework, and the process' own memory"] = await timed(other, paths)
-            hot = HotAnswers(other, other.state.doorway, other.state.browsers, most_bytes=100_000_000)
+            hot = HotAnswers(
+                other, other.state.doorway, other.state.browsers, languages=Languages("en"), most_bytes=100_000_000
+            )
             await timed(hot, paths)
             layers["ready answers, before the framework"] = await timed(hot, paths)
     table = told(layers)

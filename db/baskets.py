@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, SOLD_NAME
+from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
 from domain.baskets import Basket, Destination, Line, Shopper
@@ -81,7 +81,8 @@ def counted(whose: str) -> str:
 CART = text(
     f"""
     WITH cart AS MATERIALIZED (
-        SELECT carts.id, carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method,
+        SELECT carts.id, carts.user_id, carts.currency, carts.languages, carts.email,
+               carts.shipping_address, carts.shipping_method,
                carts.version, carts.order_id, carts.completed_at, carts.merged_into, now() AS at,
                shipping_rates.amount AS shipping, coalesce(shipping_methods.is_active, false) AS is_shipping_offered,
                EXISTS (
@@ -98,7 +99,8 @@ CART = text(
         WHERE carts.id = :cart_id
     )
     SELECT cart.*, cart_items.id AS item_id, cart_items.variant_id, variants.product_id, variants.sku,
-           {SOLD_NAME} AS name, cart_items.quantity, products.brand, products.tags,
+           {sold_name("coalesce(translated.name, products.name)")} AS name, cart_items.quantity,
+           products.brand, products.tags,
            {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS base_price,
            {list_prices_of(variant="variants.id", currency="cart.currency", user="cart.user_id")} AS list_prices,
            prices.amount IS NOT NULL AND {IS_IN_THE_SHOP} AS is_sold
@@ -109,6 +111,11 @@ CART = text(
         JOIN products ON products.id = variants.product_id
     ) ON cart_items.cart_id = cart.id
     LEFT JOIN prices ON prices.variant_id = variants.id AND prices.currency = cart.currency
+    LEFT JOIN LATERAL (
+        SELECT name FROM product_translations
+        WHERE product_translations.product_id = products.id AND language = ANY(cart.languages)
+        ORDER BY array_position(cart.languages, language) LIMIT 1
+    ) AS translated ON cart.languages IS NOT NULL
     ORDER BY cart_items.id
     """  # noqa: S608 (constant text)
 )

@@ -1,12 +1,12 @@
 """Carts: what a customer is about to order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint, delete, func, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, delete, func, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,6 +25,8 @@ class Cart(Base):
     """Random, because a guest's cart id is the only thing that protects it."""
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     currency: Mapped[str]
+    languages: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    """In which its things are called, the first that there is; ``None`` means the shop's own."""
     email: Mapped[str | None]
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     shipping_method: Mapped[str | None]
@@ -64,8 +66,8 @@ class CartItem(Base):
     )
 
 
-async def create(session: AsyncSession, *, user_id: UUID | None, currency: str) -> UUID:
-    cart = Cart(user_id=user_id, currency=currency)
+async def create(session: AsyncSession, *, user_id: UUID | None, currency: str, languages: Sequence[str] = ()) -> UUID:
+    cart = Cart(user_id=user_id, currency=currency, languages=list(languages) or None)
     session.add(cart)
     await session.flush()
     return cart.id

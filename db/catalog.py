@@ -249,6 +249,10 @@ class SearchBrand(Base):
     __table_args__ = (CheckConstraint("products >= 0", name="counted"),)
 
 
-SOLD_NAME = """CASE WHEN variants.name IN ('', products.name) THEN products.name
-                ELSE products.name || ' – ' || variants.name END"""
-"""SQL for what carts and orders call a variant: the product's name, and the variant's own where it says more."""
+def sold_name(called: str) -> str:
+    """SQL for what carts and orders call a variant: what the product is called, and its own name where it says more."""
+    return f"CASE WHEN variants.name IN ('', products.name) THEN {called} ELSE {called} || ' – ' || variants.name END"
+
+
+SOLD_NAME = sold_name("products.name")
+"""In the shop's own language."""

@@ -11,9 +11,20 @@ from sqlalchemy import CTE, ColumnElement, RowMapping, and_, func, literal_colum
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from db import translations
 from db.catalog import Category, ListedProduct, Price, Product, Variant
 from db.catalog_facets import counts
-from db.catalog_query import STOCK, Conditions, ProductQuery, Sort, Statement, can_be_sold, conditions, lowest_price
+from db.catalog_query import (
+    STOCK,
+    Conditions,
+    Facet,
+    ProductQuery,
+    Sort,
+    Statement,
+    can_be_sold,
+    conditions,
+    lowest_price,
+)
 from db.catalog_views import PRODUCT, ProductView, with_variants
 from db.catalog_words import Understood, understood
 
@@ -34,11 +45,21 @@ async def products(session: AsyncSession, query: ProductQuery) -> ProductPage:
     rows = (await session.execute(_page(query, read, asked))).mappings().all()
     page = rows[: query.limit]
     return ProductPage(
-        items=await with_variants(session, page, query.currency),
+        items=await with_variants(session, page, query.currency, languages=query.languages),
         next_position=_position(page[-1]) if len(rows) > query.limit else None,
-        facets=await counts(session, query, read, asked) if query.facets else {},
+        facets=await _counts(session, query, read, asked) if query.facets else {},
         corrected=read.corrected,
     )
+
+
+async def _counts(
+    session: AsyncSession, query: ProductQuery, read: Understood, asked: Conditions
+) -> dict[str, list[dict[str, Any]]]:
+    found = await counts(session, query, read, asked)
+    if query.languages and Facet.CATEGORY in found:
+        names = await translations.names_of_categories(session, query.languages)
+        found[Facet.CATEGORY] = [{**row, "value": names.get(row["id"], row["value"])} for row in found[Facet.CATEGORY]]
+    return found
 
 
 def _page(query: ProductQuery, read: Understood, asked: Conditions) -> Statement:

@@ -57,6 +57,8 @@ class ProductQuery:
     attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """By their codes; of each attribute one of the labels, such as ``colour=red``."""
     facets: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    """In which texts are shown, the first that there is; none means the shop's own."""
 
 
 Conditions = Mapping[str, ColumnElement[bool]]

@@ -1,9 +1,10 @@
 """What the API shows of products and categories."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from db import translations
 from db.catalog import Category, ListedProduct, Price, Product, ProductAttribute, Variant
 from db.inventory import Stock
 from domain.catalog import UUID_FORM
@@ -39,6 +41,10 @@ class ProductView:
 
     Also with ``amounts`` by currency when those were asked for.
     """
+    text: RowMapping | None = None
+    """Its name and description in another language than the shop's own, where it has them."""
+    category_name: str | None = None
+    """The same of its category."""
 
 
 SAID = (
@@ -94,6 +100,7 @@ async def product(
     currency: str,
     is_public: bool = True,
     in_all_currencies: bool = False,
+    languages: Sequence[str] = (),
 ) -> ProductView | None:
     """The product by its id or slug; unless the asker is staff, only what the public may see."""
     if isinstance(id_or_slug, str) and why_not_storable(id_or_slug):
@@ -104,7 +111,7 @@ async def product(
     row = (await session.execute(query)).mappings().one_or_none()
     if row is None:
         return None
-    return (await with_variants(session, [row], currency, in_all_currencies=in_all_currencies))[0]
+    return (await with_variants(session, [row], currency, in_all_currencies=in_all_currencies, languages=languages))[0]
 
 
 def _is_called(id_or_slug: str | UUID) -> ColumnElement[bool]:
@@ -113,17 +120,24 @@ def _is_called(id_or_slug: str | UUID) -> ColumnElement[bool]:
     return Product.id == UUID(id_or_slug) if UUID_FORM.fullmatch(id_or_slug) else Product.slug == id_or_slug
 
 
-async def products_by_ids(session: AsyncSession, ids: Sequence[UUID], *, currency: str) -> list[ProductView]:
+async def products_by_ids(
+    session: AsyncSession, ids: Sequence[UUID], *, currency: str, languages: Sequence[str] = ()
+) -> list[ProductView]:
     """Those of the products that the public may see."""
     query = select(*PRODUCT).outerjoin(Category, Product.category_id == Category.id)
     rows = (await session.execute(query.where(Product.id.in_(ids), IS_PUBLIC))).mappings().all()
-    return await with_variants(session, rows, currency)
+    return await with_variants(session, rows, currency, languages=languages)
 
 
 async def with_variants(
-    session: AsyncSession, rows: Sequence[RowMapping], currency: str, *, in_all_currencies: bool = False
+    session: AsyncSession,
+    rows: Sequence[RowMapping],
+    currency: str,
+    *,
+    in_all_currencies: bool = False,
+    languages: Sequence[str] = (),
 ) -> list[ProductView]:
-    """The products with all of their variants, in one statement for all of them."""
+    """The products with all of their variants, in one statement for all of them, and in the first of the languages."""
     if not rows:
         return []
     in_stock = (
@@ -150,7 +164,20 @@ async def with_variants(
     views = {row["id"]: ProductView(product=row, variants=[]) for row in rows}
     for variant in (await session.execute(variants)).mappings():
         views[variant["product_id"]].variants.append(variant)
+    if languages:
+        return await _translated(session, views, languages)
     return list(views.values())
+
+
+async def _translated(
+    session: AsyncSession, views: Mapping[UUID, ProductView], languages: Sequence[str]
+) -> list[ProductView]:
+    texts = await translations.texts(session, views.keys(), languages)
+    names = await translations.names_of_categories(session, languages)
+    return [
+        replace(view, text=texts.get(product_id), category_name=names.get(view.product["category_id"]))
+        for product_id, view in views.items()
+    ]
 
 
 of_currency = aliased(Price)
@@ -236,13 +263,17 @@ async def product_of(session: AsyncSession, variant_id: UUID) -> UUID:
     return (await session.scalars(select(Variant.product_id).where(Variant.id == variant_id))).one()
 
 
-async def categories(session: AsyncSession) -> Sequence[RowMapping]:
-    """All categories, in the order in which siblings are shown."""
-    return (
+async def categories(session: AsyncSession, languages: Sequence[str] = ()) -> Sequence[Mapping[str, Any]]:
+    """All categories, in the order in which siblings are shown in the shop's own language."""
+    rows = (
         (await session.execute(select(*CATEGORY).order_by(Category.position, Category.name, Category.id)))
         .mappings()
         .all()
     )
+    if not languages:
+        return rows  # type: ignore[return-value]
+    names = await translations.names_of_categories(session, languages)
+    return [{**row, "name": names.get(row["id"], row["name"])} for row in rows]
 
 
 async def category(session: AsyncSession, category_id: UUID) -> RowMapping:

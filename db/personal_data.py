@@ -97,6 +97,7 @@ NOT_PERSONAL = frozenset(
         "catalog_exports.examples",
         "catalog_import_errors.message",
         "categories.name",
+        "category_translations.name",
         "changed_limits.name",
         "concerns.detail",  # sums and dates
         "customer_groups.name",
@@ -116,6 +117,7 @@ NOT_PERSONAL = frozenset(
         "outbox.payload",  # ids, sums and codes
         "payments.provider_reference",  # the provider's; a bank transfer's is among the words of the audit log
         "price_lists.name",
+        "product_translations.name",
         "products.name",
         "refunds.provider_reference",
         "shipping_methods.name",

@@ -31,6 +31,7 @@ from db import (
     second_factors,
     sessions,
     shipping,
+    translations,
 )
 from db.base import Base
 
@@ -68,4 +69,5 @@ __all__ = [
     "second_factors",
     "sessions",
     "shipping",
+    "translations",
 ]

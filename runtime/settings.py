@@ -26,6 +26,7 @@ from db.engine import TimeLimits
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.deadlines import Term
 from domain.inventory import Allocation, StockRules
+from domain.languages import Languages
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from runtime.encryption_keys import keys_in
 
@@ -182,6 +183,9 @@ class Auth(Section):
     """How long whoever chooses a password waits for that; then it is judged without."""
 
 
+LanguageTag = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
 def known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -197,12 +201,20 @@ class Shop(Section):
     """Where customers reach the API; used in links that are mailed."""
     return_days: Annotated[int, Field(ge=0)] = 30
     """How long after its delivery something may be sent back: to the end of the last of these days; 0: not at all."""
+    language: LanguageTag = "en"
+    """In which products and categories are written where nothing else is said (BCP 47)."""
+    languages: tuple[LanguageTag, ...] = ()
+    """Others in which they may be written as well, as a JSON list."""
     time_zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     """Of the IANA list, such as `Europe/Berlin`: when a day ends, and the clock that mails go by."""
     low_stock: Annotated[int, Field(ge=0)] = 5
     """So many units of a variant, or fewer, are few, unless the variant has a line of its own; 0: only none is few."""
     allocation: Allocation = Allocation.PRIORITY
     """Which location gives the units of an order: the first by priority, or the one with the most."""
+
+    @property
+    def spoken(self) -> Languages:
+        return Languages(self.language, tuple(tag for tag in self.languages if tag != self.language))
 
     @property
     def zone(self) -> ZoneInfo:
