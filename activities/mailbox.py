@@ -16,12 +16,13 @@ from temporalio import activity
 from db import customers, late_money, mailbox, order_views
 from db.engine import Sessions
 from db.mailbox import WaitingLetter
+from domain.carriers import tracking_url
 from domain.erasures import NO_MAIL
 from domain.money import Money
-from domain.notifications import Carried, Mail, MailOutcome, Occasion, Shift
+from domain.notifications import Carried, Mail, MailOutcome, Occasion, Shift, mail_key
 from domain.orders import OrderStatus, number_of
 from providers.mail.base import Mailer, MailNotAcceptedError, NoSuchMailboxError
-from providers.mail.letters import Letters, Line, OrderLetter, Recipient
+from providers.mail.letters import Letters, Line, OrderLetter, ParcelLetter, Recipient
 from workflows.steps import mailbox as steps
 
 BUNDLE = 50
@@ -31,6 +32,7 @@ PAUSE_SECONDS = 0.25
 
 REASONS = {
     Occasion.ORDER_CONFIRMED: {OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED},
+    Occasion.PARCEL_SHIPPED: {OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED},
     Occasion.TRANSFER_AWAITED: {OrderStatus.PENDING},
     Occasion.TRANSFER_REMINDER: {OrderStatus.PENDING},
     Occasion.TRANSFER_EXPIRED: {OrderStatus.CANCELLED},
@@ -111,7 +113,12 @@ class MailboxActivities:
         returned = await late_money.returned(session, list(about))
         return {
             letter.key: self._letters.about_order(
-                letter.occasion, letter.key, order["email"], letter_about(order), returned=returned.get(letter.key)
+                letter.occasion,
+                letter.key,
+                order["email"],
+                letter_about(order),
+                returned=returned.get(letter.key),
+                parcel=parcel_of(letter.key, order),
             )
             for letter in letters
             if (order := orders.get(letter.about)) is not None
@@ -130,6 +137,20 @@ class NotNow:
 async def _worker_stops(*, within: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(activity.wait_for_worker_shutdown(), within)
+
+
+def parcel_of(key: str, order: Mapping[Any, Any]) -> ParcelLetter | None:
+    """The parcel that the letter is about, if it is about one."""
+    names = {line["id"]: line["name"] for line in order["items"]}
+    for parcel in order["fulfillments"]:
+        if key == mail_key(Occasion.PARCEL_SHIPPED, parcel["id"]):
+            return ParcelLetter(
+                contents=[(names[units["order_item_id"]], units["quantity"]) for units in parcel["items"]],
+                carrier=parcel["carrier"],
+                tracking_number=parcel["tracking_number"],
+                tracking_url=tracking_url(parcel["tracking_url"], parcel["tracking_number"]),
+            )
+    return None
 
 
 def letter_about(order: Mapping[Any, Any]) -> OrderLetter:

@@ -9,6 +9,7 @@ from db import deadlines, orders, payments
 from db.engine import Sessions
 from domain.payments import (
     MANUAL,
+    NOTHING,
     Answer,
     AuthorizationRenewed,
     AuthorizePayment,
@@ -41,12 +42,17 @@ class PaymentActivities:
     @steps.authorize.performed_by
     async def authorize(self, request: AuthorizePayment) -> PaymentAuthorization:
         """A first try may have worked without our hearing of it, so every further one asks before it repeats."""
-        provider = self._providers[MANUAL if request.method == MANUAL else self._cards]
+        provider = self._providers[self._payee(request)]
         if _is_repeated() or request.is_resumed:
             known = await provider.look_up(LookUpPayment(payment_id=request.payment_id))
             if known is not None:
                 return known
         return await provider.authorize(request)
+
+    def _payee(self, request: AuthorizePayment) -> str:
+        if request.total.minor == 0:
+            return NOTHING
+        return MANUAL if request.method == MANUAL else self._cards
 
     @steps.look_up.performed_by
     async def look_up(self, request: LookUpPayment) -> PaymentAuthorization:

@@ -1,13 +1,16 @@
 """Parcel steps: each is one transaction, safe to repeat."""
 
-from db import parcels, undelivered
+from db import order_holds, parcels, undelivered
 from db.engine import Sessions
 from domain.shipping import (
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     ParcelGivenUp,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
@@ -48,3 +51,13 @@ class ShippingActivities:
     async def cancel(self, request: MoveParcel) -> ShipmentState:
         async with self._sessions.begin() as session:
             return await parcels.cancel(session, request)
+
+    @steps.hold.performed_by
+    async def hold(self, request: HoldOrder) -> OrderHold:
+        async with self._sessions.begin() as session:
+            return await order_holds.hold(session, request)
+
+    @steps.release.performed_by
+    async def release(self, request: ReleaseOrder) -> OrderHold:
+        async with self._sessions.begin() as session:
+            return await order_holds.release(session, request)

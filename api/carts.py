@@ -23,6 +23,7 @@ from domain.errors import Refusal
 from domain.money import minor_digits
 from domain.permissions import Permission
 from domain.pricing import PricedLine
+from domain.shipping_rates import Option
 from runtime.resources import Resources
 
 Quantity = Annotated[int, Field(ge=1, le=LARGEST_QUANTITY, strict=True)]
@@ -94,6 +95,10 @@ class CartOut(Output):
     items: list[CartItemOut]
     shipping_address: ShippingAddress | None
     shipping_method: str | None
+    shipping_method_available: bool | None = Field(
+        description="`false`: the chosen method does not carry these goods to this address, so another one has to be "
+        "chosen; `null`: none is chosen"
+    )
     promotion_codes: list[str]
     totals: TotalsOut
     status: Annotated[str, Field(pattern="^(open|completed)$")]
@@ -104,7 +109,8 @@ class ShippingOption(Output):
     code: str
     name: str
     price: Amount
-    estimated_days: int
+    estimated_days: int = Field(description="At most")
+    estimated_days_min: int
 
 
 class ShippingOptions(Output):
@@ -261,14 +267,14 @@ class CartController(Controller):
         responses=refuses("unauthenticated", "not_found", "cart_merged"),
     )
     async def shipping_options(self, cart_id: UUID, caller: Caller, resources: Resources) -> ShippingOptions:
-        """What this cart may choose, with its price and the days it usually takes."""
+        """What carries this cart to its address, with its price and the days it usually takes.
+
+        Before there is an address, what goes to the shop's own country.
+        """
         async with resources.autocommit() as session:
             found = usable(await baskets.priced(session, cart_id), caller)
-            currency = found.cart["currency"]
-            offered = await cart_views.shipping_options(session, currency)
-        return ShippingOptions.model_validate(
-            {"items": [{**row, "price": amount(row["amount"], currency)} for row in offered]}
-        )
+            offered = await baskets.shipping_options(session, found)
+        return ShippingOptions(items=[_option_out(option, found.cart["currency"]) for option in offered])
 
     @put(
         "/{cart_id:uuid}/shipping-method",
@@ -287,11 +293,11 @@ class CartController(Controller):
             return await shown(session, cart_id)
 
 
-def check_currency(currency: str) -> None:
+def check_currency(currency: str, *, pointer: str = "/currency") -> None:
     try:
         minor_digits(currency)
     except ValueError:
-        wrong = {"pointer": "/currency", "detail": "is not a currency of ISO 4217"}
+        wrong = {"pointer": pointer, "detail": "is not a currency of ISO 4217"}
         raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong]) from None
 
 
@@ -337,6 +343,7 @@ def cart_out(found: PricedCart) -> CartOut:
         {
             **cart,
             "items": [_item_out(line) for line in priced.lines],
+            "shipping_method_available": found.is_shipping_offered if cart["shipping_method"] else None,
             "promotion_codes": [],
             "status": "completed" if cart["completed_at"] else "open",
             "totals": {
@@ -348,6 +355,16 @@ def cart_out(found: PricedCart) -> CartOut:
                 "total": money(totals.total),
             },
         }
+    )
+
+
+def _option_out(option: Option, currency: str) -> ShippingOption:
+    return ShippingOption(
+        code=option.tariff.code,
+        name=option.tariff.name,
+        price=Amount(**amount(option.price, currency)),
+        estimated_days=option.tariff.estimated_days,
+        estimated_days_min=option.tariff.estimated_days_min,
     )
 
 

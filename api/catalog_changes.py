@@ -15,7 +15,8 @@ OF_A_PRODUCT = {
     *("name", "description", "brand", "category_id", "is_active"),
     *("tags", "published_from", "published_until"),
 }
-OF_A_VARIANT = {"sku", "name", "options"}
+ONLY_VARIANT = {"sku", "weight_grams"}
+OF_A_VARIANT = {"sku", "name", "options", "weight_grams"}
 
 
 async def create_product(session: AsyncSession, product_id: UUID, data: schemas.NewProduct, *, actor: str) -> None:
@@ -54,12 +55,25 @@ def new_variants(data: schemas.NewProduct) -> list[NewVariant]:
     """The variants of a new product; its own price and stock when it has only one."""
     if data.variants is not None:
         return [_new_variant(variant) for variant in data.variants]
-    return [NewVariant(prices=_prices(data), sku=data.sku, options=data.options, stock=data.stock_quantity)]
+    return [
+        NewVariant(
+            prices=_prices(data),
+            sku=data.sku,
+            options=data.options,
+            stock=data.stock_quantity,
+            weight_grams=data.weight_grams,
+        )
+    ]
 
 
 def _new_variant(data: schemas.NewVariant) -> NewVariant:
     return NewVariant(
-        prices=_prices(data), sku=data.sku, name=data.name, options=data.options, stock=data.stock_quantity
+        prices=_prices(data),
+        sku=data.sku,
+        name=data.name,
+        options=data.options,
+        stock=data.stock_quantity,
+        weight_grams=data.weight_grams,
     )
 
 
@@ -77,6 +91,7 @@ def added_variants(data: schemas.ProductChange) -> list[NewVariant]:
             name=variant.name or "",
             options=variant.options or {},
             stock=variant.stock_quantity or 0,
+            weight_grams=variant.weight_grams or 0,
         )
         for variant in data.variants or []
         if variant.id is None
@@ -96,12 +111,13 @@ def changed_variants(data: schemas.ProductChange) -> list[VariantChange]:
         for number, variant in enumerate(data.variants or [])
         if variant.id is not None
     ]
-    if data.model_fields_set & {"price", "prices", "sku"}:
+    of_the_only_one = data.model_fields_set & {"price", "prices", *ONLY_VARIANT}
+    if of_the_only_one:
         changes.append(
             VariantChange(
-                pointer="/price" if data.price else "/prices" if data.prices else "/sku",
+                pointer=f"/{min(of_the_only_one)}",
                 variant_id=None,
-                fields={"sku": data.sku} if data.sku else {},
+                fields=data.model_dump(include=ONLY_VARIANT, exclude_none=True),
                 prices=_prices(data),
                 has_no_others=data.prices is not None,
             )

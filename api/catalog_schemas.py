@@ -24,6 +24,7 @@ from db.catalog_query import Facet
 from db.catalog_suggestions import Suggestions
 from db.catalog_views import ProductView
 from domain.catalog import (
+    HEAVIEST,
     LARGEST_STOCK,
     LONGEST_BRAND,
     LONGEST_DESCRIPTION,
@@ -66,6 +67,7 @@ Sku = Annotated[Text, Field(min_length=1, max_length=LONGEST_SKU, examples=["MUG
 Slug = Annotated[str, Field(min_length=1, max_length=LONGEST_SLUG), AfterValidator(_slug)]
 SellingPrice = Annotated[Amount, AfterValidator(_not_below_zero)]
 Quantity = Annotated[int, Field(ge=0, le=LARGEST_STOCK, strict=True)]
+Weight = Annotated[int, Field(ge=0, le=HEAVIEST, strict=True, description="Of one unit, in grams")]
 
 
 def _one_a_currency(prices: list[Amount]) -> list[Amount]:
@@ -106,6 +108,7 @@ class NewVariant(Input):
     price: SellingPrice | None = Field(default=None, description="In one currency; or `prices`")
     prices: SellingPrices | None = None
     stock_quantity: Quantity = 0
+    weight_grams: Weight = 0
     options: Options = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -116,7 +119,7 @@ class NewVariant(Input):
 
 
 class NewProduct(Input):
-    """Either ``variants``, or the price, stock, SKU and options of the only one."""
+    """Either ``variants``, or the price, stock, SKU, weight and options of the only one."""
 
     name: Name
     description: Description = ""
@@ -132,11 +135,12 @@ class NewProduct(Input):
     price: SellingPrice | None = Field(default=None, description="In one currency; or `prices`")
     prices: SellingPrices | None = None
     stock_quantity: Quantity = 0
+    weight_grams: Weight = 0
     options: Options = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def says_what_is_sold_once(self) -> Self:
-        single = self.model_fields_set & {"sku", "price", "prices", "stock_quantity", "options"}
+        single = self.model_fields_set & {"sku", "price", "prices", "stock_quantity", "weight_grams", "options"}
         if self.variants is None and self.price is None and self.prices is None:
             raise ValueError("give a price, or variants with a price each")
         if self.price is not None and self.prices is not None:
@@ -155,6 +159,7 @@ class VariantChange(Input):
     price: SellingPrice | None = Field(default=None, description="Prices in other currencies stay")
     prices: SellingPrices | None = Field(default=None, description="All of them: it is sold in no other currency then")
     options: Options | None = None
+    weight_grams: Weight | None = None
     stock_quantity: Quantity | None = Field(default=None, description="Only of a new variant")
 
     @model_validator(mode="after")
@@ -189,10 +194,21 @@ class ProductChange(Input):
     prices: SellingPrices | None = Field(
         default=None, description="Of the only variant, all of them: it is sold in no other currency then"
     )
+    weight_grams: Weight | None = Field(default=None, description="Of the only variant, in grams")
     variants: Annotated[list[VariantChange], Field(max_length=MOST_VARIANTS)] | None = None
 
     @field_validator(
-        "name", "description", "category_id", "is_active", "tags", "attributes", "sku", "price", "prices", "variants"
+        "name",
+        "description",
+        "category_id",
+        "is_active",
+        "tags",
+        "attributes",
+        "sku",
+        "price",
+        "prices",
+        "weight_grams",
+        "variants",
     )
     @classmethod
     def is_given(cls, value: Any) -> Any:
@@ -296,6 +312,7 @@ class VariantOut(Output):
         default=None, description="In all currencies, by their codes; only staff is shown them"
     )
     stock_quantity: int = Field(description="What can be sold now: on hand less reserved")
+    weight_grams: int
     options: dict[str, str]
 
 
@@ -408,6 +425,7 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
             "price": None if variant["amount"] is None else amount(variant["amount"], currency),
             **_all_prices(variant),
             "stock_quantity": variant["stock_quantity"],
+            "weight_grams": variant["weight_grams"],
             "options": variant["options"],
         }
         for variant in view.variants

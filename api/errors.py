@@ -85,6 +85,7 @@ PROBLEMS: dict[str, Problem] = {
     "insufficient_stock": Problem(409, "There is not that much stock"),
     "location_exists": Problem(409, "There is a location with this code"),
     "location_in_use": Problem(409, "This location cannot be closed"),
+    "shipping_zone_in_use": Problem(409, "Shipping methods go to this zone"),
     # carts, checkout and orders
     "cart_completed": Problem(409, "This cart has become an order"),
     "cart_in_checkout": Problem(409, "This cart is being checked out"),
@@ -100,6 +101,7 @@ PROBLEMS: dict[str, Problem] = {
     "payment_unavailable": Problem(503, "The payment provider cannot be reached; nothing was charged"),
     "payment_mismatch": Problem(409, "The provider held another amount; it was given back"),
     "checkout_cancelled": Problem(409, "The checkout was cancelled"),
+    "order_held": Problem(409, "Nothing of this order may leave"),
     "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
     "order_transition_not_allowed": Problem(409, "The order cannot change like that"),
     "units_not_cancellable": Problem(409, "These units can no longer be cancelled"),

@@ -39,6 +39,8 @@ IN_WORDS = {
     "shipping.deliver": "notes a delivery",
     "shipping.give_up": "sees to a parcel that will not arrive",
     "shipping.cancel": "unpacks a parcel",
+    "shipping.hold": "sees to it that nothing leaves",
+    "shipping.release": "lets go on what was held",
 }
 """The steps that an order's stories can be seen in."""
 
@@ -50,6 +52,12 @@ class StepOut(Output):
     last_error: str | None = Field(description="The kind of the last failure, and what it said")
     next_try_at: datetime | None
     deadline: datetime | None = Field(description="When patience ends; `null`: it is tried until it is done")
+
+
+class HoldOut(Output):
+    reason: str
+    since: datetime
+    by: str
 
 
 class ExplanationOut(Output):
@@ -65,10 +73,11 @@ class ExplanationOut(Output):
     engine: str = Field(description="`ok`, or `unavailable`: then only what the shop itself knows is told")
     steps: list[StepOut] = Field(description="What is being tried right now")
     concerns: list[ConcernOut]
+    hold: HoldOut | None = Field(description="Why nothing of it may leave")
     decisions: list[Decision] = Field(description="What `resolve` takes now")
 
 
-def explained(order: OrderOut, inside: Inside, waits: Sequence[Wait]) -> ExplanationOut:
+def explained(order: OrderOut, inside: Inside, waits: Sequence[Wait], hold: HoldOut | None = None) -> ExplanationOut:
     steps = [
         StepOut(
             step=step.name,
@@ -91,6 +100,7 @@ def explained(order: OrderOut, inside: Inside, waits: Sequence[Wait]) -> Explana
         engine="ok" if inside.is_reachable else "unavailable",
         steps=steps,
         concerns=order.concerns,
+        hold=hold,
         decisions=decisions(order),
     )
 
@@ -114,6 +124,8 @@ def _waits_for(order: OrderOut, inside: Inside) -> str:
             return f"its customer's bank transfer, until {due_at:%d %B, %H:%M} UTC"
         case OrderStatus.PENDING:
             return "its checkout"
+        case OrderStatus.CONFIRMED if order.is_held:
+            return "an operator, who has to release it"
         case OrderStatus.CONFIRMED if packed < ordered:
             return f"an operator, who has to pack {ordered - packed} of {ordered} units"
         case OrderStatus.CONFIRMED:

@@ -1,16 +1,20 @@
-"""Provider's events whose story could not be told when they came: told as soon as it can be.
+"""Events of partners whose story could not be told when they came: told as soon as it can be.
 
 A loop beside the requests of every API process sees to them; a lock in Postgres lets one process at a time look.
 """
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.service import RPCError
 
 from api.chores import kept_up
 from api.stories import Stories
-from db import payments
+from db import payments, tracking
+from domain.errors import Refusal
 from domain.payments import Notice
+from domain.shipping import MoveParcel, ShipmentState
+from domain.tracking import Outcome
 from runtime.resources import Resources
 
 log = structlog.get_logger()
@@ -25,6 +29,28 @@ async def told(notice: Notice, resources: Resources, stories: Stories) -> None:
     await stories.tell(notice)
     async with resources.autocommit() as session:
         await payments.handled(session, resources.payments.name, notice.event_id)
+
+
+async def arrived(provider: str, message_id: str, resources: Resources, stories: Stories) -> None:
+    """Follow a carrier's message; the order hears of an arrival as it hears of an operator's note of it.
+
+    Raises ``EngineAwayError`` when it cannot be told now.
+    """
+    async with resources.sessions.begin() as session:
+        arrival = await tracking.follow(session, provider, message_id)
+    if arrival is None:
+        return
+    parcel = MoveParcel(order_id=arrival.order_id, fulfillment_id=arrival.fulfillment_id, actor=f"carrier:{provider}")
+    update_id = f"{provider}/{message_id}"
+    outcome = Outcome.NOTED
+    try:
+        await stories.ask(arrival.order_id, "deliver", parcel, result_type=ShipmentState, update_id=update_id)
+    except Refusal as refusal:
+        if refusal.code == "unavailable":
+            return
+        outcome = Outcome.REFUSED
+    async with resources.sessions.begin() as session:
+        await tracking.told(session, arrival, outcome)
 
 
 async def see_to_the_unheard(resources: Resources, stories: Stories) -> None:
@@ -45,4 +71,16 @@ async def look_once(resources: Resources, stories: Stories) -> int:
             except RPCError as error:
                 untold += 1
                 log.error("event_not_told", event_id=notice.event_id, error=error.message)
-        return len(waiting) - untold
+        return len(waiting) - untold + await _follow_parcels(session, resources, stories)
+
+
+async def _follow_parcels(session: AsyncSession, resources: Resources, stories: Stories) -> int:
+    followed = 0
+    for provider in resources.carriers:
+        for message_id in await tracking.waiting(session, provider, older_than=OLD_ENOUGH_SECONDS):
+            try:
+                await arrived(provider, message_id, resources, stories)
+                followed += 1
+            except RPCError as error:
+                log.error("message_not_followed", message_id=message_id, error=error.message)
+    return followed

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from api.auth import Caller
 from api.errors import refuses
-from api.explain import ExplanationOut, decisions, explained
+from api.explain import ExplanationOut, HoldOut, decisions, explained
 from api.idempotency import Asked, Once
 from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
 from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
@@ -21,16 +21,27 @@ from db import audit_log, concerns, deadlines, disputes, order_views, orders, re
 from db.audit_log import AuditEntry
 from domain.attention import Concern, Decision
 from domain.errors import Refusal
-from domain.orders import OrderAttention, OrderState, OrderStatus, PendingStep, Resolve, check_move
+from domain.orders import (
+    OrderAttention,
+    OrderState,
+    OrderStatus,
+    PendingStep,
+    Resolve,
+    allowed_moves,
+    check_move,
+)
 from domain.payments import PaymentStatus
 from domain.permissions import Permission
 from domain.returns import SettleReturn
 from domain.shipping import (
     FulfillmentStatus,
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     Remedy,
     ShipmentState,
     ShipParcel,
@@ -71,6 +82,10 @@ class Resolution(Input):
 
 class Loss(Input):
     remedy: Remedy = Field(description="`reship`: send the units again; `refund`: give back what was paid for them")
+
+
+class Holding(Input):
+    reason: Annotated[str, Field(min_length=1, max_length=500, description="It is kept in the audit log")]
 
 
 class ComeBack(Loss):
@@ -166,7 +181,7 @@ class OperatorController(Controller):
         permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Ship a parcel",
-        responses=refuses(*MOVES, "capture_refused"),
+        responses=refuses(*MOVES, "capture_refused", "order_held"),
     )
     async def ship(
         self,
@@ -192,10 +207,62 @@ class OperatorController(Controller):
             try:
                 await stories.ask(order_id, "ship", request, result_type=ShipmentState, update_id=str(wish_id))
             except Refusal as refusal:
-                return await done_before(refusal, resources, order_id, fulfillment_id, caller, SENT)
+                told = await with_its_reason(refusal, resources, order_id)
+                return await done_before(told, resources, order_id, fulfillment_id, caller, SENT)
             return await shown(resources, order_id, fulfillment_id, caller)
 
         return await once.ask(Asked("ship", fulfillment_id, data), carry_out)
+
+    @post(
+        "/orders/{order_id:uuid}/hold",
+        permission=Permission.ORDERS_FULFIL,
+        status_code=200,
+        summary="Hold an order",
+        responses=refuses(*MOVES),
+    )
+    async def hold(
+        self, order_id: UUID, data: Holding, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[OrderOut]:
+        """Nothing of it leaves until it is released, and nobody is called meanwhile because it waits.
+
+        It can still be packed, and cancelled. A card's authorisation lapses in its own time: that is still told.
+        """
+        await visible_order(resources, order_id, caller)
+
+        async def carry_out(wish_id: UUID) -> OrderOut:
+            order = await visible_order(resources, order_id, caller)
+            if order.is_held:
+                return order
+            check_can_be_held(order)
+            await noted(resources, caller, "hold", order_id, wish_id, words=data.reason)
+            request = HoldOrder(order_id=order_id, actor=caller.name, note_id=wish_id)
+            await stories.ask(order_id, "hold", request, result_type=OrderHold, update_id=str(wish_id))
+            return await visible_order(resources, order_id, caller)
+
+        return await once.ask(Asked("hold", order_id, data), carry_out)
+
+    @post(
+        "/orders/{order_id:uuid}/release",
+        permission=Permission.ORDERS_FULFIL,
+        status_code=200,
+        summary="Release a held order",
+        responses=refuses(*MOVES),
+    )
+    async def release(
+        self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+    ) -> Response[OrderOut]:
+        """It goes on; whoever has to pack or ship it has the whole time for that again."""
+        await visible_order(resources, order_id, caller)
+
+        async def carry_out(wish_id: UUID) -> OrderOut:
+            order = await visible_order(resources, order_id, caller)
+            if order.is_held:
+                await noted(resources, caller, "release", order_id, wish_id)
+                request = ReleaseOrder(order_id=order_id, actor=caller.name)
+                await stories.ask(order_id, "release", request, result_type=OrderHold, update_id=str(wish_id))
+            return await visible_order(resources, order_id, caller)
+
+        return await once.ask(Asked("release", order_id), carry_out)
 
     @post(
         "/orders/{order_id:uuid}/resolve",
@@ -253,7 +320,10 @@ class OperatorController(Controller):
         order = await visible_order(resources, order_id, caller)
         async with resources.autocommit() as session:
             waits = await deadlines.waits(session, order_id)
-        return explained(order, await stories.inside(order_id), waits)
+            hold = await order_views.hold(session, order_id) if order.is_held else None
+        return explained(
+            order, await stories.inside(order_id), waits, HoldOut.model_validate(dict(hold)) if hold else None
+        )
 
     @post(
         "/fulfillments/{fulfillment_id:uuid}/deliver",
@@ -459,6 +529,26 @@ async def order_of(resources: Resources, fulfillment_id: UUID) -> UUID:
     if order_id is None:
         raise Refusal("not_found", "There is no such fulfillment.")
     return order_id
+
+
+def check_can_be_held(order: OrderOut) -> None:
+    """An order that is not confirmed has no workflow that knows of holding."""
+    if order.status is not OrderStatus.CONFIRMED:
+        raise Refusal(
+            "order_transition_not_allowed",
+            f"The order is {order.status}; only one of which something is still here can be held.",
+            current_status=str(order.status),
+            allowed=allowed_moves(order.status),
+        )
+
+
+async def with_its_reason(refusal: Refusal, resources: Resources, order_id: UUID) -> Refusal:
+    """Staff is told why an order is held; its workflow knows only that it is."""
+    if refusal.code != "order_held":
+        return refusal
+    async with resources.autocommit() as session:
+        hold = await order_views.hold(session, order_id)
+    return Refusal(refusal.code, refusal.detail, reason=hold["reason"] if hold else None)
 
 
 SENT = {FulfillmentStatus.SHIPPED, FulfillmentStatus.DELIVERED}

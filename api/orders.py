@@ -22,6 +22,7 @@ from api.stories import Stories
 from db import audit_log, cancellations, order_views
 from db.cancellations import CancellationWish
 from domain.attention import Concern
+from domain.carriers import tracking_url
 from domain.disputes import DisputeStatus
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
@@ -30,6 +31,7 @@ from domain.permissions import Permission
 from domain.refunds import RefundStatus
 from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.shipping import CancelUnits, Remedy, Undelivered, Units
+from domain.tracking import TrackingStatus
 from runtime.resources import Resources
 
 
@@ -62,6 +64,9 @@ class FulfillmentOut(Output):
     items: list[FulfillmentItemOut]
     carrier: str | None
     tracking_number: str | None
+    tracking_url: str | None = Field(description="The carrier's page about the parcel")
+    tracking_status: TrackingStatus | None = Field(description="How far it is, as its carrier says")
+    tracked_at: datetime | None
     undelivered: Undelivered | None = Field(description="Why a parcel that has left will not arrive")
     remedy: Remedy | None = Field(description="What was done about that")
     replaces_id: UUID | None = Field(description="The undelivered parcel whose units this one carries once more")
@@ -136,6 +141,7 @@ class OrderOut(Output):
     fulfillment_status: str
     return_status: OrderReturnStatus = Field(description="How far it has come back, all its returns taken together")
     fulfillments: list[FulfillmentOut]
+    is_held: bool = Field(description="The shop looks into it; nothing of it leaves meanwhile")
     refunds: list[RefundOut]
     disputes: list[DisputeOut]
     returns: list[ReturnOut]
@@ -395,6 +401,10 @@ def order_out(row: RowMapping) -> OrderOut:
                 "due_at": row["due_at"],
                 "next_action": {"redirect_url": redirect} if redirect else None,
             },
+            "fulfillments": [
+                {**parcel, "tracking_url": tracking_url(parcel["tracking_url"], parcel["tracking_number"])}
+                for parcel in row["fulfillments"]
+            ],
             "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
             "disputes": [{**dispute, "amount": amount(dispute["amount"], currency)} for dispute in row["disputes"]],
             "items": [
@@ -406,6 +416,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 for item in row["items"]
             ],
             "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
+            "is_held": row["hold_note_id"] is not None and row["status"] == OrderStatus.CONFIRMED,
             "needs_attention": row["attention"] is not None,
             "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }
@@ -423,6 +434,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         fulfillment_status="unfulfilled",
         return_status=OrderReturnStatus.NONE,
         fulfillments=[],
+        is_held=False,
         refunds=[],
         disputes=[],
         returns=[],

@@ -5,6 +5,7 @@ from typing import Any
 from api.addresses import AddressController
 from api.api_keys import ApiKeyController
 from api.audit import list_breaches, resume_order
+from api.carriers import CarrierController, list_carrier_messages
 from api.cart_claims import claim_cart, my_cart
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
@@ -35,10 +36,11 @@ from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
 from api.second_factor import SecondFactorController, remove_for_somebody
 from api.sessions import SessionController, end_sessions_of
+from api.shipping_rates import ShippingMethodController, ShippingZoneController
 from api.transfers import payment_received, refund_paid
 from api.translations import TranslationController
 from api.users import UserController
-from api.webhooks import stripe_webhook
+from api.webhooks import easypost_webhook, stripe_webhook
 
 HANDLERS: list[Any] = [
     openapi_document,
@@ -85,6 +87,10 @@ HANDLERS: list[Any] = [
     LocationController,
     transfer_stock,
     stock_of_order,
+    ShippingZoneController,
+    ShippingMethodController,
+    CarrierController,
+    list_carrier_messages,
     CartController,
     claim_cart,
     my_cart,
@@ -100,4 +106,5 @@ HANDLERS: list[Any] = [
     ReturnController,
     ApiKeyController,
     stripe_webhook,
+    easypost_webhook,
 ]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
+from db.shipping_rates import ADDRESS_OF_CART, tariffs_of, tariffs_to
 from domain.baskets import Basket, Destination, Line, Shopper
 from domain.errors import Refusal
 from domain.money import Money
 from domain.price_lists import unit_price
 from domain.pricing import Priced, price
+from domain.shipping_rates import Option, options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,8 +26,12 @@ class PricedCart:
     cart: RowMapping
     """The cart's own facts."""
     priced: Priced
+    basket: Basket
+    """What was priced, before a way of shipping was chosen."""
     unsold: tuple[Line, ...]
     """Lines that cannot be ordered: they have left the shop, or have no price in the cart's currency."""
+    is_shipping_offered: bool
+    """The chosen way of shipping carries these goods to the address; false also when none is chosen."""
 
     def check_is_complete(self) -> None:
         """Refuses ``cart_incomplete``, naming all that an order needs and this cart has not."""
@@ -61,7 +67,30 @@ async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
     shopper = Shopper(user_id=cart["user_id"], groups=frozenset(cart["groups"]), orders_before=cart["orders_before"])
     items = [(_line(row, shopper), row["is_sold"]) for row in rows if row["item_id"]]
     basket = _basket(cart, shopper, [line for line, _ in items])
-    return PricedCart(cart=cart, priced=price(basket), unsold=tuple(line for line, is_sold in items if not is_sold))
+    shipping = next((option.price for option in _options(cart["tariffs"], basket)), None)
+    return PricedCart(
+        cart=cart,
+        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency))),
+        basket=basket,
+        unsold=tuple(line for line, is_sold in items if not is_sold),
+        is_shipping_offered=shipping is not None,
+    )
+
+
+def _options(tariffs: Sequence[Mapping[str, Any]] | None, basket: Basket) -> list[Option]:
+    """What carries the basket, at which price: what its goods cost after discounts may make it free."""
+    totals = price(basket).totals
+    return options(
+        tariffs_of(tariffs), weight_grams=basket.weight_grams, goods=(totals.subtotal - totals.discount).minor
+    )
+
+
+async def shipping_options(session: AsyncSession, found: PricedCart) -> list[Option]:
+    """The ways of shipping that the cart may choose, in the order in which customers see them."""
+    return _options(await session.scalar(TARIFFS, {"cart_id": found.cart["id"]}), found.basket)
+
+
+TARIFFS = text(f"SELECT {tariffs_to(ADDRESS_OF_CART, 'carts.currency')} FROM carts WHERE id = :cart_id")  # noqa: S608
 
 
 MANY_ORDERS = 100
@@ -84,7 +113,7 @@ CART = text(
         SELECT carts.id, carts.user_id, carts.currency, carts.languages, carts.email,
                carts.shipping_address, carts.shipping_method,
                carts.version, carts.order_id, carts.completed_at, carts.merged_into, now() AS at,
-               shipping_rates.amount AS shipping, coalesce(shipping_methods.is_active, false) AS is_shipping_offered,
+               {tariffs_to(ADDRESS_OF_CART, "carts.currency", only="carts.shipping_method")} AS tariffs,
                EXISTS (
                    SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
                ) AS has_a_checkout,
@@ -93,13 +122,10 @@ CART = text(
                    ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
                END AS orders_before, {groups_of("carts.user_id")} AS groups
         FROM carts
-        LEFT JOIN shipping_methods ON shipping_methods.code = carts.shipping_method
-        LEFT JOIN shipping_rates
-          ON shipping_rates.code = carts.shipping_method AND shipping_rates.currency = carts.currency
         WHERE carts.id = :cart_id
     )
     SELECT cart.*, cart_items.id AS item_id, cart_items.variant_id, variants.product_id, variants.sku,
-           {sold_name("coalesce(translated.name, products.name)")} AS name, cart_items.quantity,
+           {sold_name("coalesce(translated.name, products.name)")} AS name, cart_items.quantity, variants.weight_grams,
            products.brand, products.tags,
            {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS base_price,
            {list_prices_of(variant="variants.id", currency="cart.currency", user="cart.user_id")} AS list_prices,
@@ -125,7 +151,7 @@ def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket
     return Basket(
         currency=cart["currency"],
         lines=tuple(lines),
-        shipping=Money(cart["shipping"] or 0, cart["currency"]),
+        shipping=Money.zero(cart["currency"]),
         at=cart["at"],
         shopper=shopper,
         destination=_destination(cart["shipping_address"]) if cart["shipping_address"] else None,
@@ -159,4 +185,5 @@ def _line(row: RowMapping, shopper: Shopper) -> Line:
         categories=frozenset(row["categories"]),
         brand=row["brand"],
         tags=frozenset(row["tags"]),
+        weight_grams=row["weight_grams"],
     )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db import baskets
 from db.base import Base, Id, Now, new_id
 from db.catalog import IS_IN_THE_SHOP
 from domain.carts import LARGEST_QUANTITY, MOST_LINES, MOST_UNITS, USUAL_CAPS, CartCaps, RunningCheckout
@@ -193,18 +194,11 @@ async def remove_item(session: AsyncSession, cart: Cart, item_id: UUID) -> None:
 
 async def choose_shipping(session: AsyncSession, cart: Cart, code: str) -> None:
     """Refuses ``validation_failed`` for a method that is not offered to this cart."""
-    offered = await session.scalar(IS_OFFERED, {"code": code, "currency": cart.currency})
-    if not offered:
-        raise unacceptable("/code", "is not a shipping method that this cart may choose")
     cart.shipping_method = code
-
-
-IS_OFFERED = text(
-    """
-    SELECT true FROM shipping_methods JOIN shipping_rates USING (code)
-    WHERE code = :code AND currency = :currency AND is_active
-    """
-)
+    await session.flush()
+    found = await baskets.priced(session, cart.id)
+    if found is None or not found.is_shipping_offered:
+        raise unacceptable("/code", "is not a shipping method that this cart may choose")
 
 
 async def reopen(session: AsyncSession, cart_id: UUID, order_id: UUID) -> None:

@@ -149,11 +149,13 @@ class Variant(Base):
     """So many units, or fewer, are few; ``None`` when the shop's own line holds."""
     is_hot: Mapped[bool] = mapped_column(server_default=text("false"))
     """Staff expect far more customers than units, so checkouts pass the admission gate."""
+    weight_grams: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
     __table_args__ = (
         CheckConstraint("low_stock >= 0", name="low_stock_not_negative"),
+        CheckConstraint("weight_grams >= 0", name="weight_not_negative"),
         Index("ix_variants_is_hot", "id", postgresql_where=text("is_hot")),
     )
 

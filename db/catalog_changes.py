@@ -30,6 +30,7 @@ class NewVariant:
     name: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     stock: int = 0
+    weight_grams: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +95,7 @@ async def _add_variants(
             "sku": variant.sku or derived_sku(slug, variant.options.values()),
             "name": variant.name or " / ".join(variant.options.values()),
             "options": dict(variant.options),
+            "weight_grams": variant.weight_grams,
             "position": position,
         }
         for position, variant in enumerate(variants, first_position)

@@ -37,7 +37,8 @@ PRODUCTS = text(
                                                          ELSE to_jsonb(value) END)
             FROM product_attributes WHERE product_id = products.id) AS attributes,
            (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'name', variants.name, 'options', options,
-                                                'amount', amount, 'stock', on_hand, 'other_amounts',
+                                                'amount', amount, 'stock', on_hand,
+                                                'weight_grams', weight_grams, 'other_amounts',
                                                 (SELECT jsonb_object_agg(others.currency, others.amount)
                                                  FROM prices AS others WHERE others.variant_id = variants.id
                                                      AND others.currency <> :currency))

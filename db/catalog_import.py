@@ -207,6 +207,7 @@ def variant_rows(products: Iterable[ProductRecord]) -> Iterable[tuple[Any, ...]]
                 variant.price.currency,
                 variant.price.minor,
                 variant.stock,
+                variant.weight_grams,
             )
 
 

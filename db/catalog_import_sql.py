@@ -6,6 +6,7 @@ PRODUCT_COLUMNS = [
 ]
 VARIANT_COLUMNS = [
     "product_slug", "line", "sku", "id", "name", "options", "position", "currency", "amount", "stock",
+    "weight_grams",
 ]  # fmt: skip
 
 STAGING_TABLES = """
@@ -18,7 +19,7 @@ STAGING_TABLES = """
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS staged_variants (
         product_slug text, line int, sku text, id uuid, name text, options text, position int,
-        currency text, amount bigint, stock int
+        currency text, amount bigint, stock int, weight_grams int
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS staged_prices (sku text, currency text, amount bigint) ON COMMIT DELETE ROWS
 """
@@ -103,12 +104,16 @@ MERGE_PRODUCTS = """
 """
 
 MERGE_VARIANTS = """
-    INSERT INTO variants (id, product_id, sku, name, options, position)
-    SELECT s.id, p.id, s.sku, coalesce(s.name, v.name, ''), coalesce(s.options::jsonb, v.options, '{}'), s.position
+    INSERT INTO variants (id, product_id, sku, name, options, position, weight_grams)
+    SELECT s.id, p.id, s.sku, coalesce(s.name, v.name, ''), coalesce(s.options::jsonb, v.options, '{}'), s.position,
+           coalesce(s.weight_grams, v.weight_grams, 0)
     FROM staged_variants s JOIN products p ON p.slug = s.product_slug LEFT JOIN variants v ON v.sku = s.sku
     WHERE v.id IS NULL
-       OR (v.name, v.options) IS DISTINCT FROM (coalesce(s.name, v.name), coalesce(s.options::jsonb, v.options))
-    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, options = excluded.options, updated_at = now()
+       OR (v.name, v.options, v.weight_grams) IS DISTINCT FROM (
+           coalesce(s.name, v.name), coalesce(s.options::jsonb, v.options), coalesce(s.weight_grams, v.weight_grams)
+       )
+    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, options = excluded.options,
+        weight_grams = excluded.weight_grams, updated_at = now()
         WHERE variants.product_id = excluded.product_id
     RETURNING id, product_id, xmax = 0 AS is_new
 """

@@ -152,6 +152,7 @@ async def with_variants(
             Variant.sku,
             Variant.name,
             Variant.options,
+            Variant.weight_grams,
             Price.amount,
             in_stock.label("stock_quantity"),
         )

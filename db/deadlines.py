@@ -1,4 +1,7 @@
-"""What an order waits for, since when: read from its parcels and its timeline."""
+"""What an order waits for, since when: read from its parcels and its timeline.
+
+Of an order that is held nobody has to pack or ship anything; its card holds the money no longer for that.
+"""
 
 from uuid import UUID
 
@@ -37,7 +40,8 @@ WAITS = text(
     ), happened AS (
         SELECT max(at) FILTER (WHERE type = 'order.payment_requires_action') AS approval_asked,
                -- Units that were unpacked begin to wait anew.
-               max(at) FILTER (WHERE type IN ('order.confirmed', 'fulfillment.cancelled')) AS to_pack,
+               max(at) FILTER (WHERE type IN ('order.confirmed', 'fulfillment.cancelled', 'order.released')) AS to_pack,
+               max(at) FILTER (WHERE type = 'order.released') AS released,
                max(at) FILTER (WHERE type = 'order.payment_renewed') AS renewed
         FROM order_events WHERE order_id = :order_id
     )
@@ -47,9 +51,13 @@ WAITS = text(
     SELECT 'to_be_packed', happened.to_pack, unpacked.units, NULL
     FROM happened, unpacked, orders
     WHERE orders.id = :order_id AND orders.status IN ('confirmed', 'shipped') AND unpacked.units > 0
+      AND orders.hold_note_id IS NULL
     UNION ALL
-    SELECT CASE status WHEN 'pending' THEN 'to_be_shipped' ELSE 'to_be_delivered' END, since, units, id
-    FROM parcels WHERE status IN ('pending', 'shipped')
+    SELECT 'to_be_shipped', greatest(since, happened.released), parcels.units, parcels.id
+    FROM happened, parcels, orders
+    WHERE orders.id = :order_id AND orders.hold_note_id IS NULL AND parcels.status = 'pending'
+    UNION ALL
+    SELECT 'to_be_delivered', since, units, id FROM parcels WHERE status = 'shipped'
     UNION ALL
     SELECT 'to_be_captured', greatest(payments.created_at, happened.renewed), uncaptured.units, NULL
     FROM happened, uncaptured, orders JOIN payments ON payments.order_id = orders.id

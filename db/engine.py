@@ -48,6 +48,7 @@ async def connect(
     pool_size: int,
     pool_wait_seconds: float,
     stock: StockRules,
+    country: str = "US",
     limits: TimeLimits = NEVER,
 ) -> AsyncIterator[AsyncEngine]:
     """An engine whose connections work in the shop's schema and in UTC, and know its rules; closed at the end."""
@@ -69,6 +70,7 @@ async def connect(
                 "application_name": "sutler",
                 "sutler.low_stock": str(stock.low_stock),
                 "sutler.allocation": stock.allocation.value,
+                "sutler.country": country,
             },
         },
     )

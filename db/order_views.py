@@ -7,7 +7,9 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-_ORDERS = """
+from db.carriers import TRACKING_URL_OF_PARCEL
+
+_ORDERS = f"""
     SELECT orders.*,
            payments.provider, payments.decline_code, payments.redirect_url, payments.due_at,
            coalesce(
@@ -81,6 +83,8 @@ _ORDERS = """
         SELECT jsonb_agg(jsonb_build_object(
                    'id', fulfillments.id, 'status', fulfillments.status, 'carrier', fulfillments.carrier,
                    'tracking_number', fulfillments.tracking_number,
+                   'tracking_url', {TRACKING_URL_OF_PARCEL},
+                   'tracking_status', fulfillments.tracking_status, 'tracked_at', fulfillments.tracked_at,
                    'undelivered', fulfillments.undelivered, 'remedy', fulfillments.remedy,
                    'replaces_id', fulfillments.replaces_id, 'created_at', fulfillments.created_at,
                    'shipped_at', fulfillments.shipped_at, 'delivered_at', fulfillments.delivered_at,
@@ -93,7 +97,7 @@ _ORDERS = """
                ) ORDER BY fulfillments.id) AS fulfillments
         FROM fulfillments WHERE fulfillments.order_id = orders.id
     ) AS parcels ON true
-"""
+"""  # noqa: S608 (constant text)
 
 _ONE_ORDER = text(f"{_ORDERS} WHERE orders.id = :order_id")
 _THESE_ORDERS = text(f"{_ORDERS} WHERE orders.id = ANY(:ids)")
@@ -147,6 +151,19 @@ async def events(session: AsyncSession, order_id: UUID, *, limit: int, after: in
         {"order_id": order_id, "after": after, "limit": limit},
     )
     return found.mappings().all()
+
+
+async def hold(session: AsyncSession, order_id: UUID) -> RowMapping | None:
+    """Why nothing of the order may leave, since when, and who said so."""
+    return (await session.execute(HOLD, {"order_id": order_id})).mappings().one_or_none()
+
+
+HOLD = text(
+    """
+    SELECT audit_log.note AS reason, audit_log.at AS since, audit_log.actor AS by
+    FROM orders JOIN audit_log ON audit_log.id = orders.hold_note_id WHERE orders.id = :order_id
+    """
+)
 
 
 async def order_of_fulfillment(session: AsyncSession, fulfillment_id: UUID) -> UUID | None:

@@ -81,6 +81,8 @@ class Order(Base):
     """The audit log's entry with the words of whoever cancelled."""
     attention: Mapped[str | None]
     """What a person has to decide; ``None`` when nobody has to."""
+    hold_note_id: Mapped[UUID | None]
+    """The audit log's entry that says why nothing of it may leave; ``None`` when it may."""
     claimed_at: Mapped[datetime | None]
     """When a guest's order became that of the account with its e-mail address."""
     closed_at: Mapped[datetime | None]

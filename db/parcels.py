@@ -6,11 +6,13 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import deadlines, inventory, payments, returns
+from db import deadlines, inventory, mailbox, payments, returns
+from db.order_holds import check_may_leave
 from db.orders import Order, locked, record
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
 from domain.money import Money
+from domain.notifications import Occasion
 from domain.orders import CancelReason, OrderStatus, check_move
 from domain.settling import LineCost, amount_to_capture, worth_of_staying
 from domain.shipping import (
@@ -83,6 +85,7 @@ async def charge(session: AsyncSession, request: ShipParcel) -> ShipmentCharge:
             amount=Money(parcel.charge or 0, order.currency), is_final=parcel.is_last, is_shipped=True
         )
     check_parcel(parcel, FulfillmentStatus.PENDING)
+    check_may_leave(order)
     parcel.is_last = await _leaves_nothing_behind(session, order.id, parcel.id)
     if await payments.is_paid_ahead(session, order.id):
         parcel.charge = 0
@@ -116,6 +119,7 @@ async def ship(session: AsyncSession, request: ShipParcel) -> ShipmentState:
     order.payment_status = await payments.captured(session, order.id, parcel.charge or 0, is_final=parcel.is_last)
     await session.flush()
     await tell(session, parcel, "fulfillment.shipped", request.actor)
+    await mailbox.ask_for(session, Occasion.PARCEL_SHIPPED, order.id, occasion_of=parcel.id)
     await follow(session, order, request.actor)
     return await state_of(session, order, parcel)
 

@@ -43,6 +43,7 @@ class Payment(Base):
 
     __table_args__ = (
         CheckConstraint(one_of("status", PaymentStatus), name="status"),
+        CheckConstraint("provider <> 'nothing' OR amount = 0", name="nothing_is_asked_of_nobody"),
         CheckConstraint("amount >= 0 AND authorized >= 0", name="amounts_not_negative"),
         CheckConstraint("captured BETWEEN 0 AND authorized", name="captured_within_authorized"),
         CheckConstraint(

@@ -81,6 +81,7 @@ HELD = (
     Held(table="refunds", whose=OF_ORDERS, becomes={"reason": ERASED}),
     Held(table="cancellations", whose=OF_ORDERS, becomes={"reason": ERASED}),
     Held(table="fulfillments", whose=OF_ORDERS),
+    Held(table="carrier_messages", whose=OF_PARCELS),
     Held(table="fulfillment_items", whose=OF_PARCELS),
     Held(table="returns", whose=OF_ORDERS),
     Held(table="return_items", whose=OF_RETURNS, becomes={"reason": ERASED}),
@@ -94,6 +95,10 @@ NOT_PERSONAL = frozenset(
         "attributes.name",
         "audit_log.note",  # struck out by `forget_words`, for nobody may change that table
         "breaches.words",  # ids and sums
+        "carrier_messages.message_id",
+        "carrier_messages.tracking_number",
+        "carriers.name",
+        "carriers.tracking_url",
         "catalog_exports.examples",
         "catalog_import_errors.message",
         "categories.name",
@@ -104,6 +109,7 @@ NOT_PERSONAL = frozenset(
         "disputes.reason",  # a code of the provider's
         "disputes.reference",
         "fulfillments.tracking_number",  # the carrier's
+        "fulfillments.tracking_status",
         "late_money.reference",
         "listed_products.highest_prices",
         "listed_products.labels",
@@ -121,6 +127,8 @@ NOT_PERSONAL = frozenset(
         "products.name",
         "refunds.provider_reference",
         "shipping_methods.name",
+        "shipping_areas.postal_prefix",
+        "shipping_zones.name",
         "stock_movements.reason",  # of goods
         "variants.name",
         "variants.options",

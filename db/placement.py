@@ -15,7 +15,7 @@ from db.orders import Order, record
 from domain.errors import Refusal
 from domain.money import Money
 from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
-from domain.payments import MANUAL
+from domain.payments import MANUAL, NOTHING
 from domain.pricing import Priced, PricedLine
 
 
@@ -38,8 +38,15 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     await inventory.reserve(session, request.order_id, demand, hold_seconds=request.hold_seconds)
     if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
-    await _write(session, request, found.priced, provider=MANUAL if request.is_manual else provider)
+    await _write(session, request, found.priced, provider=_payee(request, total, provider))
     return PlacedOrder(order_id=request.order_id, total=total, units=sum(goods.quantity for goods in demand))
+
+
+def _payee(request: PlaceOrder, total: Money, cards: str) -> str:
+    """Who is asked for the money."""
+    if total.minor == 0:
+        return NOTHING
+    return MANUAL if request.is_manual else cards
 
 
 async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: str) -> Placement:
@@ -110,9 +117,10 @@ async def _priced(session: AsyncSession, cart_id: UUID) -> PricedCart:
             "Some items are not sold any more, or not in this currency.",
             items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in found.unsold],
         )
-    if not found.cart["is_shipping_offered"]:
-        gone = {"pointer": "/shipping_method", "detail": "is not offered any more"}
-        raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=[gone])
+    if not found.is_shipping_offered:
+        gone = f"{found.cart['shipping_method']} does not carry this cart to its address"
+        errors = [{"pointer": "/shipping_method", "detail": gone}]
+        raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
     return found
 
 

@@ -104,6 +104,7 @@ async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:
             has_shipped=units.has_shipped,
             waits=await deadlines.waits(session, order.id),
             authorizations=1 + units.renewed,
+            is_held=order.hold_note_id is not None,
         ),
     )
 

@@ -1,37 +1,16 @@
-"""Shipping: the ways an order can travel, and its parcels."""
+"""Shipping: the parcels of orders."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, text, update
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now, one_of
 from domain.inventory import MAIN_LOCATION
 from domain.shipping import FulfillmentStatus, Remedy, Undelivered
-
-
-class ShippingMethod(Base):
-    __tablename__ = "shipping_methods"
-
-    code: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    estimated_days: Mapped[int]
-    position: Mapped[int] = mapped_column(server_default=text("0"))
-    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
-
-
-class ShippingRate(Base):
-    """What a shipping method costs in one currency, in minor units."""
-
-    __tablename__ = "shipping_rates"
-
-    code: Mapped[str] = mapped_column(ForeignKey("shipping_methods.code", ondelete="CASCADE"), primary_key=True)
-    currency: Mapped[str] = mapped_column(primary_key=True)
-    amount: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (CheckConstraint("amount >= 0", name="amount_not_negative"),)
+from domain.tracking import TrackingStatus
 
 
 class Fulfillment(Base):
@@ -54,12 +33,21 @@ class Fulfillment(Base):
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("fulfillments.id"), unique=True)
     """The undelivered parcel whose units this one carries once more; they are paid for."""
     refund_id: Mapped[UUID | None] = mapped_column(ForeignKey("refunds.id"), unique=True)
+    tracking_status: Mapped[str | None]
+    """How far it is, as its carrier says."""
+    tracked_at: Mapped[datetime | None]
+    """When the carrier noticed that."""
     created_at: Mapped[Now]
     shipped_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint(one_of("status", FulfillmentStatus), name="status"),
+        CheckConstraint(one_of("tracking_status", TrackingStatus), name="tracking_status"),
+        CheckConstraint("(tracking_status IS NULL) = (tracked_at IS NULL)", name="tracked_has_time"),
+        Index(
+            "ix_fulfillments_tracking_number", "tracking_number", postgresql_where=text("tracking_number IS NOT NULL")
+        ),
         CheckConstraint("charge >= 0", name="charge_not_negative"),
         CheckConstraint("status NOT IN ('shipped', 'delivered') OR shipped_at IS NOT NULL", name="shipped_has_time"),
         CheckConstraint(one_of("undelivered", Undelivered), name="undelivered"),

@@ -6,6 +6,7 @@ from db import (
     audit_log,
     breaches,
     cancellations,
+    carriers,
     carts,
     catalog,
     checkouts,
@@ -31,6 +32,8 @@ from db import (
     second_factors,
     sessions,
     shipping,
+    shipping_rates,
+    tracking,
     translations,
 )
 from db.base import Base
@@ -43,6 +46,7 @@ __all__ = [
     "audit_log",
     "breaches",
     "cancellations",
+    "carriers",
     "carts",
     "catalog",
     "checkouts",
@@ -69,5 +73,7 @@ __all__ = [
     "second_factors",
     "sessions",
     "shipping",
+    "shipping_rates",
+    "tracking",
     "translations",
 ]

@@ -66,5 +66,9 @@ class Basket:
     """What the customer has entered."""
 
     @property
+    def weight_grams(self) -> int:
+        return sum(line.weight_grams * line.quantity for line in self.lines)
+
+    @property
     def nothing(self) -> Money:
         return Money.zero(self.currency)

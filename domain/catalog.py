@@ -21,6 +21,8 @@ MOST_CURRENCIES = 50
 """In which one variant is sold."""
 LARGEST_STOCK = 2_000_000_000
 """Fits the column with room to spare."""
+HEAVIEST = 1_000_000
+"""Of one unit, in grams: a tonne."""
 
 PRICE_STEPS = [factor * 10**power for power in range(2, 8) for factor in (1, 2, 5)]
 """Where one price range of the facet ends and the next begins, in minor units: 1.00, 2.00, 5.00, 10.00 … dollars,
@@ -81,6 +83,7 @@ class VariantRecord:
     name: str | None = None
     stock: int | None = None
     """Units on hand."""
+    weight_grams: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from html import unescape
 
 from domain.catalog import (
     DEEPEST_CATEGORY,
+    HEAVIEST,
     LARGEST_STOCK,
     LONGEST_BRAND,
     LONGEST_DESCRIPTION,
@@ -124,6 +125,12 @@ def checked_stock(column: str, quantity: int) -> int:
     if not 0 <= quantity <= LARGEST_STOCK:
         raise BadCell(column, f"must be between 0 and {LARGEST_STOCK}")
     return quantity
+
+
+def checked_weight(column: str, grams: int) -> int:
+    if not 0 <= grams <= HEAVIEST:
+        raise BadCell(column, f"must be between 0 and {HEAVIEST} grams")
+    return grams
 
 
 def checked_category(column: str, path: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ not given; a variant by its ``sku``. A price is a string in the import's currenc
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ from domain.catalog_files import (
     checked_sku,
     checked_slug,
     checked_stock,
+    checked_weight,
     decoded,
     not_seen_before,
     why_not_storable,
@@ -51,7 +52,7 @@ OF_A_PRODUCT = frozenset(
         *("tags", "attributes", "published_from", "published_until"),
     }
 )
-OF_A_VARIANT = frozenset({"sku", "name", "price", "prices", "stock_quantity", "options"})
+OF_A_VARIANT = frozenset({"sku", "name", "price", "prices", "stock_quantity", "options", "weight_grams"})
 OF_A_SINGLE_VARIANT = OF_A_VARIANT - {"name"}
 
 
@@ -143,7 +144,8 @@ def _variant(line: int, where: str, given: dict[str, Any], slug: str, currency: 
         options=options,
         price=price,
         other_prices=tuple(other_prices),
-        stock=_stock(f"{where}/stock_quantity", given.get("stock_quantity")),
+        stock=_number(f"{where}/stock_quantity", given.get("stock_quantity"), checked_stock),
+        weight_grams=_number(f"{where}/weight_grams", given.get("weight_grams"), checked_weight),
     )
 
 
@@ -261,9 +263,9 @@ def _price(column: str, value: Any, currency: str) -> Money:
         raise BadCell(column, str(error)) from None
 
 
-def _stock(column: str, value: Any) -> int | None:
+def _number(column: str, value: Any, checked: Callable[[str, int], int]) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadCell(column, "is not a whole number")
-    return checked_stock(column, value)
+    return checked(column, value)

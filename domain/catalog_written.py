@@ -14,7 +14,7 @@ from domain.money import Money
 CSV_COLUMNS = [
     *(shopify.HANDLE, shopify.TITLE, shopify.BODY, shopify.VENDOR, shopify.CATEGORY, shopify.PUBLISHED),
     *chain.from_iterable(shopify.OPTIONS),
-    *(shopify.SKU, shopify.PRICE, shopify.QUANTITY),
+    *(shopify.SKU, shopify.GRAMS, shopify.PRICE, shopify.QUANTITY),
 ]
 
 
@@ -59,6 +59,7 @@ def _jsonl_writer(sink: TextIO, currency: str) -> Write:
                     **_other_prices(variant),
                     "stock_quantity": variant["stock"],
                     "options": variant["options"],
+                    "weight_grams": variant["weight_grams"],
                 }
                 for variant in _priced_variants(product, currency)
             ],
@@ -96,9 +97,8 @@ def _csv_writer(sink: TextIO, currency: str) -> Write:
             options = [(name if is_first else "", variant["options"].get(name, "")) for name in names]
             options += [("", "")] * (len(shopify.OPTIONS) - len(names))
             price = Money(variant["amount"], currency).amount
-            writer.writerow(
-                [product["slug"], *described, *chain.from_iterable(options), variant["sku"], price, variant["stock"]]
-            )
+            sold = (variant["sku"], variant["weight_grams"], price, variant["stock"])
+            writer.writerow([product["slug"], *described, *chain.from_iterable(options), *sold])
 
     return write
 

@@ -18,6 +18,7 @@ class Occasion(StrEnum):
     INVITATION = "invitation"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     ORDER_CONFIRMED = "order_confirmed"
+    PARCEL_SHIPPED = "parcel_shipped"
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"
     TRANSFER_EXPIRED = "transfer_expired"

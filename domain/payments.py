@@ -11,6 +11,8 @@ from domain.money import Money
 
 MANUAL = "manual"
 """The provider of payments by bank transfer: money that a person sees come and sends back."""
+NOTHING = "nothing"
+"""The provider of orders that cost nothing, for which nobody is asked for money."""
 
 
 class PaymentStatus(StrEnum):

@@ -41,6 +41,9 @@ class Permission(StrEnum):
     PRICES_READ = "prices.read"
     PRICES_WRITE = "prices.write"
     """Price lists, and their prices."""
+    SHIPPING_READ = "shipping.read"
+    """Where the shop sends to, and what that costs."""
+    SHIPPING_WRITE = "shipping.write"
     BREACHES_READ = "breaches.read"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
@@ -65,6 +68,7 @@ SUPPORT = OWN | {
     Permission.STOCK_READ,
     Permission.GROUPS_READ,
     Permission.PRICES_READ,
+    Permission.SHIPPING_READ,
 }
 
 OPERATOR = SUPPORT | {

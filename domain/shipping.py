@@ -109,6 +109,29 @@ class ShipParcel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HoldOrder:
+    """Nothing of the order may leave until it is released."""
+
+    order_id: UUID
+    actor: str
+    note_id: UUID
+    """The audit log's entry that says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseOrder:
+    order_id: UUID
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderHold:
+    is_held: bool
+    waits: list[Wait] = field(default_factory=list)
+    """What the order waits for now."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FulfillmentSoFar:
     """What the story of an order remembers when it goes on in a new run."""
 
@@ -125,6 +148,8 @@ class FulfillmentSoFar:
     """The provider has let go of the money before any of it was captured."""
     authorizations: int = 1
     """How often the money was asked for."""
+    is_held: bool = False
+    """Nothing may leave until somebody says so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,17 @@
 """Shopify's product CSV: a product is a row with a title and the rows with the same handle that follow it.
 
 Read are Handle, Title, Body (HTML), Vendor, Product Category (or Type), Published, Status, Option1 to 3 Name and Value,
-Variant SKU, Variant Price, Variant Inventory Qty; other columns are ignored, rows that only carry an image skipped.
-The names of Shopify's newer exports (URL handle, SKU, Price, …) are understood as well.
+Variant SKU, Variant Grams, Variant Price, Variant Inventory Qty; other columns are ignored, rows that only carry an
+image skipped. The names of Shopify's newer exports (URL handle, SKU, Price, …) are understood as well.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import chain
+from math import ceil
 
 from domain.catalog import MOST_VARIANTS, ProductRecord, RowError, VariantRecord, derived_sku, parse_price
 from domain.catalog_files import (
@@ -23,6 +26,7 @@ from domain.catalog_files import (
     checked_sku,
     checked_slug,
     checked_stock,
+    checked_weight,
     decoded,
     not_seen_before,
     plain_text,
@@ -36,10 +40,11 @@ MOST_ROWS = 10 * MOST_VARIANTS
 
 HANDLE, TITLE, BODY, VENDOR = "Handle", "Title", "Body (HTML)", "Vendor"
 CATEGORY, TYPE, PUBLISHED, STATUS = "Product Category", "Type", "Published", "Status"
-SKU, PRICE, QUANTITY, IMAGE = "Variant SKU", "Variant Price", "Variant Inventory Qty", "Image Src"
+SKU, GRAMS, PRICE, QUANTITY = "Variant SKU", "Variant Grams", "Variant Price", "Variant Inventory Qty"
+IMAGE = "Image Src"
 OPTIONS = [("Option1 Name", "Option1 Value"), ("Option2 Name", "Option2 Value"), ("Option3 Name", "Option3 Value")]
 OF_A_PRODUCT = (HANDLE, TITLE, BODY, VENDOR, CATEGORY, TYPE, PUBLISHED, STATUS)
-OF_A_VARIANT = (SKU, PRICE, QUANTITY, IMAGE, *chain.from_iterable(OPTIONS))
+OF_A_VARIANT = (SKU, GRAMS, PRICE, QUANTITY, IMAGE, *chain.from_iterable(OPTIONS))
 
 REQUIRED = (HANDLE, TITLE, PRICE)
 NEWER_NAMES = {
@@ -47,11 +52,13 @@ NEWER_NAMES = {
     "description": BODY,
     "published on online store": PUBLISHED,
     "sku": SKU,
+    "weight value (grams)": GRAMS,
     "price": PRICE,
     "inventory quantity": QUANTITY,
     "product image url": IMAGE,
 }
 KNOWN_NAMES = NEWER_NAMES | {name.lower(): name for name in (*OF_A_PRODUCT, *OF_A_VARIANT)}
+WEIGHT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 TRUTHS = {"": True, "true": True, "false": False}
 STATUSES = {"": True, "active": True, "draft": False, "archived": False, "unlisted": False}
 
@@ -195,6 +202,7 @@ def _variant(draft: Draft, first: Row, row: Row, reading: Reading, currency: str
         options=options if says_options else None,
         price=_price(row, currency),
         stock=_quantity(row),
+        weight_grams=_grams(row),
     )
     not_seen_before(SKU, "SKU", sku, row.line, reading.skus)
     return variant
@@ -226,6 +234,16 @@ def _quantity(row: Row) -> int | None:
     if len(text) > 20 or not text.isascii() or not text.removeprefix("-").isdecimal():
         raise BadCell(QUANTITY, "is not a whole number")
     return checked_stock(QUANTITY, int(text))
+
+
+def _grams(row: Row) -> int | None:
+    """Rounded up: shops that weigh in pounds have fractions of grams in their files."""
+    text = row[GRAMS]
+    if not text:
+        return None
+    if not WEIGHT.fullmatch(text):
+        raise BadCell(GRAMS, "is not a weight in grams")
+    return checked_weight(GRAMS, ceil(Decimal(text)))
 
 
 def _rows(lines: Iterable[NumberedLine], reading: Reading) -> Iterator[Row | RowError]:

@@ -1,6 +1,6 @@
 """What a process opens at its start and closes at its end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from temporalio.client import Client
 from db.deny_list import DenyList
 from db.engine import NEVER, Sessions, TimeLimits, autocommitting, connect, sessions_of
 from db.replica import Replica
+from providers.carriers import CarrierMessages, EasyPostMessages
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PROVIDER_SILENCE, PaymentProvider, open_provider
 from providers.stolen_passwords import ListSilent, NoList, PwnedPasswords, StolenPasswords
@@ -40,6 +41,8 @@ class Resources:
     temporal: Client
     payments: PaymentProvider
     mailer: SmtpMailer
+    carriers: Mapping[str, CarrierMessages]
+    """Those that tell how far parcels are, by their names."""
     passwords: Passwords
     deny_list: DenyList
 
@@ -83,8 +86,14 @@ def connected(
         pool_size=settings.database.pool_size,
         pool_wait_seconds=settings.database.pool_wait_seconds,
         stock=settings.shop.stock_rules,
+        country=settings.shop.country,
         limits=limits,
     )
+
+
+def listened_to(settings: Settings) -> dict[str, CarrierMessages]:
+    secret = settings.carriers.easypost_webhook_secret
+    return {EasyPostMessages.name: EasyPostMessages(secret)} if secret else {}
 
 
 def list_of_stolen_passwords(settings: Settings) -> StolenPasswords:
@@ -172,4 +181,5 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
             temporal=await temporal.connect(settings.temporal),
             payments=provider,
             mailer=mailer,
+            carriers=listened_to(settings),
         )

@@ -145,6 +145,11 @@ class Payments(Section):
     """How long an order waits for its bank transfer, with its goods held: until the end of the last of these days."""
 
 
+class Carriers(Section):
+    easypost_webhook_secret: SecretStr | None = None
+    """What EasyPost signs its messages about parcels with; unset, none is taken."""
+
+
 class Mail(Section):
     host: str = "127.0.0.1"
     port: Port = 8025
@@ -197,6 +202,8 @@ def known_zone(name: str) -> str:
 class Shop(Section):
     name: str = "Sutler"
     currency: str = "USD"
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
+    """Where carts are priced to that have no address yet."""
     public_url: str = "http://127.0.0.1:8080"
     """Where customers reach the API; used in links that are mailed."""
     return_days: Annotated[int, Field(ge=0)] = 30
@@ -419,6 +426,7 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     operations: Operations = Operations()
     catalog: Catalog = Catalog()
+    carriers: Carriers = Carriers()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
 

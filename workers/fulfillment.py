@@ -20,6 +20,8 @@ def build(resources: Resources) -> Duty:
             shipping.ship,
             shipping.deliver,
             shipping.give_up,
+            shipping.hold,
+            shipping.release,
             shipping.cancel,
             returns.decide,
             returns.receive,

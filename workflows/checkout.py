@@ -114,12 +114,12 @@ class Checkout:
 
     async def _take_payment(self, order: PlacedOrder) -> None:
         wish = self._the_payment_to_authorize(order)
-        if self._request.transfer_window is None:
+        if self._request.transfer_window is None and order.total.minor > 0:
             self._authorized_at = workflow.now()
         self._authorization = await authorized(wish) or await self._what_became_of(wish)
         if self._authorization is not None and self._authorization.answer is Answer.REQUIRES_ACTION:
             self._authorization = await self._let_the_customer_act(order, self._authorization)
-        elif self._request.transfer_window is not None:
+        elif self._request.transfer_window is not None and order.total.minor > 0:
             self._authorization = await self._wait_for_the_transfer(order, self._request.transfer_window)
 
     async def _wait_for_the_transfer(self, order: PlacedOrder, window: timedelta) -> PaymentAuthorization:

@@ -42,9 +42,12 @@ from domain.shipping import (
     FulfillmentSoFar,
     FulfillOrder,
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
@@ -78,6 +81,7 @@ class Fulfillment:
         self._captures_refused = Counter(so_far.captures_refused)
         self._has_lapsed = so_far.has_lapsed
         self._authorizations = so_far.authorizations
+        self._is_held = so_far.is_held
         self._transfer_due_at = request.transfer_due_at
         self._one_at_a_time = asyncio.Lock()
 
@@ -149,6 +153,7 @@ class Fulfillment:
             captures_refused=dict(self._captures_refused),
             has_lapsed=self._has_lapsed,
             authorizations=self._authorizations,
+            is_held=self._is_held,
         )
         workflow.continue_as_new(
             replace(self._request, so_far=so_far, is_cancelled=False, transfer_due_at=self._transfer_due_at)
@@ -253,6 +258,34 @@ class Fulfillment:
     @cancel.validator
     def _may_be_cancelled(self, request: AskToCancel) -> None:
         self._check_nothing_shipped()
+
+    @workflow.update(description="Nothing may leave until the order is released")
+    async def hold(self, request: HoldOrder) -> OrderHold:
+        async with self._one_at_a_time:
+            self._check_something_is_here()
+            return await self._follow_hold(await shipping.hold(request))
+
+    @hold.validator
+    def _may_be_held(self, request: HoldOrder) -> None:
+        self._check_something_is_here()
+
+    def _check_something_is_here(self) -> None:
+        if self._status is not OrderStatus.CONFIRMED:
+            raise ApplicationError(
+                "Nothing of this order is here any more that could be held.",
+                {"current_status": str(self._status), "allowed": allowed_moves(self._status)},
+                type="order_transition_not_allowed",
+            )
+
+    @workflow.update(description="What was held may leave")
+    async def release(self, request: ReleaseOrder) -> OrderHold:
+        async with self._one_at_a_time:
+            return await self._follow_hold(await shipping.release(request))
+
+    async def _follow_hold(self, hold: OrderHold) -> OrderHold:
+        self._is_held = hold.is_held
+        await self._wait_for(hold.waits)
+        return hold
 
     @workflow.update(description="Some units are not wanted any more; only those that have not left")
     async def cancel_units(self, request: CancelUnits) -> OrderState:
@@ -475,6 +508,8 @@ class Fulfillment:
 
     def _describe(self) -> None:
         match self._status:
+            case OrderStatus.CONFIRMED if self._is_held:
+                waits = "is held, and waits for an operator to release it"
             case OrderStatus.CONFIRMED if self._waiting_units:
                 waits = f"waits for an operator to pack {self._waiting_units} of {self._request.units} units"
             case OrderStatus.CONFIRMED:

@@ -26,6 +26,17 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParcelLetter:
+    """What is on its way, and where its reader can follow it."""
+
+    contents: Sequence[tuple[str, int]]
+    """Names of goods, and how many of them."""
+    carrier: str
+    tracking_number: str
+    tracking_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderLetter:
     """An order as its mail shows it."""
 
@@ -51,6 +62,7 @@ SUBJECTS = {
     Occasion.INVITATION: "you are invited",
     Occasion.SECOND_FACTOR_CHANGED: "how you sign in was changed",
     Occasion.ORDER_CONFIRMED: "your order {number}",
+    Occasion.PARCEL_SHIPPED: "something of your order {number} is on its way",
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
     Occasion.TRANSFER_EXPIRED: "your order {number} was cancelled",
@@ -93,7 +105,14 @@ class Letters:
         )
 
     def about_order(
-        self, occasion: Occasion, key: str, to: str, order: OrderLetter, *, returned: Money | None = None
+        self,
+        occasion: Occasion,
+        key: str,
+        to: str,
+        order: OrderLetter,
+        *,
+        returned: Money | None = None,
+        parcel: ParcelLetter | None = None,
     ) -> Mail:
         subject = SUBJECTS[occasion].format(number=order.number)
         return self._mail(
@@ -103,6 +122,7 @@ class Letters:
             f"{self._shop_name}: {subject}",
             order=order,
             returned=returned,
+            parcel=parcel,
             transfer_to=self._transfer_to,
             until=in_words(order.due_at, self._zone) if order.due_at else None,
         )

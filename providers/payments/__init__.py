@@ -7,6 +7,7 @@ from stripe import APIConnectionError
 
 from providers.payments.base import Guard, OutcomeUnknown, PaymentProvider, WebhookForged
 from providers.payments.manual import ManualPayments
+from providers.payments.nothing import NothingToPay
 from providers.payments.stripe import stripe_payments
 
 PROVIDER_SILENCE: tuple[type[Exception], ...] = (APIConnectionError,)
@@ -43,13 +44,15 @@ def open_provider(
 
 
 def beside_transfers(cards: PaymentProvider) -> Providers:
-    return {provider.name: provider for provider in (cards, ManualPayments())}
+    """Whoever takes cards, and those who need no partner: bank transfers, and orders that cost nothing."""
+    return {provider.name: provider for provider in (cards, ManualPayments(), NothingToPay())}
 
 
 __all__ = [
     "PROVIDERS",
     "PROVIDER_SILENCE",
     "ManualPayments",
+    "NothingToPay",
     "OutcomeUnknown",
     "PaymentProvider",
     "Providers",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from activities.mailbox import MailboxActivities
-from db import mailbox, orders
+from db import mailbox, orders, parcels
 from domain.notifications import Carried, Mail, Occasion, Shift
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
 from providers.mail.letters import Letters
@@ -19,7 +19,7 @@ from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.catalog import a_product
-from tests.support.orders import a_confirmed_order, a_placed_order, to_confirm
+from tests.support.orders import a_confirmed_order, a_placed_order, to_confirm, to_plan, to_ship
 from tests.support.waiting import eventually
 
 
@@ -86,6 +86,26 @@ async def test_a_confirmed_order_is_mailed_once_with_its_lines_and_its_total(res
     assert "2 x Tea at USD 19.99: USD 39.98" in mail.text
     assert "Total: USD 44.97" in mail.text
     assert await letter(resources, order_id) == {"attempts": 1, "problem": None, "outcome": "sent", "later": False}
+
+
+async def test_a_parcel_that_leaves_is_mailed_once_with_its_number_and_the_carriers_page(resources: Resources) -> None:
+    postman = Postman()
+    product = await a_product(resources.sessions, name="Tea")
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 2))
+    plan = to_plan(order)
+    async with resources.sessions.begin() as session:
+        await parcels.plan(session, plan)
+        for _ in range(2):
+            await parcels.ship(session, to_ship(order, plan.fulfillment_id))
+
+    await carry_all(resources, postman)
+    await carry_all(resources, postman)
+
+    [mail] = [mail for mail in postman.mails if mail.key == f"parcel_shipped:{plan.fulfillment_id}"]
+    assert mail.to == "ada.testcase@example.com"
+    assert "2 x Tea" in mail.text
+    number = to_ship(order, plan.fulfillment_id).tracking_number
+    assert f"https://www.ups.com/track?tracknum={number}" in mail.text
 
 
 async def test_confirming_again_asks_for_no_second_letter(resources: Resources) -> None:

@@ -52,6 +52,7 @@ async def test_a_new_cart_is_empty_and_costs_nothing(api: httpx.AsyncClient) -> 
         "items": [],
         "shipping_address": None,
         "shipping_method": None,
+        "shipping_method_available": None,
         "promotion_codes": [],
         "totals": dict.fromkeys(("subtotal", "discount", "shipping", "tax", "included_tax", "total"), nothing),
         "status": "open",

@@ -47,6 +47,7 @@ class TestAProduct:
                     "price": usd("19.99"),
                     "stock_quantity": 7,
                     "options": {},
+                    "weight_grams": 0,
                 }
             ],
             "price": usd("19.99"),

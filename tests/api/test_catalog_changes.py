@@ -54,6 +54,25 @@ class TestAdmins:
             (skus[1], "M", 2),
         ]
 
+    async def test_say_what_a_variant_weighs_and_weigh_it_again(
+        self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
+    ) -> None:
+        wanted = {
+            "name": unique("Anvil"),
+            "category_id": str(await a_category(resources.sessions)),
+            "price": usd("9.00"),
+        }
+        made = (await api.post("/v1/products", json={**wanted, "weight_grams": 5000}, headers=admin)).json()
+        assert made["variants"][0]["weight_grams"] == 5000
+
+        changed = await api.patch(f"/v1/products/{made['id']}", json={"weight_grams": 5200}, headers=admin)
+
+        assert changed.json()["variants"][0]["weight_grams"] == 5200
+        shown = (await api.get(f"/v1/products/{made['id']}")).json()
+        assert (shown["variants"][0]["weight_grams"], shown["price"]) == (5200, usd("9.00"))
+        refused = await api.patch(f"/v1/products/{made['id']}", json={"weight_grams": -1}, headers=admin)
+        assert refused.status_code == 422
+
     async def test_may_give_two_products_the_same_name(
         self, api: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
     ) -> None:

@@ -275,6 +275,7 @@ FAMILIES = [
 
 WITHOUT_A_KEY = {
     "/v1/webhooks/stripe": "an event has an id of its own and counts once",
+    "/v1/webhooks/easypost": "a message has an id of its own and counts once",
     "/v1/auth/register": "an e-mail address has one account",
     "/v1/auth/verify-email": "a link that is followed twice is answered the same",
     "/v1/auth/login": "a session moves nothing",

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
-from db import cancellations, deadlines, orders, parcels, undelivered
+from db import cancellations, deadlines, order_holds, orders, parcels, undelivered
 from domain.deadlines import PATIENCE, Wait, Waiting
 from domain.orders import AwaitCustomer
 from domain.payments import Answer, PaymentAuthorization
-from domain.shipping import Remedy
+from domain.shipping import HoldOrder, ReleaseOrder, Remedy
 from runtime.resources import Resources
 from tests.db.test_cancellations import to_cancel as to_cancel_units
 from tests.db.test_parcels import do
@@ -154,3 +155,29 @@ def test_every_wait_says_what_waits_and_since_when(what: Waiting) -> None:
         Waiting.TO_BE_CAPTURED: "until 02 Dec 09:05 UTC",
     }
     assert told.get(what, str(parcel)) in wait.words
+
+
+async def test_of_a_held_order_nobody_has_to_pack_or_ship_anything_and_afterwards_they_have_the_whole_time(
+    resources: Resources, order: AnOrder
+) -> None:
+    line = await line_of(resources, order)
+    packed = to_plan(order, (line, 1))
+    await do(resources, parcels.plan, packed)
+    before = {wait.what: wait.since for wait in await waits(resources, order)}
+
+    await do(resources, order_holds.hold, HoldOrder(order_id=order.order_id, actor="operator:1", note_id=uuid4()))
+    await do(resources, order_holds.hold, HoldOrder(order_id=order.order_id, actor="operator:1", note_id=uuid4()))
+
+    assert await waiting(resources, order) == [(Waiting.TO_BE_CAPTURED, 3, None)]
+    for _ in range(2):
+        await do(resources, order_holds.release, ReleaseOrder(order_id=order.order_id, actor="operator:1"))
+    after = {wait.what: wait.since for wait in await waits(resources, order)}
+    assert after[Waiting.TO_BE_CAPTURED] == before[Waiting.TO_BE_CAPTURED]
+    assert after[Waiting.TO_BE_PACKED] > before[Waiting.TO_BE_PACKED]
+    assert after[Waiting.TO_BE_SHIPPED] > before[Waiting.TO_BE_SHIPPED]
+    async with resources.sessions() as session:
+        told = await session.scalars(
+            text("SELECT type FROM order_events WHERE order_id = :id AND type IN ('order.held', 'order.released')"),
+            {"id": order.order_id},
+        )
+        assert list(told) == ["order.held", "order.released"]

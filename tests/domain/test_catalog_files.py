@@ -97,6 +97,27 @@ class TestShopifysCsv:
         assert isinstance(found[0], ProductRecord)
         assert (found[0].variants[0].sku, found[0].variants[0].stock, found[0].is_active) == ("M-1", 3, True)
 
+    @pytest.mark.parametrize(("grams", "weight"), [("", None), ("0", 0), ("200", 200), ("200.0", 200), ("907.18", 908)])
+    def test_may_say_what_a_variant_weighs_in_fractions_of_grams(self, grams: str, weight: int | None) -> None:
+        (product,) = from_csv(f"mug,Mug,5,{grams}", header="Handle,Title,Variant Price,Variant Grams")
+
+        assert isinstance(product, ProductRecord)
+        assert product.variants[0].weight_grams == weight
+
+    @pytest.mark.parametrize(
+        ("grams", "reason"),
+        [
+            ("-1", "is not a weight in grams"),
+            ("2 lb", "is not a weight in grams"),
+            ("1e9", "is not a weight in grams"),
+            ("1000001", "must be between 0 and 1000000 grams"),
+        ],
+    )
+    def test_may_not_say_that_it_weighs_anything_else(self, grams: str, reason: str) -> None:
+        found = from_csv(f"mug,Mug,5,{grams}", header="Handle,Title,Variant Price,Variant Grams")
+
+        assert errors(found) == [(2, "Variant Grams", reason)]
+
     def test_prefers_the_category_to_the_type(self) -> None:
         header = "Handle,Title,Variant Price,Type,Product Category"
         found = from_csv("a,A,1,Mugs,Home > Kitchen", "b,B,1,Mugs,", header=header)
@@ -300,6 +321,7 @@ class TestJsonLines:
             ({"name": "X", "price": "1", "stock_quantity": 1.5}, "/stock_quantity", "is not a whole number"),
             ({"name": "X", "price": "1", "stock_quantity": True}, "/stock_quantity", "is not a whole number"),
             ({"name": "X", "price": "1", "options": {"size": 5}}, "/options", "is not a string"),
+            ({"name": "X", "price": "1", "weight_grams": -1}, "/weight_grams", "must be between 0 and 1000000 grams"),
             ({"name": "X", "price": "1", "category": {"a": 1}}, "/category", "is not a string"),
             ({"name": "Before", "price": "1", "sku": "b"}, "/slug", "slug 'before' was used on line 1 before"),
             ({"name": "X", "price": "1", "sku": "before"}, "/variants/0/sku", "SKU 'before' was used on line 1 before"),

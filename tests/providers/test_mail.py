@@ -18,7 +18,7 @@ from jinja2 import UndefinedError
 from domain.money import Money
 from domain.notifications import Mail, Occasion, mail_key
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
-from providers.mail.letters import Letters, Line, OrderLetter, Recipient
+from providers.mail.letters import Letters, Line, OrderLetter, ParcelLetter, Recipient
 from providers.mail.smtp import SmtpMailer
 from tests.support.processes import free_port
 
@@ -196,6 +196,29 @@ def test_an_order_is_confirmed_in_readable_words() -> None:
         "\n"
         "Sutler\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (
+            "https://carrier.test/1Z%209",
+            "UPS carries it under the number 1Z 9.\nSee how far it is: https://carrier.test/1Z%209\n",
+        ),
+        (None, "UPS carries it under the number 1Z 9.\n\nIt goes to:\n"),
+    ],
+)
+def test_a_parcel_is_announced_with_its_contents_and_where_it_can_be_followed(url: str | None, says: str) -> None:
+    parcel = ParcelLetter(contents=[("Tea", 2)], carrier="UPS", tracking_number="1Z 9", tracking_url=url)
+
+    mail = Letters(shop_name="Sutler").about_order(
+        Occasion.PARCEL_SHIPPED, "parcel_shipped:1", "a@example.com", an_order_letter("Tea"), parcel=parcel
+    )
+
+    assert mail.subject == "Sutler: something of your order S-1001 is on its way"
+    assert mail.text.startswith("Something of your order S-1001 is on its way:\n\n2 x Tea\n\n")
+    assert says in mail.text
+    assert ("<a href=" in mail.html) == (url is not None)
 
 
 TRANSFER = """Amount: USD 44.97

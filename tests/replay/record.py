@@ -23,7 +23,7 @@ from sqlalchemy import select, text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from api.confirmations import begin_confirmation
-from db import confirmations, erasures, exports, imports
+from db import confirmations, erasures, exports, imports, shipping_rates
 from db.base import new_id
 from db.confirmations import Confirmation
 from db.customers import User
@@ -39,6 +39,7 @@ from domain.money import Money
 from domain.notifications import Occasion
 from domain.orders import OrderAftercare, OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
+from domain.shipping_rates import Band, PricedBy
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product
 from tests.support.files import Importer, a_mark, a_waiting_export, a_waiting_import, csv_of
@@ -303,6 +304,46 @@ async def test_an_order_on_its_way_in_time(recorder: Recorder, person: Person) -
             moved_on = await recorder.desk(f"/fulfillments/{parcel}/{move}", LABEL if move == "ship" else None)
             assert moved_on.status_code == 200, moved_on.text
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-in_time")
+
+
+async def test_an_order_that_is_held_and_released(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    held = await recorder.desk(f"/orders/{order['id']}/hold", {"reason": f"{PLANTED} words"})
+    assert held.status_code == 200, held.text
+    assert (await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)).status_code == 409
+    assert (await recorder.desk(f"/orders/{order['id']}/release")).status_code == 200
+    assert (await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)).status_code == 200
+    assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-held_and_released")
+
+
+async def test_orders_that_cost_nothing(recorder: Recorder, person: Person) -> None:
+    shopper = await recorder.shopper(person)
+    product = await a_product(recorder.resources.sessions, price="0.00", stock=9)
+    prices = shipping_rates.Prices(currency="USD", bands=[Band(0, 0)], free_from=None)
+    async with recorder.resources.sessions.begin() as session:
+        code = f"free-{uuid4().hex[:8]}"
+        offer = shipping_rates.Offer(
+            zone="everywhere", estimated_days_min=1, estimated_days=2, priced_by=PricedBy.GOODS, prices=[prices]
+        )
+        await shipping_rates.put_method(session, code, {"name": "Free"}, [offer], expected=None)
+    for card, name in (("pm_card_visa", "for_nothing"), ({"provider": "manual"}, "for_nothing_by_transfer")):
+        cart = await shopper.a_cart((product.variant_id, 2), shipping=code)
+        order = (await shopper.check_out(cart, card=card)).json()
+        assert order["status"] == "confirmed", order
+        parcel = await recorder.pack(order)
+        assert (await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)).status_code == 200
+        assert (await recorder.desk(f"/fulfillments/{parcel}/deliver")).status_code == 200
+        await recorder.both_chapters(order["id"], f"Checkout-{name}", f"Fulfillment-{name}")
+    cart = await shopper.a_cart((product.variant_id, 1), shipping=code)
+    order = (await shopper.check_out(cart)).json()
+    told = await shopper.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+    assert told.status_code == 200, told.text
+    await recorder.both_chapters(order["id"], "Checkout-for_nothing", "Fulfillment-for_nothing_cancelled")
+    async with recorder.resources.sessions.begin() as session:
+        await shipping_rates.remove_method(session, code, expected=None)
 
 
 async def test_orders_that_somebody_is_called_for(recorder: Recorder, person: Person) -> None:

@@ -67,7 +67,9 @@ SIZED = a_record(
     "sized",
     is_active=False,
     variants=[
-        a_variant(f"sized-{size}-{colour}", options={"size": size, "col": colour}, name=f"{size} / {colour}")
+        a_variant(
+            f"sized-{size}-{colour}", options={"size": size, "col": colour}, name=f"{size} / {colour}", weight_grams=250
+        )
         for size, colour in (("S", "red"), ("L", "blue"))
     ],
 )

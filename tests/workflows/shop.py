@@ -60,10 +60,13 @@ from domain.shipping import (
     FulfillmentStatus,
     FulfillOrder,
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     ParcelGivenUp,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     Remedy,
     ShipmentCharge,
     ShipmentState,
@@ -117,6 +120,7 @@ class Shop:
         self.captured = 0
         self.refunded = 0
         self.cancelled_units = 0
+        self.is_order_held = False
         self.closed: list[UUID] = []
         self.parcels: dict[UUID, tuple[FulfillmentStatus, int]] = {}
         self.authorized_at: datetime | None = None
@@ -377,6 +381,8 @@ class Shop:
 
     async def usually_charge(self, request: ShipParcel) -> ShipmentCharge:
         status, units = self.parcels[request.fulfillment_id]
+        if self.is_order_held:
+            raise ApplicationError("held", type="order_held", non_retryable=True)
         return ShipmentCharge(
             amount=Money(TOTAL.minor // UNITS * units, TOTAL.currency),
             is_final=self._open_units == 0,
@@ -431,6 +437,25 @@ class Shop:
     async def usually_cancel_parcel(self, request: MoveParcel) -> ShipmentState:
         return await self._move(request.fulfillment_id, FulfillmentStatus.CANCELLED)
 
+    @shipping.hold.performed_by
+    async def hold(self, request: HoldOrder) -> OrderHold:
+        return await self._perform(shipping.hold, request, self.usually_hold)
+
+    async def usually_hold(self, _: HoldOrder) -> OrderHold:
+        self.is_order_held = True
+        return OrderHold(is_held=True, waits=self._waits())
+
+    @shipping.release.performed_by
+    async def release_order(self, request: ReleaseOrder) -> OrderHold:
+        return await self._perform(shipping.release, request, self.usually_release_order)
+
+    async def usually_release_order(self, _: ReleaseOrder) -> OrderHold:
+        self.is_order_held = False
+        now = await self.environment.get_current_time()
+        here = [None, *(parcel for parcel, (status, _) in self.parcels.items() if status == FulfillmentStatus.PENDING)]
+        self._since |= dict.fromkeys(here, now)
+        return OrderHold(is_held=False, waits=self._waits())
+
     @property
     def _open_units(self) -> int:
         packed = sum(units for status, units in self.parcels.values() if status != FulfillmentStatus.CANCELLED)
@@ -456,6 +481,8 @@ class Shop:
         )
         if self.authorized_at is not None and uncaptured:
             waits.append(Wait(what=Waiting.TO_BE_CAPTURED, since=self.authorized_at, units=uncaptured))
+        if self.is_order_held:
+            waits = [wait for wait in waits if wait.what not in (Waiting.TO_BE_PACKED, Waiting.TO_BE_SHIPPED)]
         return sorted(waits, key=lambda wait: wait.deadline)
 
     async def _move(self, parcel: UUID, to: FulfillmentStatus) -> ShipmentState:
@@ -531,7 +558,16 @@ class Shop:
             ),
             Queue.FULFILLMENT: (
                 [Fulfillment, Aftercare],
-                [self.plan, self.charge, self.ship, self.deliver, self.give_up, self.cancel_parcel],
+                [
+                    self.plan,
+                    self.charge,
+                    self.ship,
+                    self.deliver,
+                    self.give_up,
+                    self.cancel_parcel,
+                    self.hold,
+                    self.release_order,
+                ],
             ),
         }
 

@@ -42,9 +42,12 @@ from domain.shipping import (
     FulfillmentStatus,
     FulfillOrder,
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     Remedy,
     ShipmentState,
     ShipParcel,
@@ -119,6 +122,14 @@ class Desk:
             refund_id=uuid4(),
             actor="operator:1",
         )
+
+    async def hold(self) -> OrderHold:
+        request = HoldOrder(order_id=self.request.order_id, actor="operator:1", note_id=uuid4())
+        return await self.ask("hold", request, OrderHold)
+
+    async def release(self) -> OrderHold:
+        request = ReleaseOrder(order_id=self.request.order_id, actor="operator:1")
+        return await self.ask("release", request, OrderHold)
 
     def _move(self, parcel: UUID) -> MoveParcel:
         return MoveParcel(order_id=self.request.order_id, fulfillment_id=parcel, actor="operator:1")
@@ -836,6 +847,38 @@ async def test_an_order_that_goes_on_in_time_calls_for_nobody_and_sets_one_timer
     assert await calls_for_a_person(watched) == []
     kinds = [EventType.Name(event.event_type) for event in (await watched.order.fetch_history()).events]
     assert [kind for kind in kinds if "TIMER" in kind] == ["EVENT_TYPE_TIMER_STARTED"]
+
+
+@pytest.mark.matrix("ship: the order is held")
+async def test_of_a_held_order_nothing_leaves_and_nobody_is_called_for_what_waits(watched: Desk) -> None:
+    parcel = await watched.pack()
+    assert (await watched.hold()).is_held
+
+    assert (await refusal(watched.ship(parcel)))[0] == "order_held"
+    assert "is held, and waits for an operator to release it" in await details(watched)
+    await watched.shop.environment.sleep(timedelta(days=3))
+    assert await calls_for_a_person(watched) == []
+    assert watched.shop.requests(payments.capture) == []
+
+    await watched.release()
+    since = in_words(await watched.shop.environment.get_current_time())
+    await watched.shop.environment.sleep(timedelta(hours=25))
+    late = f"parcel {parcel} is packed and has waited to be shipped since {since}"
+    assert await calls_for_a_person(watched) == [late]
+    await watched.ship(parcel)
+    assert await calls_for_a_person(watched) == [late, None]
+    assert (await refusal(watched.hold()))[0] == "order_transition_not_allowed"
+
+
+async def test_a_late_order_that_is_held_needs_nobody_until_it_is_released_and_can_be_cancelled(watched: Desk) -> None:
+    await watched.shop.environment.sleep(timedelta(hours=25))
+    assert len(await calls_for_a_person(watched)) == 1
+
+    await watched.hold()
+
+    assert (await calls_for_a_person(watched))[-1] is None
+    await watched.cancel()
+    assert await watched.order.result() == OrderStatus.CANCELLED
 
 
 async def test_a_late_order_that_is_cancelled_needs_nobody_any_more(watched: Desk) -> None:

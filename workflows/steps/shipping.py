@@ -2,10 +2,13 @@
 
 from domain.shipping import (
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
+    OrderHold,
     ParcelGivenUp,
     PlannedShipment,
     PlanShipment,
+    ReleaseOrder,
     ShipmentCharge,
     ShipmentState,
     ShipParcel,
@@ -23,3 +26,6 @@ give_up = Step("shipping.give_up", GiveUpParcel, ParcelGivenUp, UNTIL_DONE)
 """The parcel has left and will not arrive: its units are sent again, or the money is set aside to go back."""
 cancel = Step("shipping.cancel", MoveParcel, ShipmentState, UNTIL_DONE)
 """The parcel will not leave; its units wait for another one."""
+hold = Step("shipping.hold", HoldOrder, OrderHold, UNTIL_DONE)
+"""Nothing of the order may leave."""
+release = Step("shipping.release", ReleaseOrder, OrderHold, UNTIL_DONE)
