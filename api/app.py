@@ -29,13 +29,14 @@ from api.limits import follow_changes
 from api.metrics import counting
 from api.profiles import Profiles, account_news
 from api.routes import HANDLERS
-from api.shedding import Kind, shedding
+from api.shedding import shedding
 from api.stories import Stories
 from api.tracing import tracing
 from db.admissions import AdmissionGate
 from db.catalog_news import catalog_news
 from db.hot_variants import hot_news
 from db.listening import Listening
+from domain.limits import Kind
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
 from runtime.limiter import Limiter
@@ -162,7 +163,7 @@ def create_app(
         pause_seconds=settings.api.body_pause_seconds,
         whole_seconds=settings.api.body_seconds,
     )
-    at_once = {kind: getattr(settings.at_once, kind) for kind in Kind}
+    at_once = {Kind(kind): most for kind, most in settings.at_once.model_dump().items()}
     app.state.browsers = browsers = Browsers(
         is_https=settings.shop.public_url.startswith("https:"), origins=settings.api.cors_origins
     )

@@ -51,7 +51,7 @@ class EmailChangeController(Controller):
         Needs the current password. A newer wish takes the place of an older one.
         """
         user_id = whoever(caller)
-        await checked_password(resources, user_id, data.current_password)
+        await checked_password(resources, caller, data.current_password)
         lasts = timedelta(hours=resources.settings.auth.email_change_hours)
         async with resources.sessions.begin() as session:
             wanted = await email_changes.ask(session, user_id, data.email, lasts=lasts)

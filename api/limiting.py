@@ -29,7 +29,7 @@ def kind_of(method: str, path: str) -> Kind | None:
         return None
     if path == "/v1/auth/login":
         return Kind.LOGIN
-    kind = Kind(shedding.kind_of(path) or Kind.OTHERS)
+    kind = shedding.kind_of(path) or Kind.OTHERS
     return Kind.STAFF if kind is Kind.CATALOGUE and method not in READS else kind
 
 

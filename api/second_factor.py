@@ -16,7 +16,7 @@ from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials
 from api.errors import not_acceptable, refuses
 from api.schemas import Output
-from api.users import checked_password, whoever
+from api.users import checked_password, guessing, right_password, whoever
 from db import audit_log, mailbox, second_factors, sessions
 from db.base import new_id
 from db.second_factors import SecondFactor
@@ -83,7 +83,7 @@ class SecondFactorController(Controller):
     )
     async def begin(self, data: WithPassword, caller: Caller, resources: Resources) -> SharedSecretOut:
         """Needs the password. Codes are asked for only once the first one has come, to `confirm`."""
-        user = await checked_password(resources, whoever(caller), data.current_password)
+        user = await checked_password(resources, caller, data.current_password)
         secret = pyotp.random_base32()
         sealed = resources.seal.close(secret.encode(), user.id.bytes)
         async with resources.sessions.begin() as session:
@@ -122,12 +122,13 @@ class SecondFactorController(Controller):
     )
     async def disable(self, data: WithBoth, caller: Caller, resources: Resources) -> None:
         """Needs the password and a code, and ends all other sessions."""
-        user = await checked_password(resources, whoever(caller), data.current_password)
-        async with resources.sessions.begin() as session:
-            if not await takes(resources, session, user.id, data.code.get_secret_value()):
-                raise wrong_code()
-            await second_factors.remove(session, user.id)
-            ended = await _has_changed(session, user.id, caller.session_id)
+        async with guessing(resources, caller):
+            user = await right_password(resources, whoever(caller), data.current_password)
+            async with resources.sessions.begin() as session:
+                if not await takes(resources, session, user.id, data.code.get_secret_value()):
+                    raise wrong_code()
+                await second_factors.remove(session, user.id)
+                ended = await _has_changed(session, user.id, caller.session_id)
         await resources.deny_list.add(*ended)
 
 

@@ -6,24 +6,15 @@ round.
 
 from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import partial
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from api.errors import refuse
 from api.metrics import IN_FLIGHT, SHED
-
-
-class Kind(StrEnum):
-    CHECKOUTS = "checkouts"
-    CATALOGUE = "catalogue"
-    ACCOUNTS = "accounts"
-    STAFF = "staff"
-    WEBHOOKS = "webhooks"
-    OTHERS = "others"
-
+from domain.limits import Kind
 
 KINDS = (
     ("/v1/checkouts", Kind.CHECKOUTS),
@@ -37,20 +28,21 @@ KINDS = (
     ("/v1/webhooks", Kind.WEBHOOKS),
     ("/v1/", Kind.OTHERS),
 )
-"""The first that fits. What machines ask, such as ``/health`` and ``/metrics``, has no limit."""
+"""The first that fits; signing in is about accounts here. What machines ask, such as ``/health``, has no limit."""
 
 
 TOO_MANY = "Too many want the same at this moment; nothing was done."
 
 
 def kind_of(path: str) -> Kind | None:
+    path = normalize_path(path)  # as the routes see it: //v1/checkouts is one
     return next((kind for beginning, kind in KINDS if path.startswith(beginning)), None)
 
 
 def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
     """Lets so many requests of each kind in at a time; nobody waits for a place."""
     in_flight = Counter[Kind]()
-    for kind in Kind:
+    for kind in limits:
         IN_FLIGHT.labels(kind).set_function(partial(in_flight.__getitem__, kind))
         SHED.labels(kind)
 

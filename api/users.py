@@ -1,5 +1,6 @@
 """The account behind an access token, as its owner sees it."""
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -61,7 +62,7 @@ class UserController(Controller):
         A new password needs the current one. It ends all sessions of the account but this one, and a mail says so.
         """
         user_id = whoever(caller)
-        change = await password_change(data, user_id, resources)
+        change = await password_change(data, caller, resources)
         ended: list[UUID] = []
         async with resources.sessions.begin() as session:
             if change is not None:
@@ -87,7 +88,9 @@ class UserController(Controller):
         (`open_orders`) it waits until they have arrived, or are cancelled.
         """
         user_id = whoever(caller)
-        await check_is_them(resources, user_id, caller.session_id, data.password if data else None)
+        password = data.password if data else None
+        async with guessing(resources, caller) if password else nullcontext():
+            await check_is_them(resources, user_id, caller.session_id, password)
         return await forgotten(resources, user_id=user_id, order_id=None, asked_by=caller.name)
 
     @get(
@@ -107,17 +110,28 @@ class PasswordChange:
     new_hash: str
 
 
-async def password_change(data: ProfileChange, user_id: UUID, resources: Resources) -> PasswordChange | None:
+async def password_change(data: ProfileChange, caller: Caller, resources: Resources) -> PasswordChange | None:
     """The slow part, before any row is locked; refuses a wrong current password and a new one that is easy to guess."""
     if data.password is None:
         return None
-    user = await checked_password(resources, user_id, data.current_password)
+    user = await checked_password(resources, caller, data.current_password)
     new_hash = await hash_of_new(resources, data.password, user.username, user.email)
     return PasswordChange(old_hash=user.password_hash, new_hash=new_hash)
 
 
-async def checked_password(resources: Resources, user_id: UUID, current: SecretStr | None) -> User:
-    """The account, with its password's hash; refuses a wrong password."""
+async def checked_password(resources: Resources, caller: Caller, current: SecretStr | None) -> User:
+    """The account, with its password's hash; refuses a wrong password, and after some of them makes wait."""
+    async with guessing(resources, caller):
+        return await right_password(resources, whoever(caller), current)
+
+
+def guessing(resources: Resources, caller: Caller) -> AbstractAsyncContextManager[None]:
+    if caller.session_id is None:
+        raise Refusal("unauthenticated", "This needs an access token: sign in first.")
+    return resources.guesses.of_session(caller.session_id)
+
+
+async def right_password(resources: Resources, user_id: UUID, current: SecretStr | None) -> User:
     async with resources.sessions() as session:
         user = existing(await customers.by_id_with_hash(session, user_id))
     known = current.get_secret_value() if current else ""

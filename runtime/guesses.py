@@ -8,9 +8,11 @@ for the address that they come from, whether there is such an account or not.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
@@ -150,6 +152,21 @@ class Guesses:
         account = _name_of(email)
         device = self._tokens.read_device(device_cookie, account) if device_cookie else None
         guess = Guess(account, address, device)
+        await self._count(guess)
+        return guess
+
+    @asynccontextmanager
+    async def of_session(self, session_id: UUID) -> AsyncIterator[None]:
+        """Around what somebody who is signed in shows to prove that it is them; what is refused inside was wrong.
+
+        Counted for the session alone: who found it open does not guess its password, nor keep anybody from signing in.
+        """
+        guess = Guess("", "", f"session-{session_id}")
+        await self._count(guess)
+        yield
+        await self.right(guess)
+
+    async def _count(self, guess: Guess) -> None:
         try:
             wait = await self._shared.begin(self._counters(guess))
         except RedisError as error:
@@ -161,34 +178,27 @@ class Guesses:
                 "There were too many wrong passwords; this one was not looked at.",
                 retry_after=math.ceil(wait),
             )
-        return guess
 
     async def right(self, guess: Guess) -> None:
         """The password was right."""
-        if guess.device is not None:
-            await self._forget(_of_device(guess.device))
+        if (device := guess.device) is not None:
+            await self._tell(lambda counts: counts.forget(_of_device(device)))
             return
-        await self._forget(_of_account(guess.account))
+        await self._tell(lambda counts: counts.forget(_of_account(guess.account)))
         # Only this try: who guesses others' passwords must not begin anew by signing in to an own account.
-        await self._take_back(_of_address(guess.address))
-
-    async def _forget(self, key: str) -> None:
-        await self._own.forget(key)
-        try:
-            await self._shared.forget(key)
-        except RedisError as error:
-            log.warning("guesses_not_forgotten", error=type(error).__name__)
-
-    async def _take_back(self, key: str) -> None:
-        await self._own.take_back(key)
-        try:
-            await self._shared.take_back(key)
-        except RedisError as error:
-            log.warning("guesses_not_forgotten", error=type(error).__name__)
+        await self._tell(lambda counts: counts.take_back(_of_address(guess.address)))
 
     async def forgive(self, email: str) -> None:
         """Whoever reads the account's mail need not wait for what others have guessed."""
-        await self._forget(_of_account(_name_of(email)))
+        await self._tell(lambda counts: counts.forget(_of_account(_name_of(email))))
+
+    async def _tell(self, what: Callable[[Counts], Awaitable[None]]) -> None:
+        """Both, for some tries may have been counted by this process alone."""
+        await what(self._own)
+        try:
+            await what(self._shared)
+        except RedisError as error:
+            log.warning("guesses_not_forgotten", error=type(error).__name__)
 
     def device_cookie(self, guess: Guess) -> str:
         """What the device shows from now on when this account signs in from it."""

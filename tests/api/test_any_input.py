@@ -1,20 +1,28 @@
-"""Cursors and webhooks that nobody of ours has written."""
+"""Bodies, cursors and webhooks that nobody of ours has written."""
 
 import base64
 import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as with_examples
 from hypothesis import strategies as st
+from litestar.routes import HTTPRoute
+from pydantic import TypeAdapter, ValidationError
 
+from api.app import create_app
+from api.carts import NewCart, NewItem
+from api.checkouts import NewCheckout
 from api.paging import decode_cursor, uuid_in_cursor
 from domain.errors import Refusal
 from providers.payments import WebhookForged
 from providers.payments.stripe import StripePayments, stripe_payments
+from runtime.settings import Settings
 from sandbox.webhooks import signature
 
 SORTS = ("relevance", "newest", "name", "price", "-price")
@@ -88,6 +96,62 @@ def test_a_cursor_of_any_letters_is_a_position_or_refused(cursor: str) -> None:
             continue
 
 
+def names_in(schema: object) -> set[str]:
+    """Of all fields, however deep."""
+    match schema:
+        case dict():
+            fields = schema.get("properties")
+            of_fields = set(fields) if isinstance(fields, dict) else set()
+            return of_fields.union(*(names_in(part) for part in schema.values()))
+        case list():
+            return set[str]().union(*(names_in(part) for part in schema))
+    return set()
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(
+        ["", "\0", "1.00", "1e999", "-0.00", "NaN", "9" * 400, "USD", ID, "2026-02-30T25:00:00Z", HUGE, -1]
+    )
+)
+
+
+def bodies_of(names: set[str]) -> st.SearchStrategy[Any]:
+    keys = st.sampled_from(sorted(names)) | st.text(max_size=4)
+    return st.recursive(
+        VALUES,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=len(names)),
+        max_leaves=15,
+    )
+
+
+def test_a_body_of_any_shape_is_taken_or_refused_for_what_is_in_it() -> None:
+    shapes = {
+        data.annotation
+        for route in create_app(Settings()).routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if (data := handler.parsed_data_field) is not None
+    }
+    assert {NewCart, NewItem, NewCheckout} <= shapes
+    for shape in sorted(shapes, key=str):
+        takes_or_refuses(TypeAdapter(shape))
+
+
+def takes_or_refuses(adapter: TypeAdapter[Any]) -> None:
+    @given(bodies_of(names_in(adapter.json_schema())))
+    @with_examples(deadline=None, max_examples=40, database=None)
+    def read(body: Any) -> None:
+        with suppress(ValidationError):
+            adapter.validate_python(body)
+
+    read()
+
+
 @pytest.fixture(scope="module")
 async def stripe() -> AsyncIterator[StripePayments]:
     async with stripe_payments(
@@ -133,7 +197,7 @@ DISPUTES = st.fixed_dictionaries(
 
 
 @given(st.one_of(EVENTS, DISPUTES).map(lambda event: json.dumps(event).encode()) | st.binary(max_size=50))
-@settings(deadline=None, max_examples=150)
+@with_examples(deadline=None, max_examples=150)
 def test_a_webhook_of_any_shape_is_an_event_or_no_webhook_of_stripe(stripe: StripePayments, body: bytes) -> None:
     headers = {"stripe-signature": signature(body, b"whsec", int(time.time()))}
     with suppress(WebhookForged):

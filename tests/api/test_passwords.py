@@ -116,3 +116,15 @@ async def test_a_taken_username_leaves_the_password_as_it_is(
 
     assert code_of(refused) == (409, "username_taken")
     assert await hash_stored(resources, person) == before
+
+
+async def test_whoever_found_a_session_does_not_guess_its_password(person: Person, resources: Resources) -> None:
+    before = await hash_stored(resources, person)
+
+    told = [code_of(await change(person, password=NEW, current_password=f"guess {n}")) for n in range(12)]
+
+    assert told[:5] == [(422, "validation_failed")] * 5
+    assert (429, "rate_limited") in told[5:]
+    assert await hash_stored(resources, person) == before
+    assert (await person.log_in()).status_code == 200  # the owner is kept out of nothing
+    assert (await change(await person.sign_in(), password=NEW, current_password=PASSWORD)).status_code == 200

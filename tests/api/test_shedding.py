@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from api.shedding import Kind, kind_of, shedding
+from api.shedding import kind_of, shedding
 from api.tracing import tracing
 from domain.inventory import StockLevel
+from domain.limits import Kind
 from runtime.resources import Resources
 from tests.api.test_machines import counted
 from tests.api.test_problems import is_a_problem
@@ -105,6 +106,11 @@ async def test_a_request_that_its_client_gives_up_leaves_its_place(slow: Slow, l
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/.well-known/jwks.json"])
 def test_what_machines_ask_has_no_limit(path: str) -> None:
     assert kind_of(path) is None
+
+
+@pytest.mark.parametrize("path", ["/v1/checkouts", "//v1/checkouts", "/v1//checkouts/", "/v1/checkouts/1"])
+def test_however_an_address_is_written_it_is_of_its_kind(path: str) -> None:
+    assert kind_of(path) is Kind.CHECKOUTS
 
 
 @pytest.fixture
