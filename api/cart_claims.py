@@ -7,7 +7,7 @@ from litestar.serialization import encode_json
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import TAG, CartOut, cart_out, tagged
+from api.carts import TAG, CartOut, cart_in, tagged
 from api.conditional import KEEP_NOTHING, answer
 from api.errors import refuses
 from api.schemas import Input, Output
@@ -62,9 +62,9 @@ async def claim_cart(cart_id: UUID, data: ClaimIn, caller: Caller, resources: Re
         )
         await session.flush()
         found = await baskets.priced(session, claimed.cart_id)
-    if found is None:
-        raise no_cart()
-    cart = cart_out(found)
+        if found is None:
+            raise no_cart()
+        cart = await cart_in(session, found)
     left_out = [LeftOutOut.model_validate(vars(left)) for left in claimed.left_out]
     body = ClaimedCart(**dict(cart), left_out=left_out).model_dump(mode="json")
     return answer(encode_json(body), version=cart.version, cache=KEEP_NOTHING)
@@ -83,9 +83,10 @@ async def my_cart(caller: Caller, resources: Resources) -> Response[CartOut]:
     async with resources.autocommit() as session:
         cart_id = await cart_merging.newest(session, whoever(caller))
         found = await baskets.priced(session, cart_id) if cart_id else None
-    if found is None:
-        raise no_cart()
-    return tagged(cart_out(found))
+        if found is None:
+            raise no_cart()
+        cart = await cart_in(session, found)
+    return tagged(cart)
 
 
 def no_cart() -> Refusal:

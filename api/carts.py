@@ -1,5 +1,7 @@
 """Carts: what a customer is about to order. A guest's cart is protected by its unguessable id alone."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,11 +12,12 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
+from api.cart_warnings import CartWarning, warnings_about
 from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
 from api.users import whoever
-from db import addresses, baskets, cart_views, carts
+from db import addresses, baskets, cart_views, cart_warnings, carts
 from db.addresses import copy_of
 from db.baskets import PricedCart
 from db.carts import Cart
@@ -102,6 +105,9 @@ class CartOut(Output):
     promotion_codes: list[str]
     totals: TotalsOut
     status: Annotated[str, Field(pattern="^(open|completed)$")]
+    warnings: list[CartWarning] = Field(
+        description="What changed since things were put in; nothing of it hinders a change of the cart"
+    )
     version: int = Field(description="One more with each change; the `ETag` carries it for `If-Match`")
 
 
@@ -159,8 +165,8 @@ class CartController(Controller):
     async def show(self, cart_id: UUID, caller: Caller, resources: Resources) -> Response[CartOut]:
         """The cart with its totals, priced as of now."""
         async with resources.autocommit() as session:
-            found = usable(await baskets.priced(session, cart_id), caller)
-        return tagged(cart_out(found))
+            cart = await cart_in(session, usable(await baskets.priced(session, cart_id), caller))
+        return tagged(cart)
 
     @post(
         "/{cart_id:uuid}/items",
@@ -175,8 +181,9 @@ class CartController(Controller):
         """Units of a variant that is in the cart already add up, to 999 at most."""
         async with resources.sessions.begin() as session:
             cart = await editable(session, cart_id, caller, if_match)
-            await carts.add_item(session, cart, data.variant_id, data.quantity, caps=resources.settings.carts.caps)
-            return await shown(session, cart_id, status_code=201)
+            caps = resources.settings.carts.caps
+            item_id = await carts.add_item(session, cart, data.variant_id, data.quantity, caps=caps)
+            return await shown(session, cart_id, status_code=201, priced={item_id})
 
     @patch(
         "/{cart_id:uuid}/items/{item_id:uuid}",
@@ -192,7 +199,7 @@ class CartController(Controller):
         async with resources.sessions.begin() as session:
             cart = await editable(session, cart_id, caller, if_match)
             await carts.set_quantity(session, cart, item_id, data.quantity, caps=resources.settings.carts.caps)
-            return await shown(session, cart_id)
+            return await shown(session, cart_id, priced={item_id})
 
     @delete(
         "/{cart_id:uuid}/items/{item_id:uuid}",
@@ -210,6 +217,22 @@ class CartController(Controller):
             cart = await editable(session, cart_id, caller, if_match)
             await carts.remove_item(session, cart, item_id)
             return await shown(session, cart_id)
+
+    @post(
+        "/{cart_id:uuid}/acknowledge-prices",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Say that the new prices were seen",
+        responses=CHANGES,
+    )
+    async def acknowledge_prices(
+        self, cart_id: UUID, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """Ends the `price_changed` warnings of all items, as setting the quantity of an item does for that one."""
+        async with resources.sessions.begin() as session:
+            await editable(session, cart_id, caller, if_match)
+            return await shown(session, cart_id, priced=None)
 
     @put(
         "/{cart_id:uuid}/email",
@@ -323,12 +346,27 @@ async def editable(session: AsyncSession, cart_id: UUID, caller: Caller, if_matc
     return await carts.editable(session, cart_id, expected=expected_versions(if_match))
 
 
-async def shown(session: AsyncSession, cart_id: UUID, *, status_code: int = 200) -> Response[CartOut]:
+async def shown(
+    session: AsyncSession, cart_id: UUID, *, status_code: int = 200, priced: Collection[UUID] | None = ()
+) -> Response[CartOut]:
+    """The cart after a change; of the items ``priced``, or of all, the customer sees what they cost now."""
     await session.flush()
     found = await baskets.priced(session, cart_id)
     if found is None:
         raise Refusal("not_found", "There is no such cart.")
-    return tagged(cart_out(found), status_code=status_code)
+    return tagged(await cart_in(session, found, priced=priced), status_code=status_code)
+
+
+async def cart_in(session: AsyncSession, found: PricedCart, *, priced: Collection[UUID] | None = ()) -> CartOut:
+    """The cart with its warnings; those about prices go when the customer is shown the new ones."""
+    cart = cart_out(found)
+    items = await cart_warnings.items_now(session, found)
+    prices = {item.id: item.unit_price for item in cart.items}
+    if seen := [item for item in items if item.is_sold and (priced is None or item.id in priced)]:
+        noted = {item.id: prices[item.id].as_money().minor for item in seen}
+        await cart_warnings.note_prices(session, cart.id, noted)
+        items = [replace(item, noted_price=noted.get(item.id, item.noted_price)) for item in items]
+    return cart.model_copy(update={"warnings": warnings_about(items, prices)})
 
 
 def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
@@ -345,6 +383,7 @@ def cart_out(found: PricedCart) -> CartOut:
             "items": [_item_out(line) for line in priced.lines],
             "shipping_method_available": found.is_shipping_offered if cart["shipping_method"] else None,
             "promotion_codes": [],
+            "warnings": [],
             "status": "completed" if cart["completed_at"] else "open",
             "totals": {
                 "subtotal": money(totals.subtotal),

@@ -129,24 +129,27 @@ RUNNING_CHECKOUT = text(
 
 async def add_item(
     session: AsyncSession, cart: Cart, variant_id: UUID, quantity: int, *, caps: CartCaps = USUAL_CAPS
-) -> None:
+) -> UUID:
     """Add units of a variant that is sold in the cart's currency; units of the same variant add up, to 999 at most.
+
+    Returns the item that has them.
 
     Refuses ``validation_failed``, or ``cart_full`` when it is more than the shop allows in a cart.
     """
     if not await session.scalar(IS_SOLD, {"variant_id": variant_id, "currency": cart.currency}):
         raise unacceptable("/variant_id", f"is not sold in {cart.currency}")
     added = insert(CartItem).values(id=new_id(), cart_id=cart.id, variant_id=variant_id, quantity=quantity)
-    total = await session.scalar(
+    item_id: UUID | None = await session.scalar(
         added.on_conflict_do_update(
             constraint="uq_cart_items_cart_id_variant_id",
             set_={"quantity": CartItem.quantity + added.excluded.quantity},
             where=CartItem.quantity + added.excluded.quantity <= LARGEST_QUANTITY,
-        ).returning(CartItem.quantity)
+        ).returning(CartItem.id)
     )
-    if total is None:
+    if item_id is None:
         raise unacceptable("/quantity", f"adds up to more than {LARGEST_QUANTITY}")
     await _check_caps(session, cart, caps)
+    return item_id
 
 
 async def _check_caps(session: AsyncSession, cart: Cart, caps: CartCaps) -> None:

@@ -133,3 +133,35 @@ def _wanted(existing: Mapping[UUID, int], guest: Mapping[UUID, int], strategy: M
             return dict(guest)
         case MergeStrategy.CUSTOMER:
             return {variant: existing.get(variant, quantity) for variant, quantity in guest.items()}
+
+
+class Warned(StrEnum):
+    """What a customer should know of something in their cart before they order it."""
+
+    PRICE_CHANGED = "price_changed"
+    NOT_SOLD = "not_sold"
+    SHORT_STOCK = "short_stock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemNow:
+    """Something in a cart as it stands in the shop at this moment."""
+
+    id: UUID
+    quantity: int
+    noted_price: int | None
+    """``None`` when nobody has noted what it cost; then nothing can have changed."""
+    is_sold: bool
+    available: int
+    """On hand, less what others have reserved."""
+
+    def warnings(self, price: int) -> list[Warned]:
+        """``price`` is what one unit costs now."""
+        if not self.is_sold:
+            return [Warned.NOT_SOLD]
+        found = []
+        if self.noted_price is not None and self.noted_price != price:
+            found.append(Warned.PRICE_CHANGED)
+        if self.available < self.quantity:
+            found.append(Warned.SHORT_STOCK)
+        return found

@@ -146,6 +146,7 @@ CALLS: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/carts/{cart_id}/shipping-address"): {**ADDRESS, "name": "Mallory"},
     ("PUT", "/v1/carts/{cart_id}/shipping-method"): {"code": "express"},
     ("POST", "/v1/carts/{cart_id}/claim"): {},
+    ("POST", "/v1/carts/{cart_id}/acknowledge-prices"): None,
     ("POST", "/v1/carts/{cart_id}/items"): {"variant_id": "{variant_id}", "quantity": 1},
     ("PATCH", "/v1/carts/{cart_id}/items/{item_id}"): {"quantity": 7},
     ("DELETE", "/v1/carts/{cart_id}/items/{item_id}"): None,

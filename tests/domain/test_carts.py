@@ -1,11 +1,12 @@
 """How much fits into a cart, and what its checkout waits for."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from domain.carts import CartCaps, MergeStrategy, RunningCheckout, merge
+from domain.carts import CartCaps, ItemNow, MergeStrategy, RunningCheckout, merge
 from domain.errors import Refusal
 
 ASKED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -98,3 +99,21 @@ def test_what_finds_no_room_is_named_and_nothing_of_the_customers_goes(
     merged = merge(existing, guest, MergeStrategy.SUM, caps)
 
     assert (merged.quantities, merged.left_out) == (quantities, left_out)
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({}, []),
+        ({"noted_price": 900}, ["price_changed"]),
+        ({"noted_price": None}, []),
+        ({"available": 2}, []),
+        ({"available": 1}, ["short_stock"]),
+        ({"noted_price": 900, "available": 0}, ["price_changed", "short_stock"]),
+        ({"is_sold": False, "noted_price": 900, "available": 0}, ["not_sold"]),
+    ],
+)
+def test_a_cart_warns_of_what_changed_since_something_was_put_in(item: dict[str, Any], expected: list[str]) -> None:
+    facts = {"id": A, "quantity": 2, "noted_price": 1000, "is_sold": True, "available": 9, **item}
+
+    assert ItemNow(**facts).warnings(1000) == expected
