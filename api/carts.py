@@ -1,7 +1,8 @@
 """Carts: what a customer is about to order. A guest's cart is protected by its unguessable id alone."""
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -91,6 +92,14 @@ class TotalsOut(Output):
     total: Amount
 
 
+class TaxOut(Output):
+    name: str = Field(examples=["California"])
+    percent: str = Field(examples=["7.25"])
+    base: Amount = Field(description="What it is due on, without any tax")
+    amount: Amount
+    is_included: bool = Field(description="It is part of the prices, and not added to them")
+
+
 class CartOut(Output):
     id: UUID
     currency: str
@@ -104,6 +113,11 @@ class CartOut(Output):
     )
     promotion_codes: list[str]
     totals: TotalsOut
+    taxes: list[TaxOut]
+    tax_is_final: bool = Field(
+        description="`false`: an estimate for the shop's home, or nothing yet, since it is not known what is due where "
+        "the cart goes"
+    )
     status: Annotated[str, Field(pattern="^(open|completed)$")]
     warnings: list[CartWarning] = Field(
         description="What changed since things were put in; nothing of it hinders a change of the cart"
@@ -384,6 +398,8 @@ def cart_out(found: PricedCart) -> CartOut:
             "shipping_method_available": found.is_shipping_offered if cart["shipping_method"] else None,
             "promotion_codes": [],
             "warnings": [],
+            "taxes": [taxes_out(tax, cart["currency"]) for tax in map(asdict, priced.taxes.taxes)],
+            "tax_is_final": priced.taxes.is_final,
             "status": "completed" if cart["completed_at"] else "open",
             "totals": {
                 "subtotal": money(totals.subtotal),
@@ -405,6 +421,15 @@ def _option_out(option: Option, currency: str) -> ShippingOption:
         estimated_days=option.tariff.estimated_days,
         estimated_days_min=option.tariff.estimated_days_min,
     )
+
+
+def taxes_out(tax: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """One tax, as it is due now or as an order keeps it."""
+    return {
+        **tax,
+        "percent": f"{Decimal(tax['percent']).normalize():f}",
+        **{name: amount(tax[name], currency) for name in ("base", "amount")},
+    }
 
 
 def _item_out(priced: PricedLine) -> dict[str, Any]:

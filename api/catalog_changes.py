@@ -13,7 +13,7 @@ Priced = schemas.NewProduct | schemas.NewVariant | schemas.ProductChange | schem
 
 OF_A_PRODUCT = {
     *("name", "description", "brand", "category_id", "is_active"),
-    *("tags", "published_from", "published_until"),
+    *("tags", "published_from", "published_until", "tax_class"),
 }
 ONLY_VARIANT = {"sku", "weight_grams"}
 OF_A_VARIANT = {"sku", "name", "options", "weight_grams"}

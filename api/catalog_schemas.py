@@ -98,6 +98,14 @@ Tags = Annotated[
 ]
 AttributeValue = StrictBool | StrictInt | StrictFloat | StrictStr
 AttributeCode = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,49}$", examples=["colour"])]
+TaxClass = Annotated[
+    str,
+    Field(
+        pattern="^[a-z][a-z0-9_]{0,49}$",
+        examples=["reduced"],
+        description="Which tax rates of a region it has; where there is none of this class, those of `standard`",
+    ),
+]
 Options = Annotated[dict[Name, Name], Field(max_length=10, examples=[{"size": "L"}])]
 Position = Annotated[int, Field(ge=-1_000_000, le=1_000_000, strict=True)]
 
@@ -130,6 +138,7 @@ class NewProduct(Input):
     attributes: dict[AttributeCode, AttributeValue] = Field(default_factory=dict, examples=[{"colour": "red"}])
     published_from: AwareDatetime | None = Field(default=None, description="When it appears; at once by default")
     published_until: AwareDatetime | None = Field(default=None, description="When it disappears; never by default")
+    tax_class: TaxClass = "standard"
     variants: Annotated[list[NewVariant], Field(min_length=1, max_length=MOST_VARIANTS)] | None = None
     sku: Sku | None = None
     price: SellingPrice | None = Field(default=None, description="In one currency; or `prices`")
@@ -187,6 +196,7 @@ class ProductChange(Input):
     )
     published_from: AwareDatetime | None = None
     published_until: AwareDatetime | None = None
+    tax_class: TaxClass | None = None
     sku: Sku | None = Field(default=None, description="Of the only variant")
     price: SellingPrice | None = Field(
         default=None, description="Of the only variant; prices in other currencies stay as they are"
@@ -198,17 +208,8 @@ class ProductChange(Input):
     variants: Annotated[list[VariantChange], Field(max_length=MOST_VARIANTS)] | None = None
 
     @field_validator(
-        "name",
-        "description",
-        "category_id",
-        "is_active",
-        "tags",
-        "attributes",
-        "sku",
-        "price",
-        "prices",
-        "weight_grams",
-        "variants",
+        *("name", "description", "category_id", "is_active", "tags", "attributes", "tax_class"),
+        *("sku", "price", "prices", "weight_grams", "variants"),
     )
     @classmethod
     def is_given(cls, value: Any) -> Any:
@@ -330,6 +331,7 @@ class ProductOut(Output):
     attributes: dict[str, AttributeValue]
     published_from: datetime | None
     published_until: datetime | None
+    tax_class: str
     created_at: datetime
     updated_at: datetime
     variants: list[VariantOut]
@@ -443,6 +445,7 @@ def product_json(view: ProductView, currency: str) -> dict[str, Any]:
         "attributes": row["attributes"] or {},
         "published_from": row["published_from"],
         "published_until": row["published_until"],
+        "tax_class": row["tax_class"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "variants": variants,

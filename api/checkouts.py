@@ -70,6 +70,7 @@ class NewCheckout(Input):
         "payment_mismatch",
         "out_of_stock",
         "price_changed",
+        "tax_unknown",
         "cart_completed",
         "cart_merged",
         "checkout_cancelled",
@@ -166,6 +167,7 @@ async def taken_in(
     if found.cart["completed_at"] is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(found.cart["order_id"]))
     found.check_is_complete()
+    found.check_tax_is_known()
     _check_expects_its_currency(found, data)
     order_id = new_id()
     if not found.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, found.demand)):

@@ -86,6 +86,8 @@ PROBLEMS: dict[str, Problem] = {
     "location_exists": Problem(409, "There is a location with this code"),
     "location_in_use": Problem(409, "This location cannot be closed"),
     "shipping_zone_in_use": Problem(409, "Shipping methods go to this zone"),
+    "tax_region_exists": Problem(409, "The table of taxes has this region already"),
+    "tax_rate_exists": Problem(409, "The region has a rate of this name for this class already"),
     # carts, checkout and orders
     "cart_completed": Problem(409, "This cart has become an order"),
     "cart_in_checkout": Problem(409, "This cart is being checked out"),
@@ -97,6 +99,7 @@ PROBLEMS: dict[str, Problem] = {
     "payment_method_unavailable": Problem(422, "This payment method is not offered"),
     "out_of_stock": Problem(409, "Not enough stock"),
     "price_changed": Problem(409, "The total has changed"),
+    "tax_unknown": Problem(409, "The shop does not know which tax is due there"),
     "payment_declined": Problem(402, "The payment was declined"),
     "payment_unavailable": Problem(503, "The payment provider cannot be reached; nothing was charged"),
     "payment_mismatch": Problem(409, "The provider held another amount; it was given back"),

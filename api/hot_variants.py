@@ -104,6 +104,7 @@ async def admission_gate(resources: Resources) -> AsyncIterator[AdmissionGate]:
         pool_size=1,
         pool_wait_seconds=database.pool_wait_seconds,
         stock=resources.settings.shop.stock_rules,
+        taxes=resources.settings.tax.policy,
         limits=database.limits_of_requests,
     ) as engine:
         yield AdmissionGate(

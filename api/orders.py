@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.carts import CartItemOut, TotalsOut
+from api.carts import CartItemOut, TaxOut, TotalsOut, taxes_out
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
@@ -148,6 +148,7 @@ class OrderOut(Output):
     email: str | None
     items: list[OrderItemOut]
     totals: TotalsOut | None
+    taxes: list[TaxOut] = Field(description="What was due when it was ordered, by the names of the taxes")
     shipping_address: dict[str, Any] | None
     shipping_method: str | None
     cancel_reason: str | None
@@ -417,6 +418,7 @@ def order_out(row: RowMapping) -> OrderOut:
             ],
             "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
             "is_held": row["hold_note_id"] is not None and row["status"] == OrderStatus.CONFIRMED,
+            "taxes": [taxes_out(tax, currency) for tax in row["pricing"].get("taxes", [])],
             "needs_attention": row["attention"] is not None,
             "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }
@@ -441,6 +443,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         email=None,
         items=[],
         totals=None,
+        taxes=[],
         shipping_address=None,
         shipping_method=None,
         cancel_reason="refused" if row["is_refused"] else None,

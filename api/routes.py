@@ -37,6 +37,7 @@ from api.returns import ReturnController, request_return
 from api.second_factor import SecondFactorController, remove_for_somebody
 from api.sessions import SessionController, end_sessions_of
 from api.shipping_rates import ShippingMethodController, ShippingZoneController
+from api.taxes import TaxExemptionController, TaxRateController, TaxRegionController
 from api.transfers import payment_received, refund_paid
 from api.translations import TranslationController
 from api.users import UserController
@@ -85,6 +86,9 @@ HANDLERS: list[Any] = [
     HotVariantController,
     LimitController,
     LocationController,
+    TaxRegionController,
+    TaxRateController,
+    TaxExemptionController,
     transfer_stock,
     stock_of_order,
     ShippingZoneController,

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db import taxes
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
@@ -19,6 +20,7 @@ from domain.money import Money
 from domain.price_lists import unit_price
 from domain.pricing import Priced, price
 from domain.shipping_rates import Option, options
+from domain.taxes import TaxPolicy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,12 @@ class PricedCart:
         if errors:
             raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
 
+    def check_tax_is_known(self) -> None:
+        """Refuses ``tax_unknown``: what the shop cannot tax it does not sell."""
+        if not self.priced.taxes.is_known:
+            country = self.cart["shipping_address"]["country"]
+            raise Refusal("tax_unknown", f"It is not known which tax is due in {country}; nothing was charged.")
+
     @property
     def demand(self) -> list[Demand]:
         return demand_of([priced.line for priced in self.priced.lines])
@@ -59,18 +67,19 @@ def demand_of(lines: Sequence[Line]) -> list[Demand]:
 
 
 async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
-    """One statement, since every checkout begins with it, also of those who come in vain."""
+    """One statement, since every checkout begins with it, also of those who come in vain; and one for the taxes."""
     rows = (await session.execute(CART, {"cart_id": cart_id})).mappings().all()
     if not rows:
         return None
     cart = rows[0]
-    shopper = Shopper(user_id=cart["user_id"], groups=frozenset(cart["groups"]), orders_before=cart["orders_before"])
+    shopper = _shopper(cart)
     items = [(_line(row, shopper), row["is_sold"]) for row in rows if row["item_id"]]
     basket = _basket(cart, shopper, [line for line, _ in items])
     shipping = next((option.price for option in _options(cart["tariffs"], basket)), None)
+    rules = await taxes.rules_for(session, TaxPolicy.read(cart["taxes"]), basket.destination)
     return PricedCart(
         cart=cart,
-        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency))),
+        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency)), rules),
         basket=basket,
         unsold=tuple(line for line, is_sold in items if not is_sold),
         is_shipping_offered=shipping is not None,
@@ -120,13 +129,15 @@ CART = text(
                CASE WHEN carts.user_id IS NOT NULL
                    THEN {counted("orders.user_id = carts.user_id")}
                    ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
-               END AS orders_before, {groups_of("carts.user_id")} AS groups
+               END AS orders_before, {groups_of("carts.user_id")} AS groups,
+               EXISTS (SELECT FROM tax_exemptions WHERE tax_exemptions.user_id = carts.user_id) AS is_tax_exempt,
+               current_setting('sutler.taxes') AS taxes
         FROM carts
         WHERE carts.id = :cart_id
     )
     SELECT cart.*, cart_items.id AS item_id, cart_items.variant_id, variants.product_id, variants.sku,
            {sold_name("coalesce(translated.name, products.name)")} AS name, cart_items.quantity, variants.weight_grams,
-           products.brand, products.tags,
+           products.brand, products.tags, products.tax_class,
            {CATEGORIES_OF_PRODUCT} AS categories, coalesce(prices.amount, 0) AS base_price,
            {list_prices_of(variant="variants.id", currency="cart.currency", user="cart.user_id")} AS list_prices,
            prices.amount IS NOT NULL AND {IS_IN_THE_SHOP} AS is_sold
@@ -145,6 +156,15 @@ CART = text(
     ORDER BY cart_items.id
     """  # noqa: S608 (constant text)
 )
+
+
+def _shopper(cart: RowMapping) -> Shopper:
+    return Shopper(
+        user_id=cart["user_id"],
+        groups=frozenset(cart["groups"]),
+        orders_before=cart["orders_before"],
+        is_tax_exempt=cart["is_tax_exempt"],
+    )
 
 
 def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket:
@@ -186,4 +206,5 @@ def _line(row: RowMapping, shopper: Shopper) -> Line:
         brand=row["brand"],
         tags=frozenset(row["tags"]),
         weight_grams=row["weight_grams"],
+        tax_class=row["tax_class"],
     )

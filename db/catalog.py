@@ -55,8 +55,11 @@ class Product(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
     published_from: Mapped[datetime | None]
     published_until: Mapped[datetime | None]
+    tax_class: Mapped[str] = mapped_column(server_default=text("'standard'"))
+    """How it is taxed where the region has rates of this class."""
 
     __table_args__ = (
+        CheckConstraint("tax_class ~ '^[a-z][a-z0-9_]{0,49}$'", name="tax_class_form"),
         CheckConstraint("name <> ''", name="name_not_empty"),
         CheckConstraint("published_until > published_from", name="appears_before_it_disappears"),
     )

@@ -79,6 +79,7 @@ PRODUCT = (
     Product.tags,
     Product.published_from,
     Product.published_until,
+    Product.tax_class,
     SAID.label("attributes"),
     Category.id.label("category_id"),
     Category.slug.label("category_slug"),

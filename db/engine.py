@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from domain.inventory import StockRules
+from domain.taxes import TaxPolicy
 
 Sessions = async_sessionmaker[AsyncSession]
 """Opens sessions; ``async with sessions.begin() as session`` is one transaction."""
@@ -48,6 +49,7 @@ async def connect(
     pool_size: int,
     pool_wait_seconds: float,
     stock: StockRules,
+    taxes: TaxPolicy,
     country: str = "US",
     limits: TimeLimits = NEVER,
 ) -> AsyncIterator[AsyncEngine]:
@@ -71,6 +73,7 @@ async def connect(
                 "sutler.low_stock": str(stock.low_stock),
                 "sutler.allocation": stock.allocation.value,
                 "sutler.country": country,
+                "sutler.taxes": taxes.written,
             },
         },
     )

@@ -48,6 +48,12 @@ HELD = (
             "password_hash": ERASED,
         },
     ),
+    Held(
+        table="tax_exemptions",
+        whose="user_id = :user_id",
+        becomes={"certificate": "goes with its row"},
+        is_deleted=True,
+    ),
     Held(table="login_sessions", whose="user_id = :user_id", becomes={"user_agent": "NULL", "network": "NULL"}),
     Held(
         table="addresses",
@@ -130,6 +136,8 @@ NOT_PERSONAL = frozenset(
         "shipping_areas.postal_prefix",
         "shipping_zones.name",
         "stock_movements.reason",  # of goods
+        "tax_rates.name",
+        "tax_regions.postal_prefix",
         "variants.name",
         "variants.options",
         "webhook_events.payload",  # ids

@@ -1,6 +1,7 @@
 """Placing an order: price it, reserve its goods, write it down. One transaction, all of it or nothing."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,8 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     ``provider`` has the payments by card.
 
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
-    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``price_changed``, ``out_of_stock``.
+    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``, ``price_changed``,
+    ``out_of_stock``.
     """
     cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
@@ -121,6 +123,7 @@ async def _priced(session: AsyncSession, cart_id: UUID) -> PricedCart:
         gone = f"{found.cart['shipping_method']} does not carry this cart to its address"
         errors = [{"pointer": "/shipping_method", "detail": gone}]
         raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
+    found.check_tax_is_known()
     return found
 
 
@@ -140,6 +143,7 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, 
             "shipping_discount": priced.shipping.discount.minor,
             "shipping_tax": priced.shipping.tax.minor,
             "included_tax": priced.included_tax.minor,
+            "pricing": json.dumps(_pricing(priced)),
             "payment_id": request.payment_id,
             "provider": provider,
             "lines": json.dumps([_order_line(line) for line in priced.lines]),
@@ -160,9 +164,10 @@ WRITE_ORDER = text(
         RETURNING *
     ), placed AS (
         INSERT INTO orders (id, number, cart_id, user_id, email, currency, subtotal, discount, shipping, tax, total,
-                            shipping_discount, shipping_tax, included_tax, shipping_method, shipping_address)
+                            shipping_discount, shipping_tax, included_tax, pricing, shipping_method, shipping_address)
         SELECT :order_id, :number, id, user_id, email, currency, :subtotal, :discount, :shipping, :tax, :total,
-               :shipping_discount, :shipping_tax, :included_tax, shipping_method, shipping_address
+               :shipping_discount, :shipping_tax, :included_tax, CAST(:pricing AS jsonb), shipping_method,
+               shipping_address
         FROM cart
         RETURNING id, currency, total
     ), payment AS (
@@ -178,6 +183,12 @@ WRITE_ORDER = text(
                    base_price bigint, price_list text, discount bigint, tax bigint, included_tax bigint)
     """
 )
+
+
+def _pricing(priced: Priced) -> dict[str, Any]:
+    """How the amounts came about, for ever."""
+    taxes = [{**asdict(tax), "percent": f"{tax.percent.normalize():f}"} for tax in priced.taxes.taxes]
+    return {"taxes": taxes, "is_tax_exempt": priced.taxes.is_exempt}
 
 
 def _order_line(priced: PricedLine) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from db import (
     sessions,
     shipping,
     shipping_rates,
+    taxes,
     tracking,
     translations,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "sessions",
     "shipping",
     "shipping_rates",
+    "taxes",
     "tracking",
     "translations",
 ]

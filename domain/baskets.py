@@ -43,6 +43,7 @@ class Shopper:
     groups: frozenset[str] = frozenset()
     orders_before: int = 0
     """Orders of theirs that were not cancelled; a guest is known by the e-mail address."""
+    is_tax_exempt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
 from functools import lru_cache
+from math import floor
 from typing import Self
 
 from iso4217 import Currency
@@ -93,6 +96,35 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
         raise ValueError("weights must be non-negative and not all zero")
     shares = [total * weight // whole for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+class Rounding(StrEnum):
+    """Where exactly half a minor unit goes; anything else goes to the nearer one."""
+
+    HALF_UP = "half_up"
+    """Away from zero, as shops and tax offices mostly do."""
+    HALF_EVEN = "half_even"
+    """To the even neighbour, so that many roundings do not add up in one direction."""
+
+
+def rounded(exact: Fraction, rounding: Rounding) -> int:
+    """The whole minor units of an exact amount. The only place where money is rounded to the nearest."""
+    if rounding is Rounding.HALF_EVEN:
+        return round(exact)
+    nearest = floor(abs(exact) + Fraction(1, 2))
+    return nearest if exact >= 0 else -nearest
+
+
+def apportioned(total: int, exact: Sequence[Fraction]) -> list[int]:
+    """Shares of ``total``, which the exact amounts come to once rounded: each is one of the two neighbours of its own.
+
+    What rounding down leaves over goes to the largest remainders, the earlier one first.
+    """
+    shares = [floor(amount) for amount in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: (shares[i] - exact[i], i))
     for i in by_remainder[: total - sum(shares)]:
         shares[i] += 1
     return shares

@@ -44,6 +44,10 @@ class Permission(StrEnum):
     SHIPPING_READ = "shipping.read"
     """Where the shop sends to, and what that costs."""
     SHIPPING_WRITE = "shipping.write"
+    TAXES_READ = "taxes.read"
+    TAXES_WRITE = "taxes.write"
+    TAXES_EXEMPT = "taxes.exempt"
+    """Who pays no tax."""
     BREACHES_READ = "breaches.read"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
@@ -80,6 +84,8 @@ OPERATOR = SUPPORT | {
     Permission.RETURNS_DECIDE,
     Permission.CATALOG_TRANSFER,
     Permission.STOCK_WRITE,
+    Permission.TAXES_READ,
+    Permission.TAXES_EXEMPT,
     Permission.BREACHES_READ,
     Permission.LIMITS_READ,
     Permission.PEOPLE_ERASE,

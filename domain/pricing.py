@@ -1,9 +1,12 @@
 """What an order costs. Pure arithmetic on whole minor units."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from domain.baskets import Basket, Line
 from domain.money import Money
+from domain.taxes import NO_TAXES, SHIPPING, Assessment, Due, Taxable, TaxRules, assess
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +47,16 @@ class PricedShipping:
         return self.price - self.discount + self.tax
 
 
+Part = TypeVar("Part", PricedLine, PricedShipping)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Priced:
     """All that a basket costs, and why."""
 
     lines: tuple[PricedLine, ...]
     shipping: PricedShipping
+    taxes: Assessment
 
     @property
     def totals(self) -> Totals:
@@ -67,11 +74,32 @@ class Priced:
         return sum((priced.included_tax for priced in self.lines), start=self.shipping.included_tax)
 
 
-def price(basket: Basket) -> Priced:
+def price(basket: Basket, taxes: TaxRules = NO_TAXES) -> Priced:
     nothing = basket.nothing
+    lines = [PricedLine(line=line, discount=nothing, tax=nothing, included_tax=nothing) for line in basket.lines]
+    shipping = PricedShipping(price=basket.shipping, discount=nothing, tax=nothing, included_tax=nothing)
+    return _taxed(lines, shipping, basket, taxes)
+
+
+def _taxed(lines: Sequence[PricedLine], shipping: PricedShipping, basket: Basket, rules: TaxRules) -> Priced:
+    """With the taxes that are due on what is left after all discounts."""
+    goods = [Taxable(amount=(one.line.total - one.discount).minor, tax_class=one.line.tax_class) for one in lines]
+    carriage = Taxable(amount=(shipping.price - shipping.discount).minor, tax_class=SHIPPING)
+    due = assess([*goods, carriage], rules, basket.destination, is_exempt=basket.shopper.is_tax_exempt)
+    *of_lines, of_shipping = due.dues
     return Priced(
-        lines=tuple(
-            PricedLine(line=line, discount=nothing, tax=nothing, included_tax=nothing) for line in basket.lines
-        ),
-        shipping=PricedShipping(price=basket.shipping, discount=nothing, tax=nothing, included_tax=nothing),
+        lines=tuple(_with(one, tax) for one, tax in zip(lines, of_lines, strict=True)),
+        shipping=_with(shipping, of_shipping),
+        taxes=due,
+    )
+
+
+def _with(part: Part, due: Due) -> Part:
+    """What a price contains of a tax that somebody does not owe is taken off it like any other discount."""
+    currency = part.discount.currency
+    return replace(
+        part,
+        discount=part.discount + Money(due.relief, currency),
+        tax=Money(due.added, currency),
+        included_tax=Money(due.included, currency),
     )

@@ -30,6 +30,7 @@ async def make_demo_accounts(settings: Settings) -> dict[str, bool]:
             pool_size=1,
             pool_wait_seconds=database.pool_wait_seconds,
             stock=settings.shop.stock_rules,
+            taxes=settings.tax.policy,
         ) as engine:
             for username, email, role in DEMO_ACCOUNTS:
                 password_hash = await passwords.hash(password)

@@ -140,6 +140,7 @@ def connected(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
         pool_size=1,
         pool_wait_seconds=5,
         stock=settings.shop.stock_rules,
+        taxes=settings.tax.policy,
     )
 
 

@@ -87,6 +87,7 @@ def connected(
         pool_wait_seconds=settings.database.pool_wait_seconds,
         stock=settings.shop.stock_rules,
         country=settings.shop.country,
+        taxes=settings.tax.policy,
         limits=limits,
     )
 

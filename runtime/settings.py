@@ -23,11 +23,14 @@ from pydantic_settings import (
 )
 
 from db.engine import TimeLimits
+from domain.baskets import Destination
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.deadlines import Term
 from domain.inventory import Allocation, StockRules
 from domain.languages import Languages
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
+from domain.money import Rounding
+from domain.taxes import Elsewhere, RoundedBy, TaxMode, TaxPolicy
 from runtime.encryption_keys import keys_in
 
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
@@ -236,6 +239,40 @@ class Shop(Section):
         return StockRules(low_stock=self.low_stock, allocation=self.allocation)
 
 
+class Tax(Section):
+    mode: TaxMode = TaxMode.NONE
+    """`none`: the shop takes no taxes. `table`: its own table of regions and rates says what is due."""
+    elsewhere: Elsewhere = Elsewhere.REFUSE
+    """What a destination means of which the table knows nothing: nothing is sold there, or it is taxed like home."""
+    home_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
+    """Where the shop is at home. Carts without an address are estimated by it; empty, they show no tax yet."""
+    home_region: str = ""
+    home_postal_code: str = ""
+    rounding: Rounding = Rounding.HALF_UP
+    """Where half a minor unit goes."""
+    rounded_by: RoundedBy = RoundedBy.LINE
+    """Whether each line's tax is rounded, or that of all lines with the same rates at once."""
+
+    @model_validator(mode="after")
+    def has_the_home_that_it_needs(self) -> Self:
+        if self.elsewhere is Elsewhere.HOME and not self.home_country:
+            raise ValueError("elsewhere=home needs a home_country")
+        return self
+
+    @property
+    def policy(self) -> TaxPolicy:
+        home = Destination(
+            country=self.home_country, region=self.home_region or None, postal_code=self.home_postal_code
+        )
+        return TaxPolicy(
+            mode=self.mode,
+            elsewhere=self.elsewhere,
+            home=home if self.home_country else None,
+            rounding=self.rounding,
+            rounded_by=self.rounded_by,
+        )
+
+
 class Carts(Section):
     max_lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 200
     """How many different variants one cart may hold."""
@@ -420,6 +457,7 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     shop: Shop = Shop()
     carts: Carts = Carts()
+    tax: Tax = Tax()
     api: Api = Api()
     at_once: AtOnce = AtOnce()
     limits: Limits = Limits()

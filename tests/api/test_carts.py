@@ -56,6 +56,8 @@ async def test_a_new_cart_is_empty_and_costs_nothing(api: httpx.AsyncClient) -> 
         "promotion_codes": [],
         "warnings": [],
         "totals": dict.fromkeys(("subtotal", "discount", "shipping", "tax", "included_tax", "total"), nothing),
+        "taxes": [],
+        "tax_is_final": True,
         "status": "open",
         "version": 1,
     }

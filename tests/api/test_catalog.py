@@ -39,6 +39,7 @@ class TestAProduct:
             "attributes": {},
             "published_from": None,
             "published_until": None,
+            "tax_class": "standard",
             "variants": [
                 {
                     "id": str(product.variant_id),

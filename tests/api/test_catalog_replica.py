@@ -22,6 +22,7 @@ from db.listening import Listening
 from db.replica import Replica
 from deploy import embedded
 from domain.inventory import StockRules
+from domain.taxes import TaxPolicy
 from runtime.cache.shared import SharedCache
 from runtime.resources import Resources
 from tests.api.catalog_calls import usd
@@ -91,6 +92,7 @@ async def a_reader(
                 pool_size=5,
                 pool_wait_seconds=5,
                 stock=StockRules(),
+                taxes=TaxPolicy(),
             )
         )
         replica = Replica(autocommitting(engine), primary=resources.autocommit)

@@ -295,6 +295,8 @@ WITHOUT_A_KEY = {
     "/v1/carts": "nothing is reserved or owed before the checkout",
     "/v1/carts/{id}/items": "nothing is reserved or owed before the checkout",
     "/v1/categories": "nothing of it is sold",
+    "/v1/admin/tax-regions": "a region that is there is refused",
+    "/v1/admin/tax-rates": "a region has one rate of a name for each class",
     "/v1/admin/locations": "a code that is taken is refused, and there is no stock at a new one",
     "/v1/admin/api-keys": "a key is shown once, and not kept in an answer; one too many is revoked",
     "/v1/admin/erasures": "a person is forgotten once",

@@ -249,7 +249,14 @@ async def with_rules(resources: Resources, rules: StockRules) -> AsyncIterator[S
     """Sessions of a process whose settings say so."""
     database = resources.settings.database
     url = database.url.get_secret_value()
-    async with connect(url, shop_schema=database.shop_schema, pool_size=2, pool_wait_seconds=5, stock=rules) as engine:
+    async with connect(
+        url,
+        shop_schema=database.shop_schema,
+        pool_size=2,
+        pool_wait_seconds=5,
+        stock=rules,
+        taxes=resources.settings.tax.policy,
+    ) as engine:
         yield sessions_of(engine)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db import inventory
 from db.engine import Sessions, TimeLimits, connect, sessions_of
 from domain.inventory import StockRules
+from domain.taxes import TaxPolicy
 from runtime.resources import Resources
 from tests.support.catalog import AProduct, a_product, stock_of
 from tests.support.gate import Gate
@@ -30,6 +31,7 @@ async def limited(resources: Resources, *, through: Gate | None = None, **limits
         pool_size=1,
         pool_wait_seconds=0.5,
         stock=StockRules(),
+        taxes=TaxPolicy(),
         limits=TimeLimits(**limits),
     ) as engine:
         yield sessions_of(engine)

@@ -1,10 +1,12 @@
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iso4217 import Currency
 
-from domain.money import LARGEST_AMOUNT_MINOR, Money, minor_digits, split
+from domain.money import LARGEST_AMOUNT_MINOR, Money, Rounding, apportioned, minor_digits, rounded, split
 
 CURRENCIES = st.sampled_from(["USD", "EUR", "JPY", "KWD"])
 MINOR = st.integers(-LARGEST_AMOUNT_MINOR, LARGEST_AMOUNT_MINOR)
@@ -55,6 +57,25 @@ def test_survives_being_written_and_read(minor: int, currency: str) -> None:
     assert Money.parse(Money(minor, currency).amount, currency) == Money(minor, currency)
 
 
+CHARGEABLE = sorted(currency.code for currency in Currency if currency.exponent is not None)
+
+
+@pytest.mark.parametrize("currency", CHARGEABLE)
+def test_every_currency_of_the_world_is_written_with_its_own_digits_and_read_back(currency: str) -> None:
+    digits = minor_digits(currency)
+
+    for minor in (0, 1, -1, 7, 10, 99, 100, 12_345, LARGEST_AMOUNT_MINOR, -LARGEST_AMOUNT_MINOR):
+        written = Money(minor, currency).amount
+        assert Money.parse(written, currency) == Money(minor, currency)
+        assert Decimal(written) * 10**digits == minor
+        assert len(written.partition(".")[2]) == digits
+
+
+def test_the_world_has_currencies_without_and_with_up_to_four_digits() -> None:
+    assert len(CHARGEABLE) > 150
+    assert {minor_digits(currency) for currency in CHARGEABLE} == {0, 2, 3, 4}
+
+
 @given(st.text(), CURRENCIES)
 def test_reads_nothing_that_it_would_not_write(text: str, currency: str) -> None:
     try:
@@ -91,3 +112,36 @@ def test_gives_the_cents_that_are_left_over_to_the_largest_remainders() -> None:
 def test_cannot_be_split_by_nothing(weights: list[int]) -> None:
     with pytest.raises(ValueError, match="weights"):
         split(100, weights)
+
+
+@pytest.mark.parametrize(
+    ("exact", "half_up", "half_even"),
+    [
+        ("0.5", 1, 0),
+        ("1.5", 2, 2),
+        ("2.5", 3, 2),
+        ("2.4999999", 2, 2),
+        ("2.5000001", 3, 3),
+        ("-0.5", -1, 0),
+        ("7", 7, 7),
+    ],
+)
+def test_is_rounded_to_the_nearest_and_halves_as_the_shop_says(exact: str, half_up: int, half_even: int) -> None:
+    assert rounded(Fraction(exact), Rounding.HALF_UP) == half_up
+    assert rounded(Fraction(exact), Rounding.HALF_EVEN) == half_even
+
+
+@given(st.decimals(-(10**9), 10**9, places=6))
+def test_is_rounded_as_decimals_are(exact: Decimal) -> None:
+    assert rounded(Fraction(exact), Rounding.HALF_UP) == int(exact.to_integral_value(ROUND_HALF_UP))
+    assert rounded(Fraction(exact), Rounding.HALF_EVEN) == int(exact.to_integral_value(ROUND_HALF_EVEN))
+
+
+@given(st.lists(st.fractions(0, 10**6), min_size=1, max_size=20), st.sampled_from(Rounding))
+def test_exact_amounts_are_apportioned_to_a_neighbour_each(exact: list[Fraction], rounding: Rounding) -> None:
+    whole = rounded(sum(exact, start=Fraction(0)), rounding)
+
+    shares = apportioned(whole, exact)
+
+    assert sum(shares) == whole
+    assert all(abs(share - amount) < 1 for share, amount in zip(shares, exact, strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import pairwise
 from random import Random
 from uuid import UUID
@@ -10,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.baskets import Destination, Shopper
 from domain.money import Money
+from domain.pricing import price
 from domain.settling import LineCost, amount_to_capture, worth_of_staying, worth_of_units
+from domain.taxes import Rate, Region, RoundedBy, TaxMode, TaxPolicy, TaxRules
+from tests.support.baskets import a_basket
+from tests.support.baskets import a_line as a_line_of
 
 CURRENCIES = ("USD", "JPY", "KWD")
 
@@ -198,3 +204,50 @@ def test_goods_without_a_price_may_be_taxed_and_shipped(tax: int) -> None:
     sale.refund(0, 0)
 
     assert (sale.captures, sale.worths) == ([500 + tax], [tax])
+
+
+VAT, CITY = Rate(name="VAT", percent=Decimal("8.375")), Rate(name="City", percent=Decimal("1.1"))
+FOOD = Rate(name="VAT", percent=Decimal("2.1"), tax_class="food")
+somethings = st.lists(
+    st.tuples(st.integers(0, 9_999), st.integers(1, 6), st.sampled_from(["standard", "food"])), min_size=1, max_size=4
+)
+
+
+@given(
+    bought=somethings,
+    currency=st.sampled_from(CURRENCIES),
+    is_inclusive=st.booleans(),
+    rounded_by=st.sampled_from(RoundedBy),
+    is_exempt=st.booleans(),
+    random=randoms,
+)
+def test_a_taxed_basket_is_captured_and_given_back_to_the_minor_unit_of_its_currency(
+    *,
+    bought: list[tuple[int, int, str]],
+    currency: str,
+    is_inclusive: bool,
+    rounded_by: RoundedBy,
+    is_exempt: bool,
+    random: Random,
+) -> None:
+    region = Region(country="DE", is_inclusive=is_inclusive, rates=(VAT, CITY, FOOD))
+    basket = a_basket(
+        *(a_line_of(price, units, currency=currency, tax_class=tax_class) for price, units, tax_class in bought),
+        currency=currency,
+        shipping=499,
+        destination=Destination(country="DE"),
+        shopper=Shopper(is_tax_exempt=is_exempt),
+    )
+
+    priced = price(basket, TaxRules(policy=TaxPolicy(mode=TaxMode.TABLE, rounded_by=rounded_by), regions=(region,)))
+
+    costs = [LineCost(quantity=one.line.quantity, cost=one.total.minor) for one in priced.lines]
+    sale = Sale(costs, shipping=priced.shipping.total.minor, currency=currency)
+    assert sale.total == priced.totals.total.minor
+    units = all_units(sale, random)
+    for index in units:
+        sale.send(index)
+    for index in reversed(units):
+        sale.refund(index)
+    assert sum(sale.captures) == priced.totals.total.minor
+    assert sum(sale.worths) == (priced.totals.total - priced.shipping.total).minor
