@@ -400,6 +400,20 @@ def catalog_demo(
     raise typer.Exit(run_demo(None if everything else products, if_empty=if_empty))
 
 
+promotions = typer.Typer(no_args_is_help=True, help="Promotions.")
+app.add_typer(promotions, name="promotions")
+
+
+@promotions.command("demo")
+def promotions_demo(
+    coupons: Annotated[int, typer.Option(min=1, max=300, help="How many of those redeemed most often.")] = 50,
+) -> None:
+    """Make promotions of real coupons for the groceries of `sutler catalog demo`; `1234-18` is a code of one."""
+    from runtime.promotions import run_demo
+
+    raise typer.Exit(run_demo(coupons))
+
+
 def main() -> None:
     app()
 

@@ -232,6 +232,8 @@ async def _mended(session: AsyncSession, breach: Breach, actor: str) -> str | No
             return await repairs.hold_what_is_waited_for(session, thing, actor=actor)
         case Repair.KEEP_HOLDS:
             await repairs.keep_holds(session, thing)
+        case Repair.RECOUNT_USES:
+            return await repairs.recount_uses(session, thing)
         case Repair.RECOUNT_REFUNDS:
             await repairs.recount_refunds(session, thing)
         case Repair.COPY_PAYMENT_STATUS:

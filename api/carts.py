@@ -8,6 +8,7 @@ from uuid import UUID
 
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.datastructures import ResponseHeader
+from litestar.params import Parameter
 from litestar.serialization import encode_json
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +28,7 @@ from domain.errors import Refusal
 from domain.money import minor_digits
 from domain.permissions import Permission
 from domain.pricing import PricedLine
+from domain.promotions import LONGEST_CODE, Applied, NotApplied, Reason, normalised
 from domain.shipping_rates import Option
 from runtime.resources import Resources
 
@@ -69,6 +71,10 @@ class ShippingChoice(Input):
     code: Annotated[str, Field(min_length=1, max_length=50)]
 
 
+class EnteredCode(Input):
+    code: Annotated[str, Field(min_length=1, max_length=LONGEST_CODE, examples=["SPRING10"])]
+
+
 class CartItemOut(Output):
     id: UUID
     variant_id: UUID
@@ -100,6 +106,26 @@ class TaxOut(Output):
     is_included: bool = Field(description="It is part of the prices, and not added to them")
 
 
+class ReducedItemOut(Output):
+    item_id: UUID
+    amount: Amount
+
+
+class AppliedPromotionOut(Output):
+    code: str | None = Field(description="`null`: it needs none")
+    name: str
+    amount: Amount
+    lines: list[ReducedItemOut]
+    shipping: Amount = Field(description="What of it lowers the costs of shipping")
+
+
+class NotAppliedPromotionOut(Output):
+    code: str | None
+    name: str | None = Field(description="`null`: no promotion stands behind the code")
+    reason: Reason
+    detail: str
+
+
 class CartOut(Output):
     id: UUID
     currency: str
@@ -111,7 +137,9 @@ class CartOut(Output):
         description="`false`: the chosen method does not carry these goods to this address, so another one has to be "
         "chosen; `null`: none is chosen"
     )
-    promotion_codes: list[str]
+    promotion_codes: list[str] = Field(description="What was entered")
+    promotions: list[AppliedPromotionOut] = Field(description="What is taken off, in that order")
+    not_applied: list[NotAppliedPromotionOut] = Field(description="Codes that take nothing off, and why")
     totals: TotalsOut
     taxes: list[TaxOut]
     tax_is_final: bool = Field(
@@ -123,6 +151,29 @@ class CartOut(Output):
         description="What changed since things were put in; nothing of it hinders a change of the cart"
     )
     version: int = Field(description="One more with each change; the `ETag` carries it for `If-Match`")
+
+
+class PricedShippingOut(Output):
+    price: Amount
+    discount: Amount
+    tax: Amount
+    included_tax: Amount
+    total: Amount
+
+
+class ObstacleOut(Output):
+    code: str = Field(description="What a checkout would be refused with", examples=["cart_incomplete"])
+    detail: str
+
+
+class PreviewOut(CartOut):
+    """What a checkout would charge now, with every rule that had a say in it."""
+
+    not_applied: list[NotAppliedPromotionOut] = Field(
+        description="Promotions that take nothing off, and why: of codes, and for staff also of those that need none"
+    )
+    shipping: PricedShippingOut
+    obstacle: ObstacleOut | None = Field(description="`null`: nothing of the cart itself stands in its way")
 
 
 class ShippingOption(Output):
@@ -297,6 +348,81 @@ class CartController(Controller):
             return await shown(session, cart_id)
 
     @get(
+        "/{cart_id:uuid}/preview",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="See what a checkout would charge",
+        responses=refuses("unauthenticated", "not_found", "cart_merged"),
+    )
+    async def preview(self, cart_id: UUID, caller: Caller, resources: Resources) -> PreviewOut:
+        """Priced as a checkout at this moment would be; nothing is reserved, used or written."""
+        is_whole = caller.may(Permission.PROMOTIONS_READ)
+        async with resources.autocommit() as session:
+            found = usable(await baskets.priced(session, cart_id, is_whole=is_whole), caller)
+            cart = await cart_in(session, found)
+        return preview_out(cart, found, is_whole=is_whole)
+
+    @post(
+        "/{cart_id:uuid}/promotion-codes",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Enter a code",
+        responses=refuses(*CHANGE, "promotion_not_applicable"),
+    )
+    async def enter_code(
+        self, cart_id: UUID, data: EnteredCode, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """Upper and lower case are the same. Entered twice, it is entered once.
+
+        A code that takes nothing off is refused with its `reason` and not kept, unless there is only nothing to take
+        it off yet.
+        """
+        code = normalised(data.code)
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller, if_match)
+            carts.enter_code(cart, code)
+            await session.flush()
+            found = await baskets.priced(session, cart_id)
+            for no in found.priced.not_applied if found else ():
+                if no.code == code and no.reason is not Reason.NOTHING_TO_REDUCE:
+                    raise Refusal("promotion_not_applicable", f"{code}: {no.detail}", reason=no.reason, entered=code)
+            return await shown(session, cart_id)
+
+    @delete(
+        "/{cart_id:uuid}/promotion-codes",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Take a code out",
+        responses=CHANGES,
+    )
+    async def remove_code(
+        self, cart_id: UUID, data: EnteredCode, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """Some proxies drop bodies of `DELETE`; the code may stand at the end of the address instead."""
+        return await without_code(cart_id, data.code, caller, resources, if_match)
+
+    @delete(
+        "/{cart_id:uuid}/promotion-codes/{code:str}",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Take a code out, named in the address",
+        responses=CHANGES,
+    )
+    async def remove_named_code(
+        self,
+        cart_id: UUID,
+        code: Annotated[str, Parameter(max_length=LONGEST_CODE)],
+        caller: Caller,
+        resources: Resources,
+        if_match: IfMatch,
+    ) -> Response[CartOut]:
+        """Upper and lower case are the same."""
+        return await without_code(cart_id, code, caller, resources, if_match)
+
+    @get(
         "/{cart_id:uuid}/shipping-options",
         permission=Permission.SHOP,
         others=Permission.CARTS_ASSIST,
@@ -383,6 +509,15 @@ async def cart_in(session: AsyncSession, found: PricedCart, *, priced: Collectio
     return cart.model_copy(update={"warnings": warnings_about(items, prices)})
 
 
+async def without_code(
+    cart_id: UUID, code: str, caller: Caller, resources: Resources, if_match: str | None
+) -> Response[CartOut]:
+    async with resources.sessions.begin() as session:
+        cart = await editable(session, cart_id, caller, if_match)
+        carts.remove_code(cart, normalised(code))
+        return await shown(session, cart_id)
+
+
 def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
     body = encode_json(cart.model_dump(mode="json"))
     return answer(body, version=cart.version, status_code=status_code, cache=KEEP_NOTHING)
@@ -396,10 +531,11 @@ def cart_out(found: PricedCart) -> CartOut:
             **cart,
             "items": [_item_out(line) for line in priced.lines],
             "shipping_method_available": found.is_shipping_offered if cart["shipping_method"] else None,
-            "promotion_codes": [],
             "warnings": [],
             "taxes": [taxes_out(tax, cart["currency"]) for tax in map(asdict, priced.taxes.taxes)],
             "tax_is_final": priced.taxes.is_final,
+            "promotions": [_applied_out(each) for each in priced.applied],
+            "not_applied": [not_applied_out(each) for each in priced.not_applied if each.code is not None],
             "status": "completed" if cart["completed_at"] else "open",
             "totals": {
                 "subtotal": money(totals.subtotal),
@@ -432,6 +568,27 @@ def taxes_out(tax: Mapping[str, Any], currency: str) -> dict[str, Any]:
     }
 
 
+def preview_out(cart: CartOut, found: PricedCart, *, is_whole: bool) -> PreviewOut:
+    priced = found.priced
+    shipping = {name: money(getattr(priced.shipping, name)) for name in PricedShippingOut.model_fields}
+    return PreviewOut.model_validate(
+        {
+            **cart.model_dump(),
+            "not_applied": [not_applied_out(no) for no in priced.not_applied if is_whole or no.code is not None],
+            "shipping": shipping,
+            "obstacle": obstacle_of(found),
+        }
+    )
+
+
+def obstacle_of(found: PricedCart) -> dict[str, str] | None:
+    try:
+        found.check_can_be_ordered()
+    except Refusal as refusal:
+        return {"code": refusal.code, "detail": refusal.detail}
+    return None
+
+
 def _item_out(priced: PricedLine) -> dict[str, Any]:
     line = priced.line
     return {
@@ -447,3 +604,18 @@ def _item_out(priced: PricedLine) -> dict[str, Any]:
         "discount": money(priced.discount),
         "tax": money(priced.tax),
     }
+
+
+def _applied_out(applied: Applied) -> dict[str, Any]:
+    return {
+        "code": applied.code,
+        "name": applied.promotion.name,
+        "amount": money(applied.amount),
+        "lines": [{"item_id": line, "amount": money(amount)} for line, amount in applied.lines.items()],
+        "shipping": money(applied.shipping),
+    }
+
+
+def not_applied_out(no: NotApplied) -> dict[str, Any]:
+    name = no.promotion.name if no.promotion else None
+    return {"code": no.code, "name": name, "reason": no.reason, "detail": no.detail}

@@ -31,6 +31,7 @@ from api.orders import OrderController
 from api.pages import email_change_page, invitation_page, password_reset_page, verification_page
 from api.password_reset import PasswordResetController
 from api.price_lists import PriceListController, my_prices
+from api.promotions import PromotionController
 from api.refunds import refund_order
 from api.registration import RegistrationController
 from api.returns import ReturnController, request_return
@@ -99,6 +100,7 @@ HANDLERS: list[Any] = [
     claim_cart,
     my_cart,
     check_out,
+    PromotionController,
     OrderController,
     OperatorController,
     list_breaches,

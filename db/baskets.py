@@ -9,12 +9,13 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import taxes
+from db import promotions, taxes
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
+from db.promotions import customer_of
 from db.shipping_rates import ADDRESS_OF_CART, tariffs_of, tariffs_to
-from domain.baskets import Basket, Destination, Line, Shopper
+from domain.baskets import Basket, Code, Destination, Line, Shopper
 from domain.errors import Refusal
 from domain.money import Money
 from domain.price_lists import unit_price
@@ -28,6 +29,8 @@ class PricedCart:
     cart: RowMapping
     """The cart's own facts."""
     priced: Priced
+    without_shipping: Priced
+    """Before taxes and a way of shipping, whose price depends on what the goods cost after discounts."""
     basket: Basket
     """What was priced, before a way of shipping was chosen."""
     unsold: tuple[Line, ...]
@@ -53,6 +56,21 @@ class PricedCart:
             country = self.cart["shipping_address"]["country"]
             raise Refusal("tax_unknown", f"It is not known which tax is due in {country}; nothing was charged.")
 
+    def check_can_be_ordered(self) -> None:
+        """Refuses ``cart_incomplete``, ``not_sold_in_currency`` and ``tax_unknown``."""
+        self.check_is_complete()
+        if self.unsold:
+            raise Refusal(
+                "not_sold_in_currency",
+                "Some items are not sold any more, or not in this currency.",
+                items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in self.unsold],
+            )
+        if not self.is_shipping_offered:
+            gone = f"{self.cart['shipping_method']} does not carry this cart to its address"
+            errors = [{"pointer": "/shipping_method", "detail": gone}]
+            raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
+        self.check_tax_is_known()
+
     @property
     def demand(self) -> list[Demand]:
         return demand_of([priced.line for priced in self.priced.lines])
@@ -66,8 +84,12 @@ def demand_of(lines: Sequence[Line]) -> list[Demand]:
     return [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(units.items())]
 
 
-async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
-    """One statement, since every checkout begins with it, also of those who come in vain; and one for the taxes."""
+async def priced(session: AsyncSession, cart_id: UUID, *, is_whole: bool = False) -> PricedCart | None:
+    """One statement, since every checkout begins with it, also of those who come in vain; and one for the taxes.
+
+    Another one where rules about prices were changed since this process has read them. With ``is_whole`` the trace
+    tells of every promotion, also of those that look at nothing that is in the cart.
+    """
     rows = (await session.execute(CART, {"cart_id": cart_id})).mappings().all()
     if not rows:
         return None
@@ -75,28 +97,31 @@ async def priced(session: AsyncSession, cart_id: UUID) -> PricedCart | None:
     shopper = _shopper(cart)
     items = [(_line(row, shopper), row["is_sold"]) for row in rows if row["item_id"]]
     basket = _basket(cart, shopper, [line for line, _ in items])
-    shipping = next((option.price for option in _options(cart["tariffs"], basket)), None)
-    rules = await taxes.rules_for(session, TaxPolicy.read(cart["taxes"]), basket.destination)
+    rules = await promotions.rules(session, cart["rules_version"])
+    offered = rules.for_basket(basket, is_whole=is_whole)
+    without_shipping = price(basket, offered)
+    shipping = next((option.price for option in _options(cart["tariffs"], basket, without_shipping)), None)
+    due = await taxes.rules_for(session, TaxPolicy.read(cart["taxes"]), basket.destination)
     return PricedCart(
         cart=cart,
-        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency)), rules),
+        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency)), offered, due),
+        without_shipping=without_shipping,
         basket=basket,
         unsold=tuple(line for line, is_sold in items if not is_sold),
         is_shipping_offered=shipping is not None,
     )
 
 
-def _options(tariffs: Sequence[Mapping[str, Any]] | None, basket: Basket) -> list[Option]:
+def _options(tariffs: Sequence[Mapping[str, Any]] | None, basket: Basket, priced: Priced) -> list[Option]:
     """What carries the basket, at which price: what its goods cost after discounts may make it free."""
-    totals = price(basket).totals
-    return options(
-        tariffs_of(tariffs), weight_grams=basket.weight_grams, goods=(totals.subtotal - totals.discount).minor
-    )
+    goods = priced.totals.subtotal - priced.totals.discount
+    return options(tariffs_of(tariffs), weight_grams=basket.weight_grams, goods=goods.minor)
 
 
 async def shipping_options(session: AsyncSession, found: PricedCart) -> list[Option]:
     """The ways of shipping that the cart may choose, in the order in which customers see them."""
-    return _options(await session.scalar(TARIFFS, {"cart_id": found.cart["id"]}), found.basket)
+    tariffs = await session.scalar(TARIFFS, {"cart_id": found.cart["id"]})
+    return _options(tariffs, found.basket, found.without_shipping)
 
 
 TARIFFS = text(f"SELECT {tariffs_to(ADDRESS_OF_CART, 'carts.currency')} FROM carts WHERE id = :cart_id")  # noqa: S608
@@ -116,6 +141,31 @@ def counted(whose: str) -> str:
                    )"""  # noqa: S608 (constant text)
 
 
+CODES = """(
+                   SELECT coalesce(jsonb_agg(jsonb_build_array(
+                       entered.code, promotion_id, uses >= usage_limit AND NOT EXISTS (
+                           SELECT FROM promotion_uses
+                           WHERE promotion_uses.order_id = carts.order_id AND promotion_uses.code = entered.code
+                       )
+                   ) ORDER BY position), '[]')
+                   FROM unnest(carts.promotion_codes) WITH ORDINALITY AS entered (code, position)
+                   LEFT JOIN promotion_codes ON promotion_codes.code = entered.code
+               )"""
+OF_ITS_ORDER = "(SELECT promotion_id FROM promotion_uses WHERE promotion_uses.order_id = carts.order_id)"
+"""What the cart's own order has used is not used up for it."""
+
+USED_UP = f"""ARRAY(
+                   SELECT id FROM promotions WHERE usage_limit IS NOT NULL AND uses >= usage_limit
+                   EXCEPT {OF_ITS_ORDER}
+               )"""  # noqa: S608 (constant text)
+USED_UP_BY_SHOPPER = f"""ARRAY(
+                   SELECT promotion_id FROM promotion_customers
+                   JOIN promotions ON promotions.id = promotion_customers.promotion_id
+                   WHERE customer_hash = {customer_of("carts")}
+                     AND promotion_customers.uses >= usage_limit_per_customer
+                   EXCEPT {OF_ITS_ORDER}
+               )"""  # noqa: S608 (constant text)
+
 CART = text(
     f"""
     WITH cart AS MATERIALIZED (
@@ -131,7 +181,9 @@ CART = text(
                    ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
                END AS orders_before, {groups_of("carts.user_id")} AS groups,
                EXISTS (SELECT FROM tax_exemptions WHERE tax_exemptions.user_id = carts.user_id) AS is_tax_exempt,
-               current_setting('sutler.taxes') AS taxes
+               current_setting('sutler.taxes') AS taxes,
+               carts.promotion_codes, {CODES} AS codes, {USED_UP} AS used_up,
+               {USED_UP_BY_SHOPPER} AS used_up_by_shopper, (SELECT version FROM pricing_rules) AS rules_version
         FROM carts
         WHERE carts.id = :cart_id
     )
@@ -173,6 +225,12 @@ def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket
         lines=tuple(lines),
         shipping=Money.zero(cart["currency"]),
         at=cart["at"],
+        codes=tuple(
+            Code(code, UUID(promotion) if promotion else None, is_used_up=bool(is_used_up))
+            for code, promotion, is_used_up in cart["codes"]
+        ),
+        used_up=frozenset(cart["used_up"]),
+        used_up_by_shopper=frozenset(cart["used_up_by_shopper"]),
         shopper=shopper,
         destination=_destination(cart["shipping_address"]) if cart["shipping_address"] else None,
     )

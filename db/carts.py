@@ -15,6 +15,7 @@ from db.base import Base, Id, Now, new_id
 from db.catalog import IS_IN_THE_SHOP
 from domain.carts import LARGEST_QUANTITY, MOST_LINES, MOST_UNITS, USUAL_CAPS, CartCaps, RunningCheckout
 from domain.errors import Refusal, unacceptable
+from domain.promotions import MOST_CODES
 
 
 class Cart(Base):
@@ -35,6 +36,8 @@ class Cart(Base):
     line_count: Mapped[int] = mapped_column(server_default=text("0"))
     unit_count: Mapped[int] = mapped_column(server_default=text("0"))
     """Both are counted by a trigger of the items."""
+    promotion_codes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
+    """What the customer has entered, as :func:`domain.promotions.normalised` writes it."""
     order_id: Mapped[UUID | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
@@ -45,6 +48,7 @@ class Cart(Base):
     __table_args__ = (
         CheckConstraint("merged_into IS NULL OR order_id IS NULL", name="merged_is_not_ordered"),
         CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
+        CheckConstraint(f"cardinality(promotion_codes) <= {MOST_CODES}", name="few_codes"),
         CheckConstraint(f"line_count BETWEEN 0 AND {MOST_LINES}", name="line_count_range"),
         CheckConstraint(f"unit_count BETWEEN 0 AND {MOST_UNITS}", name="unit_count_range"),
     )
@@ -193,6 +197,24 @@ async def remove_item(session: AsyncSession, cart: Cart, item_id: UUID) -> None:
     )
     if removed is None:
         raise Refusal("not_found", "There is no such item in this cart.")
+
+
+def enter_code(cart: Cart, code: str) -> None:
+    """Refuses ``promotion_not_applicable`` when there are enough codes in the cart."""
+    if code in cart.promotion_codes:
+        return
+    if len(cart.promotion_codes) >= MOST_CODES:
+        raise Refusal(
+            "promotion_not_applicable", f"A cart has at most {MOST_CODES} codes.", reason="too_many_codes", entered=code
+        )
+    cart.promotion_codes = [*cart.promotion_codes, code]
+
+
+def remove_code(cart: Cart, code: str) -> None:
+    """Refuses ``not_found`` for a code that was not entered."""
+    if code not in cart.promotion_codes:
+        raise Refusal("not_found", "There is no such code in this cart.")
+    cart.promotion_codes = [known for known in cart.promotion_codes if known != code]
 
 
 async def choose_shipping(session: AsyncSession, cart: Cart, code: str) -> None:

@@ -190,6 +190,42 @@ TABLE_LAWS: dict[Law, TableLaw] = {
         """,
         sentence="the parcels of order S-{number} carry {packed} units where {wanted} were ordered",
     ),
+    Law.PROMOTIONS_ARE_USED_AS_COUNTED: TableLaw(
+        query="""
+            WITH live AS (
+                SELECT promotion_uses.* FROM promotion_uses JOIN orders ON orders.id = promotion_uses.order_id
+                WHERE orders.status <> 'cancelled'
+            ), told AS (
+                SELECT promotions.id AS promotion_id, 'all customers' AS whose, uses AS counted,
+                       count(live.order_id) AS used
+                FROM promotions LEFT JOIN live ON live.promotion_id = promotions.id
+                WHERE usage_limit IS NOT NULL
+                GROUP BY promotions.id
+                UNION ALL
+                SELECT promotion_codes.promotion_id, promotion_codes.code, uses, count(live.order_id)
+                FROM promotion_codes LEFT JOIN live ON live.code = promotion_codes.code
+                WHERE usage_limit IS NOT NULL
+                GROUP BY promotion_codes.code
+                UNION ALL
+                SELECT promotion_customers.promotion_id, 'one customer', uses, count(live.order_id)
+                FROM promotion_customers LEFT JOIN live
+                  ON live.promotion_id = promotion_customers.promotion_id
+                 AND live.customer_hash = promotion_customers.customer_hash
+                GROUP BY promotion_customers.promotion_id, promotion_customers.customer_hash
+                UNION ALL
+                SELECT promotion_uses.promotion_id, 'order S-' || orders.number,
+                       (given_back_at IS NULL)::int, (orders.status <> 'cancelled')::int
+                FROM promotion_uses JOIN orders ON orders.id = promotion_uses.order_id
+            )
+            SELECT promotions.id AS subject, NULL::uuid AS order_id, promotions.name,
+                   string_agg(counted || ' for ' || whose || ' (there are ' || used || ')', ', ' ORDER BY whose) AS uses
+            FROM told JOIN promotions ON promotions.id = told.promotion_id
+            WHERE counted <> used
+            GROUP BY promotions.id
+        """,
+        sentence="the promotion {name} counts other uses than there are live orders with it: {uses}",
+        repair=Repair.RECOUNT_USES,
+    ),
     Law.CAPTURED_IS_CHARGED: TableLaw(
         query="""
             SELECT orders.id AS subject, orders.id AS order_id, orders.number, payments.captured, payments.currency,

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import carts, checkouts, concerns, inventory, mailbox, payments, shipping
+from db import carts, checkouts, concerns, inventory, mailbox, payments, promotions, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.deadlines import Term
 from domain.errors import Refusal
@@ -410,6 +410,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them
         await checkouts.refuse(session, order.id)
     await inventory.release(session, order.id, reason="cancelled")
+    await promotions.give_back(session, order.id)
     await shipping.cancel_pending(session, order.id)
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)
     order.status, order.cancel_reason, order.pending_step = OrderStatus.CANCELLED, request.reason, None

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import deadlines, inventory, mailbox, payments, returns
+from db import deadlines, inventory, mailbox, payments, promotions, returns
 from db.order_holds import check_may_leave
 from db.orders import Order, locked, record
 from db.shipping import Fulfillment, FulfillmentItem
@@ -220,6 +220,7 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     if progress.wanted == 0:  # all that was sent is lost, and nothing else is wanted any more
         parcels, after = OrderFulfillmentStatus.CANCELLED, OrderStatus.CANCELLED
         order.cancel_reason = CancelReason.UNDELIVERABLE
+        await promotions.give_back(session, order.id)
     elif progress.delivered == progress.wanted:
         parcels, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
     elif progress.shipped == progress.wanted:

@@ -24,6 +24,7 @@ OF_ORDERS = "order_id = ANY(:orders)"
 OF_SESSIONS = "session_id IN (SELECT id FROM login_sessions WHERE user_id = :user_id)"
 OF_CONFIRMATIONS = "confirmation_id IN (SELECT id FROM confirmations WHERE user_id = :user_id)"
 OF_RETURNS = "return_id IN (SELECT id FROM returns WHERE order_id = ANY(:orders))"
+OF_BUYERS = "customer_hash IN (SELECT customer_hash FROM promotion_uses WHERE order_id = ANY(:orders))"
 OF_PARCELS = "fulfillment_id IN (SELECT id FROM fulfillments WHERE order_id = ANY(:orders))"
 
 
@@ -81,6 +82,13 @@ HELD = (
         whose="id = ANY(:orders)",
         becomes={"email": f"'{NO_MAIL}'", "shipping_address": NO_ADDRESS},
     ),
+    Held(
+        table="promotion_customers",
+        whose=OF_BUYERS,
+        is_deleted=True,
+        is_exported=False,
+    ),
+    Held(table="promotion_uses", whose=OF_ORDERS, becomes={"customer_hash": "NULL"}),
     Held(table="order_lines", whose=OF_ORDERS),
     Held(table="order_events", whose=OF_ORDERS),
     Held(table="payments", whose=OF_ORDERS),
@@ -131,6 +139,8 @@ NOT_PERSONAL = frozenset(
         "price_lists.name",
         "product_translations.name",
         "products.name",
+        "promotions.name",
+        "promotions.rule",  # goods, groups and amounts
         "refunds.provider_reference",
         "shipping_methods.name",
         "shipping_areas.postal_prefix",

@@ -1,6 +1,7 @@
 """Placing an order: price it, reserve its goods, write it down. One transaction, all of it or nothing."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import baskets, carts, checkouts, inventory
+from db import baskets, carts, checkouts, inventory, promotions
 from db.base import new_id
 from db.baskets import PricedCart
 from db.engine import Sessions
@@ -18,6 +19,7 @@ from domain.money import Money
 from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
 from domain.payments import MANUAL, NOTHING
 from domain.pricing import Priced, PricedLine
+from domain.promotions import Applied, Reason
 
 
 async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) -> PlacedOrder:
@@ -27,7 +29,7 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
 
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
     ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``, ``price_changed``,
-    ``out_of_stock``.
+    ``promotion_used_up``, ``out_of_stock``.
     """
     cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
@@ -35,12 +37,12 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     _check_may_become_an_order(cart)
     found = await _priced(session, request.cart_id)
     total, demand = found.priced.totals.total, found.demand
-    if request.expected_total_minor is not None and request.expected_total_minor != total.minor:
-        raise price_changed(total)
+    _check_is_expected(request, found.priced)
     await inventory.reserve(session, request.order_id, demand, hold_seconds=request.hold_seconds)
     if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
     await _write(session, request, found.priced, provider=_payee(request, total, provider))
+    await _take_promotions(session, request.order_id, found.priced)
     return PlacedOrder(order_id=request.order_id, total=total, units=sum(goods.quantity for goods in demand))
 
 
@@ -64,6 +66,34 @@ async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: 
 
 def no_such_cart() -> Refusal:
     return Refusal("not_found", "There is no such cart.")
+
+
+def _check_is_expected(request: PlaceOrder, priced: Priced) -> None:
+    """Refuses a total that the customer has not seen, and to charge in full whoever counts on a code in silence."""
+    total = priced.totals.total
+    if request.expected_total_minor == total.minor:
+        return
+    for no in priced.not_applied:
+        if no.code is not None and no.reason in (Reason.USED_UP, Reason.USED_UP_BY_YOU):
+            raise promotion_used_up(no.code, no.reason)
+    if request.expected_total_minor is not None:
+        raise price_changed(total)
+
+
+async def _take_promotions(session: AsyncSession, order_id: UUID, priced: Priced) -> None:
+    """Somebody else may have used them up since the cart was priced: then nothing is placed."""
+    if not priced.applied:
+        return
+    for missed in await promotions.take(session, order_id, priced.applied):
+        [applied] = [each for each in priced.applied if each.promotion.id == missed.promotion_id]
+        reason = Reason.USED_UP_BY_YOU if missed.is_used_up_by_customer else Reason.USED_UP
+        raise promotion_used_up(applied.code or applied.promotion.name, reason)
+
+
+def promotion_used_up(what: str, reason: Reason) -> Refusal:
+    return Refusal(
+        "promotion_used_up", f"{what} has been used as often as it can be; nothing was charged.", reason=reason
+    )
 
 
 def price_changed(total: Money) -> Refusal:
@@ -112,23 +142,13 @@ async def _priced(session: AsyncSession, cart_id: UUID) -> PricedCart:
     found = await baskets.priced(session, cart_id)
     if found is None:
         raise no_such_cart()
-    found.check_is_complete()
-    if found.unsold:
-        raise Refusal(
-            "not_sold_in_currency",
-            "Some items are not sold any more, or not in this currency.",
-            items=[{"variant_id": str(line.variant_id), "sku": line.sku} for line in found.unsold],
-        )
-    if not found.is_shipping_offered:
-        gone = f"{found.cart['shipping_method']} does not carry this cart to its address"
-        errors = [{"pointer": "/shipping_method", "detail": gone}]
-        raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
-    found.check_tax_is_known()
+    found.check_can_be_ordered()
     return found
 
 
 async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, provider: str) -> None:
     totals, total = priced.totals, priced.totals.total
+    lines = {line.line.id: _order_line(line) for line in priced.lines}
     await session.execute(
         WRITE_ORDER,
         {
@@ -143,10 +163,10 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, 
             "shipping_discount": priced.shipping.discount.minor,
             "shipping_tax": priced.shipping.tax.minor,
             "included_tax": priced.included_tax.minor,
-            "pricing": json.dumps(_pricing(priced)),
+            "pricing": json.dumps(_pricing(priced, lines)),
             "payment_id": request.payment_id,
             "provider": provider,
-            "lines": json.dumps([_order_line(line) for line in priced.lines]),
+            "lines": json.dumps(list(lines.values())),
         },
     )
     await record(
@@ -185,10 +205,11 @@ WRITE_ORDER = text(
 )
 
 
-def _pricing(priced: Priced) -> dict[str, Any]:
+def _pricing(priced: Priced, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
     """How the amounts came about, for ever."""
     taxes = [{**asdict(tax), "percent": f"{tax.percent.normalize():f}"} for tax in priced.taxes.taxes]
-    return {"taxes": taxes, "is_tax_exempt": priced.taxes.is_exempt}
+    promotions_then = [_frozen(each, lines) for each in priced.applied]
+    return {"promotions": promotions_then, "taxes": taxes, "is_tax_exempt": priced.taxes.is_exempt}
 
 
 def _order_line(priced: PricedLine) -> dict[str, Any]:
@@ -204,4 +225,18 @@ def _order_line(priced: PricedLine) -> dict[str, Any]:
         "discount": priced.discount.minor,
         "tax": priced.tax.minor,
         "included_tax": priced.included_tax.minor,
+    }
+
+
+def _frozen(applied: Applied, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
+    """A promotion as the order keeps it for ever, whatever becomes of it; amounts are minor units."""
+    return {
+        "id": str(applied.promotion.id),
+        "name": applied.promotion.name,
+        "code": applied.code,
+        "amount": applied.amount.minor,
+        "shipping": applied.shipping.minor,
+        "lines": [
+            {"order_item_id": lines[line]["id"], "amount": amount.minor} for line, amount in applied.lines.items()
+        ],
     }

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import inventory, orders, refunds
@@ -174,6 +175,45 @@ async def keep_holds(session: AsyncSession, order_id: UUID) -> None:
         ),
         {"order_id": order_id},
     )
+
+
+async def recount_uses(session: AsyncSession, promotion_id: UUID) -> str | None:
+    """What is counted is what live orders have; why not, when they have more than is allowed."""
+    wanted = {"promotion_id": promotion_id}
+    for locks in LOCK_USES:
+        await session.execute(text(locks), wanted)
+    await session.execute(SETTLE_USES, wanted)
+    for counts in RECOUNT_USES:
+        try:
+            async with session.begin_nested():
+                await session.execute(text(counts), wanted)
+        except IntegrityError:
+            return "more orders have it than its limits allow; raise them, or cancel orders"
+    return None
+
+
+LOCK_USES = (
+    "SELECT FROM promotions WHERE id = :promotion_id FOR UPDATE",
+    "SELECT FROM promotion_codes WHERE promotion_id = :promotion_id ORDER BY code FOR UPDATE",
+    "SELECT FROM promotion_customers WHERE promotion_id = :promotion_id ORDER BY customer_hash FOR UPDATE",
+)
+SETTLE_USES = text(
+    """
+    UPDATE promotion_uses SET given_back_at = CASE WHEN orders.status = 'cancelled' THEN now() END
+    FROM orders
+    WHERE orders.id = promotion_uses.order_id AND promotion_uses.promotion_id = :promotion_id
+      AND (given_back_at IS NULL) = (orders.status = 'cancelled')
+    """
+)
+LIVE_USES = "SELECT count(*) FROM promotion_uses AS live WHERE live.given_back_at IS NULL"
+RECOUNT_USES = (
+    f"UPDATE promotions SET uses = ({LIVE_USES} AND live.promotion_id = promotions.id) "  # noqa: S608 (constant text)
+    "WHERE id = :promotion_id AND usage_limit IS NOT NULL",
+    f"UPDATE promotion_codes SET uses = ({LIVE_USES} AND live.code = promotion_codes.code) "  # noqa: S608
+    "WHERE promotion_id = :promotion_id AND usage_limit IS NOT NULL",
+    f"UPDATE promotion_customers SET uses = ({LIVE_USES} AND live.promotion_id = promotion_customers.promotion_id "  # noqa: S608
+    "AND live.customer_hash = promotion_customers.customer_hash) WHERE promotion_id = :promotion_id",
+)
 
 
 async def recount_refunds(session: AsyncSession, order_id: UUID) -> None:

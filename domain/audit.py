@@ -30,6 +30,8 @@ class Law(StrEnum):
     CONFIRMED_HOLDS_LAST = "confirmed_holds_last"
     HOLDS_END_IN_TIME = "holds_end_in_time"
     PARCELS_CARRY_WHAT_WAS_ORDERED = "parcels_carry_what_was_ordered"
+    PROMOTIONS_ARE_USED_AS_COUNTED = "promotions_are_used_as_counted"
+    """Uses of a promotion, of a code and of a customer are the orders that have it and were not cancelled."""
     # --- money, as our tables have it
     CAPTURED_IS_CHARGED = "captured_is_charged"
     REFUNDED_ADDS_UP = "refunded_adds_up"
@@ -101,6 +103,7 @@ class Repair(StrEnum):
     SETTLE_RESERVATIONS = "settle_reservations"
     HOLD_WHAT_IS_WAITED_FOR = "hold_what_is_waited_for"
     KEEP_HOLDS = "keep_holds"
+    RECOUNT_USES = "recount_uses"
     RECOUNT_REFUNDS = "recount_refunds"
     REFUND_THE_REST = "refund_the_rest"
     COPY_PAYMENT_STATUS = "copy_payment_status"
@@ -126,6 +129,7 @@ REPAIRS_IN_WORDS: dict[Repair, str] = {
     Repair.SETTLE_RESERVATIONS: "reserve what orders hold, no more and no less",
     Repair.HOLD_WHAT_IS_WAITED_FOR: "hold what the order waits for, and give the rest back",
     Repair.KEEP_HOLDS: "let the paid order keep its goods without a deadline",
+    Repair.RECOUNT_USES: "count the promotion's uses anew",
     Repair.RECOUNT_REFUNDS: "count the order's refunds anew",
     Repair.REFUND_THE_REST: "refund what is left of the cancelled order's money",
     Repair.COPY_PAYMENT_STATUS: "show the payment's status on the order",

@@ -53,6 +53,15 @@ class Destination:
     postal_code: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What the customer has entered, and the promotion that it stands for."""
+
+    text: str
+    promotion_id: UUID | None = None
+    is_used_up: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Basket:
     currency: str
@@ -63,8 +72,10 @@ class Basket:
     """The moment for which it is priced."""
     shopper: Shopper = Shopper()
     destination: Destination | None = None
-    codes: tuple[str, ...] = ()
-    """What the customer has entered."""
+    codes: tuple[Code, ...] = ()
+    used_up: frozenset[UUID] = frozenset()
+    """Promotions that have been used as often as they can be."""
+    used_up_by_shopper: frozenset[UUID] = frozenset()
 
     @property
     def weight_grams(self) -> int:

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     CATALOG_TRANSFER = "catalog.transfer"
     """In files: imports and exports."""
     CATALOG_WRITE = "catalog.write"
+    PROMOTIONS_READ = "promotions.read"
+    PROMOTIONS_WRITE = "promotions.write"
     STOCK_READ = "stock.read"
     STOCK_WRITE = "stock.write"
     LOCATIONS_WRITE = "locations.write"
@@ -69,6 +71,7 @@ SUPPORT = OWN | {
     Permission.CARTS_ASSIST,
     Permission.ORDERS_READ,
     Permission.CATALOG_READ,
+    Permission.PROMOTIONS_READ,
     Permission.STOCK_READ,
     Permission.GROUPS_READ,
     Permission.PRICES_READ,

@@ -1,11 +1,12 @@
 """What an order costs. Pure arithmetic on whole minor units."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from domain.baskets import Basket, Line
 from domain.money import Money
+from domain.promotions import Applied, NotApplied, Promotion, Reduction, reduction
 from domain.taxes import NO_TAXES, SHIPPING, Assessment, Due, Taxable, TaxRules, assess
 
 
@@ -57,6 +58,9 @@ class Priced:
     lines: tuple[PricedLine, ...]
     shipping: PricedShipping
     taxes: Assessment
+    applied: tuple[Applied, ...] = ()
+    """Which promotion gave how much on what, in the order in which they were taken off."""
+    not_applied: tuple[NotApplied, ...] = ()
 
     @property
     def totals(self) -> Totals:
@@ -74,14 +78,26 @@ class Priced:
         return sum((priced.included_tax for priced in self.lines), start=self.shipping.included_tax)
 
 
-def price(basket: Basket, taxes: TaxRules = NO_TAXES) -> Priced:
-    nothing = basket.nothing
-    lines = [PricedLine(line=line, discount=nothing, tax=nothing, included_tax=nothing) for line in basket.lines]
-    shipping = PricedShipping(price=basket.shipping, discount=nothing, tax=nothing, included_tax=nothing)
-    return _taxed(lines, shipping, basket, taxes)
+def price(basket: Basket, promotions: Iterable[Promotion] = (), taxes: TaxRules = NO_TAXES) -> Priced:
+    """What the basket costs once these promotions are taken off and these taxes are taken."""
+    less, nothing = reduction(basket, promotions), basket.nothing
+    lines = [
+        PricedLine(
+            line=line,
+            discount=Money(less.lines.get(line.id, 0), basket.currency),
+            tax=nothing,
+            included_tax=nothing,
+        )
+        for line in basket.lines
+    ]
+    off_shipping = Money(less.shipping, basket.currency)
+    shipping = PricedShipping(price=basket.shipping, discount=off_shipping, tax=nothing, included_tax=nothing)
+    return _taxed(lines, shipping, less, basket, taxes)
 
 
-def _taxed(lines: Sequence[PricedLine], shipping: PricedShipping, basket: Basket, rules: TaxRules) -> Priced:
+def _taxed(
+    lines: Sequence[PricedLine], shipping: PricedShipping, less: Reduction, basket: Basket, rules: TaxRules
+) -> Priced:
     """With the taxes that are due on what is left after all discounts."""
     goods = [Taxable(amount=(one.line.total - one.discount).minor, tax_class=one.line.tax_class) for one in lines]
     carriage = Taxable(amount=(shipping.price - shipping.discount).minor, tax_class=SHIPPING)
@@ -91,6 +107,8 @@ def _taxed(lines: Sequence[PricedLine], shipping: PricedShipping, basket: Basket
         lines=tuple(_with(one, tax) for one, tax in zip(lines, of_lines, strict=True)),
         shipping=_with(shipping, of_shipping),
         taxes=due,
+        applied=less.applied,
+        not_applied=less.not_applied,
     )
 
 

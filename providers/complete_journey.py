@@ -7,6 +7,8 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
 from importlib.util import find_spec
 from itertools import accumulate, islice
 from pathlib import Path
@@ -121,6 +123,67 @@ def baskets(skus: Collection[str], count: int, seed: int) -> list[dict[str, int]
         basket, sku = found[row["basket_id"]], f"{SKU}{row['product_id']}"
         basket[sku] = basket.get(sku, 0) + int(row["quantity"])
     return list(found.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coupon:
+    """A coupon of a campaign, and what it was worth to those who redeemed it."""
+
+    upc: int
+    campaign: int
+    first_day: date
+    last_day: date
+    cents: int
+    """The lower median of what was taken off."""
+    skus: frozenset[str]
+
+    @property
+    def code(self) -> str:
+        """Several campaigns may have the same coupon."""
+        return f"{self.upc}-{self.campaign}"
+
+
+def coupons(count: int) -> list[Coupon]:
+    """The coupons that were redeemed most often, ties by their number, with all products that they name."""
+    named = _read("coupons", ["coupon_upc", "campaign_id", "product_id"])
+    campaigns = {row["campaign_id"]: row for row in _read("campaign_descriptions", CAMPAIGN).to_pylist()}
+    worth: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for row in _redeemed(named).to_pylist():
+        worth[row["coupon_upc"], row["campaign_id"]].append(round(row["coupon_disc"] * 100))
+    most_redeemed = sorted(worth, key=lambda coupon: (-len(worth[coupon]), coupon))[:count]
+    skus: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    for row in named.to_pylist():
+        skus[row["coupon_upc"], row["campaign_id"]].add(f"{SKU}{row['product_id']}")
+    return [
+        Coupon(
+            upc=upc,
+            campaign=campaign,
+            first_day=campaigns[campaign]["start_date"].date(),
+            last_day=campaigns[campaign]["end_date"].date(),
+            cents=median_low(worth[upc, campaign]),
+            skus=frozenset(skus[upc, campaign]),
+        )
+        for upc, campaign in most_redeemed
+    ]
+
+
+CAMPAIGN = ["campaign_id", "start_date", "end_date"]
+
+
+def _redeemed(named: Table) -> Table:
+    """Purchases of a household on the day on which it redeemed a coupon for that product, with what was taken off."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def with_days(table: Table, column: str) -> Table:
+        days = pc.cast(pc.floor_temporal(table[column], unit="day"), pa.date32())
+        return table.drop_columns([column]).append_column("day", days)
+
+    bought = _read("transactions", ["household_id", "product_id", "coupon_disc", "transaction_timestamp"])
+    bought = with_days(bought.filter(pc.greater(bought["coupon_disc"], 0)), "transaction_timestamp")
+    redeemed = _read("coupon_redemptions", ["household_id", "coupon_upc", "campaign_id", "redemption_date"])
+    used = with_days(redeemed, "redemption_date").join(named, ["coupon_upc", "campaign_id"], join_type="inner")
+    return used.join(bought, ["household_id", "day", "product_id"], join_type="inner")
 
 
 def _read(name: str, columns: list[str]) -> Table:

@@ -55,6 +55,8 @@ async def test_a_new_cart_is_empty_and_costs_nothing(api: httpx.AsyncClient) -> 
         "shipping_method_available": None,
         "promotion_codes": [],
         "warnings": [],
+        "promotions": [],
+        "not_applied": [],
         "totals": dict.fromkeys(("subtotal", "discount", "shipping", "tax", "included_tax", "total"), nothing),
         "taxes": [],
         "tax_is_final": True,

@@ -17,6 +17,7 @@ from domain.permissions import FOR_KEYS, GRANTED, OPEN, Permission, granted_to_k
 from runtime.resources import Resources
 from tests.support.catalog import a_product
 from tests.support.orders import Written, written_about
+from tests.support.promotions import enter
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.staff import headers_of, headers_of_a_key
 
@@ -141,7 +142,11 @@ def expected(cell: str, *, scoped: bool) -> str:
 
 CALLS: dict[tuple[str, str], Any] = {
     ("GET", "/v1/carts/{cart_id}"): None,
+    ("GET", "/v1/carts/{cart_id}/preview"): None,
     ("GET", "/v1/carts/{cart_id}/shipping-options"): None,
+    ("POST", "/v1/carts/{cart_id}/promotion-codes"): {"code": "MALLORY"},
+    ("DELETE", "/v1/carts/{cart_id}/promotion-codes"): {"code": "FIRST"},
+    ("DELETE", "/v1/carts/{cart_id}/promotion-codes/{code}"): None,
     ("PUT", "/v1/carts/{cart_id}/email"): {"email": "mallory@example.com"},
     ("PUT", "/v1/carts/{cart_id}/shipping-address"): {**ADDRESS, "name": "Mallory"},
     ("PUT", "/v1/carts/{cart_id}/shipping-method"): {"code": "express"},
@@ -242,10 +247,12 @@ async def things_of(api: httpx.AsyncClient, resources: Resources, headers: Heade
     answer = await shopper.check_out(ordered)
     assert answer.status_code == 201, answer.text
     cart = await shopper.a_cart((product.variant_id, 2))
+    await enter(resources.sessions, UUID(cart), "FIRST", "SECOND")
     shown = (await shopper.send("GET", f"/v1/carts/{cart}")).json()
     address = await shopper.send("POST", "/v1/users/me/addresses", json=ADDRESS)
     [session] = (await shopper.send("GET", "/v1/users/me/sessions")).json()["items"]
     return {
+        "code": "SECOND",
         "cart_id": cart,
         "item_id": shown["items"][0]["id"],
         "variant_id": str(product.variant_id),

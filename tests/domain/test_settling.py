@@ -239,7 +239,8 @@ def test_a_taxed_basket_is_captured_and_given_back_to_the_minor_unit_of_its_curr
         shopper=Shopper(is_tax_exempt=is_exempt),
     )
 
-    priced = price(basket, TaxRules(policy=TaxPolicy(mode=TaxMode.TABLE, rounded_by=rounded_by), regions=(region,)))
+    taxes = TaxRules(policy=TaxPolicy(mode=TaxMode.TABLE, rounded_by=rounded_by), regions=(region,))
+    priced = price(basket, taxes=taxes)
 
     costs = [LineCost(quantity=one.line.quantity, cost=one.total.minor) for one in priced.lines]
     sale = Sale(costs, shipping=priced.shipping.total.minor, currency=currency)
