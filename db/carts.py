@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, delete, func, text, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    delete,
+    func,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -46,6 +57,7 @@ class Cart(Base):
     """The customer's cart that has its things now; what found no room there is still here."""
 
     __table_args__ = (
+        Index("ix_carts_updated_at_id", "updated_at", "id", postgresql_where=text("order_id IS NULL")),
         CheckConstraint("merged_into IS NULL OR order_id IS NULL", name="merged_is_not_ordered"),
         CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
         CheckConstraint(f"cardinality(promotion_codes) <= {MOST_CODES}", name="few_codes"),

@@ -32,7 +32,7 @@ class Checkout(Base):
     order_id: Mapped[Id]
     order_number: Mapped[int] = mapped_column(BigInteger)
     payment_id: Mapped[UUID]
-    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"))
+    cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"), index=True)
     payment_method: Mapped[str]
     expected_total: Mapped[int | None] = mapped_column(BigInteger)
     is_refused: Mapped[bool] = mapped_column(server_default=text("false"))

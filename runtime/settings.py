@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from db.engine import TimeLimits
 from domain.baskets import Destination
+from domain.cart_tidying import TidyCarts
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.deadlines import Term
 from domain.inventory import Allocation, StockRules
@@ -280,6 +281,20 @@ class Carts(Section):
     """How many units in all."""
     merge_strategy: MergeStrategy = MergeStrategy.SUM
     """What becomes of things that are in a guest's cart and in the customer's, when they do not choose."""
+
+    empty_hours: Annotated[int, Field(ge=1)] = 6
+    """How long after its last change an empty cart is kept."""
+    guest_days: Annotated[int, Field(ge=1)] = 30
+    """How long a guest's; one that was ever checked out is always kept."""
+    customer_days: Annotated[int, Field(ge=1)] = 90
+
+    @property
+    def tidying(self) -> TidyCarts:
+        return TidyCarts(
+            empty_seconds=timedelta(hours=self.empty_hours).total_seconds(),
+            guest_seconds=timedelta(days=self.guest_days).total_seconds(),
+            customer_seconds=timedelta(days=self.customer_days).total_seconds(),
+        )
 
     @property
     def caps(self) -> CartCaps:

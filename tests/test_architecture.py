@@ -19,6 +19,7 @@ from runtime.resources import Resources
 from workers.run import DUTIES
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation, Repair
+from workflows.cart_tidying import CartTidying
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
@@ -41,6 +42,7 @@ NOT_JUDGED = {
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",
     "CatalogTidying": "ends by itself, and comes again each night",
+    "CartTidying": "ends by itself, and comes again each hour",
     "Audit": "ends by itself, and comes again each hour",
     "Reconciliation": "ends by itself, and comes again each night",
     "Repair": "ends by itself; what it did not heal is found again",
@@ -107,7 +109,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],
     Queue.NOTIFICATIONS: [Mailbox],
-    Queue.OPERATIONS: [Audit, Reconciliation, Repair],
+    Queue.OPERATIONS: [Audit, Reconciliation, Repair, CartTidying],
     Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],
 }
 

@@ -17,6 +17,7 @@ from runtime.temporal import DATA_CONVERTER
 from workers.run import workflow_runner
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation, Repair
+from workflows.cart_tidying import CartTidying
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
@@ -35,6 +36,7 @@ STORIES: list[type] = [
     *(Registration, Confirmation, Erasure, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
+    CartTidying,
 ]
 
 OF_SOMEBODY = (

@@ -87,6 +87,9 @@ def catalog_export_id(made: UUID) -> str:
 CATALOG_TIDYING_ID = "catalog-tidying"
 """Its Schedule's id, and the beginning of the workflow's that it starts."""
 
+CART_TIDYING_ID = "cart-tidying"
+"""The same."""
+
 AUDIT_ID = "audit"
 RECONCILIATION_ID = "reconciliation"
 """Their Schedules' ids, and the beginnings of the workflows' that those start."""

@@ -16,7 +16,7 @@ from tests.support.own_shop import AT_ONCE, OwnShop
 from tests.support.waiting import eventually
 from workers import operations, schedules
 from workflows.audit import Reconciliation
-from workflows.names import AUDIT_ID, CATALOG_TIDYING_ID, RECONCILIATION_ID, Queue
+from workflows.names import AUDIT_ID, CART_TIDYING_ID, CATALOG_TIDYING_ID, RECONCILIATION_ID, Queue
 
 Order = dict[str, Any]
 CARD = {"payment_method": "pm_card_visa", "currency": "usd", "confirm": "true", "return_url": "https://x.example"}
@@ -167,7 +167,8 @@ async def test_the_schedules_are_there_once_however_many_workers_start_and_stay_
             await schedules.see_to(client, Queue.OPERATIONS, scheduled, is_paused=True)
 
     there = sorted([schedule.id async for schedule in await client.list_schedules()])
-    assert there == [AUDIT_ID, CATALOG_TIDYING_ID, RECONCILIATION_ID]  # the workers of the catalogue bring one, too
+    # The workers of the catalogue bring one, too.
+    assert there == [AUDIT_ID, CART_TIDYING_ID, CATALOG_TIDYING_ID, RECONCILIATION_ID]
     described = (await audit.describe()).schedule
     assert (described.state.paused, described.state.note) == (False, "by hand")
     assert described.policy.overlap.name == "SKIP"

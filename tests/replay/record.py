@@ -52,12 +52,14 @@ from workers.histories import keep, without_machines
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation
 from workflows.audit import Repair as RepairStory
+from workflows.cart_tidying import CartTidying
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.names import (
+    CART_TIDYING_ID,
     CATALOG_TIDYING_ID,
     MAILBOX_ID,
     Queue,
@@ -767,6 +769,16 @@ async def test_imports_and_exports_of_the_catalogue(recorder: Recorder) -> None:
         CatalogTidying.run, TidyUp(older_than_seconds=3600), id=CATALOG_TIDYING_ID, task_queue=Queue.CATALOG
     )
     await recorder.one_chapter(CATALOG_TIDYING_ID, "CatalogTidying-done")
+
+
+async def test_carts_that_nobody_comes_back_to(recorder: Recorder) -> None:
+    await recorder.resources.temporal.execute_workflow(
+        CartTidying.run,
+        recorder.resources.settings.carts.tidying,
+        id=CART_TIDYING_ID,
+        task_queue=Queue.OPERATIONS,
+    )
+    await recorder.one_chapter(CART_TIDYING_ID, "CartTidying-done")
 
 
 async def at_the_bank(recorder: Recorder, person: Person) -> tuple[Shopper, dict[str, Any], str]:
