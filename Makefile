@@ -28,7 +28,7 @@ soak: $(INSTALLED) ## Run the tests that take many minutes
 	$(BIN)/pytest -m soak --ignore tests/api/test_fuzz.py
 
 fuzz: $(INSTALLED) ## Ask every operation of the API what nobody thought of, again and again; EXAMPLES=100
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -m soak tests/api/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -m soak -rP tests/api/test_fuzz.py
 
 lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff check .

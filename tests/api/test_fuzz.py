@@ -2,9 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -17,45 +20,111 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
-"""Of each operation, others each time."""
+from runtime.resources import Resources
+from tests.support.catalog import a_product
+from tests.support.people import a_verified_person
+from tests.support.shopper import Shopper
+
+FEW = 1
+MANY = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+"""Examples of each operation about nothing that there is, and as many about things that there are."""
 ENDS_ITS_OWN_SESSION = ("POST /v1/auth/logout", "DELETE /v1/users/me", "DELETE /v1/users/me/sessions")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(7200)
+@pytest.fixture
+async def things(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
+) -> dict[str, str]:
+    """What paths can be about, by the names that they give it."""
+    product = await a_product(resources.sessions, stock=20)
+    shopper = Shopper(api)
+    cart = await shopper.a_cart((product.variant_id, 2))
+    order = (await shopper.check_out(await shopper.a_cart((product.variant_id, 2)))).json()
+    parcel = (await api.post(f"/v1/admin/orders/{order['id']}/fulfillments", json={}, headers=admin)).json()
+    person = await (await a_verified_person(api, sandbox)).sign_in()
+    return {
+        "cart_id": cart,
+        "item_id": (await api.get(f"/v1/carts/{cart}")).json()["items"][0]["id"],
+        "order_id": order["id"],
+        "fulfillment_id": parcel["id"],
+        "product": product.slug,
+        "product_id": str(product.product_id),
+        "variant_id": str(product.variant_id),
+        "user_id": str(UUID((await person.me()).json()["id"])),
+    }
+
+
+@pytest.mark.timeout(300)
 async def test_no_request_meets_a_bug_or_an_answer_that_is_not_described(
-    api_url: str, workers: None, admin: dict[str, str]
+    api_url: str, admin: dict[str, str], things: dict[str, str]
 ) -> None:
+    """The same few requests each time."""
+    await fuzzed(api_url, admin, things, examples=FEW, is_the_same_each_time=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+async def test_nor_do_thousands_of_requests(api_url: str, admin: dict[str, str], things: dict[str, str]) -> None:
+    """Others each time."""
+    print(await fuzzed(api_url, admin, things, examples=MANY, is_the_same_each_time=False))
+
+
+@dataclass
+class Fuzz:
+    """What was asked, and what was wrong with the answers."""
+
+    headers: Mapping[str, str]
+    things: Mapping[str, str]
+    how: settings
+    cases: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def ask_about_all(self, operations: Iterable[Any]) -> None:
+        for operation in operations:
+            self._ask_about(operation)
+
+    def _ask_about(self, operation: Any) -> None:
+        self._ask(operation, {})
+        named = {parameter.name for parameter in operation.path_parameters}
+        if known := {name: thing for name, thing in self.things.items() if name in named}:
+            self._ask(operation, known)
+
+    def _ask(self, operation: Any, known: Mapping[str, str]) -> None:
+        headers = {} if operation.label in ENDS_ITS_OWN_SESSION else self.headers
+
+        @given(case=operation.as_strategy())
+        @self.how
+        def ask(case: Any) -> None:
+            self.cases += 1
+            case.path_parameters = {**(case.path_parameters or {}), **known}
+            case.call_and_validate(headers=headers, checks=CHECKS, timeout=60)
+
+        try:
+            ask()
+        except FailureGroup as failures:
+            self.wrong.append("\n".join([operation.label, *(str(failure) for failure in failures.exceptions)]))
+
+
+async def fuzzed(
+    api_url: str, headers: dict[str, str], things: dict[str, str], *, examples: int, is_the_same_each_time: bool
+) -> str:
     schema = await asyncio.to_thread(schemathesis.openapi.from_url, f"{api_url}/openapi.json")
     operations: list[Any] = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 80
-
-    found = await asyncio.to_thread(lambda: list(wrong_with(operations, admin)))
-
-    if found:
-        pytest.fail("\n\n".join(found), pytrace=False)
-
-
-def wrong_with(operations: list[Any], headers: dict[str, str]) -> Iterator[str]:
-    for operation in operations:
-        try:
-            asked(operation, {} if operation.label in ENDS_ITS_OWN_SESSION else headers)
-        except FailureGroup as failures:
-            yield "\n".join([operation.label, *(str(failure) for failure in failures.exceptions)])
-
-
-def asked(operation: Any, headers: dict[str, str]) -> None:
-    @given(case=operation.as_strategy())
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
+    fuzz = Fuzz(
+        headers,
+        things,
+        settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=is_the_same_each_time,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
     )
-    def ask(case: Any) -> None:
-        case.call_and_validate(headers=headers, checks=CHECKS, timeout=60)
-
-    ask()
+    await asyncio.to_thread(fuzz.ask_about_all, operations)
+    if fuzz.wrong:
+        pytest.fail("\n\n".join(fuzz.wrong), pytrace=False)
+    return f"{len(operations)} operations, {fuzz.cases} cases: no server error, no answer that is not described"

@@ -1,10 +1,12 @@
 """Somebody whose name is everywhere wants to be forgotten: afterwards it is nowhere, and the books still add up."""
 
+import logging
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 from sqlalchemy import text
 
 from tests.support.catalog import a_product
@@ -67,9 +69,14 @@ class Customer(Shopper):
 
 
 async def everything_happens(shop: OwnShop, customer: Customer, guest: Customer) -> list[dict[str, Any]]:
-    """Orders are returned, cancelled, paid by transfer, refunded by hand, bought as a guest; a cart is left lying."""
+    """Orders are returned, cancelled, paid by transfer, refunded by hand, bought as a guest; a cart is left lying.
+
+    The first payment fails once, for workers write nothing while all goes well.
+    """
     product = await a_product(shop.resources.sessions, price="10.00", stock=50)
     assert (await customer.send("POST", "/v1/users/me/addresses", json=PEOPLES_ADDRESS)).status_code == 201
+    a_failure = {"payments": {"next": [{"operation": "create", "fault": "error"}]}}
+    assert (await shop.sandbox.put("/faults", json=a_failure)).status_code == 200  # it is logged, and tried again
     returned = await customer.orders(product)
     await shop.deliver(returned)
     [line] = [item["id"] for item in returned["items"]]
@@ -110,10 +117,36 @@ async def sums_of(shop: OwnShop) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await shop.sql(query)]
 
 
-async def where_it_still_is(shop: OwnShop, word: str) -> list[str]:
+class WorkersLog:
+    """All that the workers of this test's process write, at all levels, theirs and that of the libraries."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+        caplog.set_level(logging.DEBUG)
+        for of_the_test in ("httpx", "httpcore"):
+            caplog.set_level(logging.WARNING, of_the_test)
+        self._libraries = caplog
+        self._ours = capsys
+        self._written = ""
+
+    def read(self) -> str:
+        self._written += "".join(self._ours.readouterr())
+        return self._written + self._libraries.text
+
+
+@pytest.fixture
+def workers_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> WorkersLog:
+    return WorkersLog(caplog, capsys)
+
+
+async def where_it_still_is(shop: OwnShop, word: str, workers_log: WorkersLog) -> list[str]:
     """Tables, keys of Valkey, workflows, metrics and logs in which the word can be read."""
-    metrics = (await shop.http.get("/metrics")).text
-    found = [name for name, told in {"log": shop.log.read_text(), "metrics": metrics}.items() if word in told.lower()]
+    told_by = {
+        "log": shop.log.read_text(),
+        "workers' log": workers_log.read(),
+        "metrics": (await shop.http.get("/metrics")).text,
+        "workers' metrics": generate_latest().decode(),
+    }
+    found = [name for name, told in told_by.items() if word in told.lower()]
     schema = shop.resources.settings.database.shop_schema
     async with behind_its_back(shop.resources.settings) as session:
         tables = await session.scalars(
@@ -133,9 +166,9 @@ async def where_it_still_is(shop: OwnShop, word: str) -> list[str]:
     return found
 
 
-async def nowhere(shop: OwnShop, word: str) -> bool:
+async def nowhere(shop: OwnShop, word: str, workers_log: WorkersLog) -> bool:
     """Processes hear only after the commit that they have to forget an account."""
-    return await where_it_still_is(shop, word) == []
+    return await where_it_still_is(shop, word, workers_log) == []
 
 
 async def keys_with(shop: OwnShop, word: str) -> list[str]:
@@ -157,14 +190,17 @@ async def keys_with(shop: OwnShop, word: str) -> list[str]:
 
 
 @pytest.mark.timeout(240)
-async def test_people_are_in_a_few_tables_only_and_whoever_is_forgotten_is_nowhere_any_more(shop: OwnShop) -> None:
+async def test_people_are_in_a_few_tables_only_and_whoever_is_forgotten_is_nowhere_any_more(
+    shop: OwnShop, workers_log: WorkersLog
+) -> None:
     person = await somebody(shop)
     customer = Customer(shop.http, email=person.email, headers=person.headers)
     guest = Customer(shop.http, email=person.email.upper())
     orders = await everything_happens(shop, customer, guest)
     assert await customer.pays_with(CARD) == (422, "validation_failed")
-    assert set(await where_it_still_is(shop, PLANTED)) == {f"table {table}" for table in WHERE_PEOPLE_ARE}
-    assert await where_it_still_is(shop, CARD) == []
+    assert set(await where_it_still_is(shop, PLANTED, workers_log)) == {f"table {table}" for table in WHERE_PEOPLE_ARE}
+    assert await where_it_still_is(shop, CARD, workers_log) == []
+    assert orders[0]["id"] in workers_log.read()  # the search itself works
     told = (await person.http.get("/v1/users/me/export", headers=person.headers)).json()["tables"]
     before = await sums_of(shop)
     assert (await person.me()).json()["username"] == person.username
@@ -180,7 +216,7 @@ async def test_people_are_in_a_few_tables_only_and_whoever_is_forgotten_is_nowhe
     assert (await person.log_in()).json()["code"] == "invalid_credentials"
     erased = await eventually(lambda: is_erased(shop, asked.json()["id"]))
     assert erased["status"] == "erased"
-    await eventually(lambda: nowhere(shop, PLANTED))
+    await eventually(lambda: nowhere(shop, PLANTED, workers_log))
     assert await sums_of(shop) == before
     assert (await shop.audit()).breaches == []
     for order in orders:
