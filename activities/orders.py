@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from db import cancellations, late_money, orders, placement, refunds
+from db import address_changes, cancellations, late_money, orders, placement, refunds
 from db.engine import Sessions
 from domain.deadlines import Term
 from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    ChangeAddress,
     CloseOrder,
     Closing,
     ConfirmOrder,
@@ -75,6 +76,11 @@ class OrderActivities:
     async def cancel_units(self, request: CancelUnits) -> UnitsCancelled:
         async with self._sessions.begin() as session:
             return await cancellations.cancel_units(session, request)
+
+    @steps.change_address.performed_by
+    async def change_address(self, request: ChangeAddress) -> OrderState:
+        async with self._sessions.begin() as session:
+            return await address_changes.apply(session, request)
 
     @steps.attend.performed_by
     async def attend(self, request: OrderAttention) -> OrderState:

@@ -109,6 +109,7 @@ PROBLEMS: dict[str, Problem] = {
     "checkout_cancelled": Problem(409, "The checkout was cancelled"),
     "order_held": Problem(409, "Nothing of this order may leave"),
     "order_not_cancellable": Problem(409, "The order can no longer be cancelled"),
+    "address_not_changeable": Problem(409, "The order goes to the address that it has"),
     "order_transition_not_allowed": Problem(409, "The order cannot change like that"),
     "units_not_cancellable": Problem(409, "These units can no longer be cancelled"),
     "units_not_available": Problem(409, "These units are not waiting to be shipped"),

@@ -27,6 +27,7 @@ from api.limits import LimitController
 from api.locations import LocationController, stock_of_order, transfer_stock
 from api.metrics import metrics
 from api.operators import OperatorController
+from api.order_addresses import change_address
 from api.orders import OrderController
 from api.pages import email_change_page, invitation_page, password_reset_page, verification_page
 from api.password_reset import PasswordResetController
@@ -102,6 +103,7 @@ HANDLERS: list[Any] = [
     check_out,
     PromotionController,
     OrderController,
+    change_address,
     OperatorController,
     list_breaches,
     resume_order,

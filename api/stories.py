@@ -33,7 +33,7 @@ from domain.audit import Breach, Law, Repair, RepairBreach
 from domain.errors import Refusal
 from domain.exports import WriteExport
 from domain.imports import ImportCatalog
-from domain.orders import AskToCancel, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
+from domain.orders import AskToCancel, ChangeAddress, CheckoutOutcome, CheckoutStatus, OrderStatus, StartCheckout
 from domain.payments import Listener, LookIntoStray, Notice
 from domain.refunds import PaidByHand, RefundMoney, RefundState
 from domain.returns import FollowReturn, ReturnState
@@ -65,6 +65,13 @@ PATIENCE_WITH_THE_ENGINE = timedelta(seconds=2)
 
 PROVIDER_EVENT = "provider_event"
 """The signal by which every story hears of a provider's event."""
+
+CODES_OF_WHAT_IS_OVER = {
+    "cancel": "order_not_cancellable",
+    "cancel_units": "order_not_cancellable",
+    "change_address": "address_not_changeable",
+}
+"""How what was asked of an order is refused when its workflow has ended."""
 
 AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
@@ -237,6 +244,10 @@ class Stories:
             if await self._status_of(order_id) is not OrderStatus.CANCELLED:
                 raise
 
+    async def change_address(self, request: ChangeAddress) -> None:
+        """Refuses ``address_not_changeable`` once anything has shipped."""
+        await self.ask(request.order_id, "change_address", request, result_type=dict, update_id=str(request.change_id))
+
     async def cancel_units(self, request: CancelUnits) -> None:
         """Cancel some units of the order; content when the whole order is cancelled."""
         try:
@@ -329,9 +340,7 @@ class Stories:
         """Why an order whose workflow has ended cannot be changed any more."""
         status = await self._status_of(order_id)
         return Refusal(
-            "order_not_cancellable"
-            if update.startswith("cancel") and update != "cancel_shipment"
-            else "order_transition_not_allowed",
+            CODES_OF_WHAT_IS_OVER.get(update, "order_transition_not_allowed"),
             f"An order that is {status} cannot be changed any more.",
             current_status=str(status),
             allowed=[],

@@ -89,6 +89,7 @@ HELD = (
         is_exported=False,
     ),
     Held(table="promotion_uses", whose=OF_ORDERS, becomes={"customer_hash": "NULL"}),
+    Held(table="address_changes", whose=OF_ORDERS, becomes={"address": "NULL"}),
     Held(table="order_lines", whose=OF_ORDERS),
     Held(table="order_events", whose=OF_ORDERS),
     Held(table="payments", whose=OF_ORDERS),

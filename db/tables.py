@@ -1,6 +1,7 @@
 """All tables in one place, for migrations and tests."""
 
 from db import (
+    address_changes,
     addresses,
     api_keys,
     audit_log,
@@ -43,6 +44,7 @@ from db.base import Base
 metadata = Base.metadata
 
 __all__ = [
+    "address_changes",
     "addresses",
     "api_keys",
     "audit_log",

@@ -179,6 +179,15 @@ class ConfirmOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangeAddress:
+    """Have the order sent to the address that was written down under this id."""
+
+    order_id: UUID
+    change_id: UUID
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelOrder:
     order_id: UUID
     reason: str

@@ -184,7 +184,16 @@ def test_every_update_that_the_api_asks_for_by_name_exists() -> None:
     names = {name for name in asked if name is not None}
 
     of_parcels = {"plan_shipment", "ship", "deliver", "cancel_shipment", "give_up_parcel"}
-    assert names == {*of_parcels, "cancel", "resolve", "cancel_units", "payment_received", "hold", "release"}
+    assert names == {
+        *of_parcels,
+        "cancel",
+        "resolve",
+        "cancel_units",
+        "change_address",
+        "payment_received",
+        "hold",
+        "release",
+    }
     assert names <= updates_of(Fulfillment)
 
 

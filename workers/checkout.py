@@ -23,6 +23,7 @@ def build(resources: Resources) -> Duty:
             orders.confirm,
             orders.cancel,
             orders.cancel_units,
+            orders.change_address,
             orders.attend,
             orders.close,
             orders.note_late_money,

@@ -19,6 +19,7 @@ from domain.orders import (
     AskToCancel,
     CancelOrder,
     CancelReason,
+    ChangeAddress,
     CheckoutOutcome,
     CheckoutStatus,
     OrderAftercare,
@@ -304,6 +305,28 @@ class Fulfillment:
                 payment = await self._free_the_rest()
             await self._follow(cancelled.order_status, cancelled.open_units, cancelled.waits)
             return OrderState(order_id=request.order_id, status=cancelled.order_status, payment_status=payment)
+
+    @workflow.update(description="The order goes to another address; only while nothing was shipped")
+    async def change_address(self, request: ChangeAddress) -> OrderState:
+        async with self._one_at_a_time:
+            self._check_not_cancelled()
+            self._check_may_go_elsewhere()
+            return await orders.change_address(request)
+
+    @change_address.validator
+    def _may_go_elsewhere(self, request: ChangeAddress) -> None:
+        self._check_may_go_elsewhere()
+
+    def _check_may_go_elsewhere(self) -> None:
+        if self._has_shipped:
+            raise ApplicationError(
+                "Something of this order has been shipped to its address.",
+                {
+                    "current_status": str(self._status),
+                    "allowed": allowed_moves(self._status, but=OrderStatus.CANCELLED),
+                },
+                type="address_not_changeable",
+            )
 
     async def _free_the_rest(self) -> PaymentStatus:
         released = await payments.release(

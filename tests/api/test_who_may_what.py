@@ -161,6 +161,7 @@ CALLS: dict[tuple[str, str], Any] = {
     ("POST", "/v1/orders/{order_id}/returns"): {
         "items": [{"order_item_id": "{line_id}", "quantity": 1, "reason": "mine now"}]
     },
+    ("PUT", "/v1/orders/{order_id}/shipping-address"): {**ADDRESS, "name": "Mallory"},
     ("POST", "/v1/orders/{order_id}/cancel"): {"reason": "mine now"},
     ("PUT", "/v1/carts/{cart_id}/saved-shipping-address"): {"address_id": "{address_id}"},
     ("GET", "/v1/users/me/addresses/{address_id}"): None,

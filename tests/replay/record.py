@@ -387,6 +387,18 @@ async def test_an_order_cancelled_before_it_left(recorder: Recorder, person: Per
     await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-cancelled")
 
 
+async def test_orders_that_were_sent_elsewhere(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    address = {**ADDRESS, "name": f"{PLANTED} Person", "line1": f"2 {PLANTED} Lane"}
+    moved = await shopper.send("PUT", f"/v1/orders/{order['id']}/shipping-address", json=address)
+    assert moved.status_code == 200, moved.text
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await recorder.desk(f"/fulfillments/{parcel}/deliver")
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-sent_elsewhere")
+
+
 async def test_orders_of_which_units_were_cancelled(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product()
 

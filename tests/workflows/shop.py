@@ -18,6 +18,7 @@ from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    ChangeAddress,
     CheckoutOutcome,
     CloseOrder,
     Closing,
@@ -242,6 +243,13 @@ class Shop:
             is_complete=self.order in (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
             waits=self._waits(),
         )
+
+    @orders.change_address.performed_by
+    async def change_address(self, request: ChangeAddress) -> OrderState:
+        return await self._perform(orders.change_address, request, self.usually_change_address)
+
+    async def usually_change_address(self, request: ChangeAddress) -> OrderState:
+        return self._state(request.order_id, PaymentStatus.AUTHORIZED)
 
     @orders.attend.performed_by
     async def attend(self, request: OrderAttention) -> OrderState:
@@ -535,6 +543,7 @@ class Shop:
                     self.confirm,
                     self.cancel,
                     self.cancel_units,
+                    self.change_address,
                     self.attend,
                     self.close,
                     self.note_late_money,

@@ -20,6 +20,7 @@ from domain.money import Money
 from domain.orders import (
     AskToCancel,
     CancelOrder,
+    ChangeAddress,
     CheckoutOutcome,
     CheckoutStatus,
     OrderAttention,
@@ -101,6 +102,10 @@ class Desk:
 
     async def cancel(self) -> OrderState:
         return await self.ask("cancel", BY_CUSTOMER, OrderState)
+
+    async def send_elsewhere(self) -> OrderState:
+        request = ChangeAddress(order_id=self.request.order_id, change_id=uuid4(), actor="customer:1")
+        return await self.ask("change_address", request, OrderState)
 
     async def cancel_units(self, units: int) -> OrderState:
         request = CancelUnits(
@@ -621,6 +626,18 @@ async def test_a_parcel_that_is_unpacked_needs_nobody_to_decide_about_its_captur
         found = (await desk.order.describe()).typed_search_attributes
         assert not found.get(names.NEEDS_ATTENTION)
         assert desk.shop.requests(orders.attend)[-1].detail is None
+
+
+async def test_an_order_goes_elsewhere_until_something_was_shipped(desk: Desk) -> None:
+    assert (await desk.send_elsewhere()).status is OrderStatus.CONFIRMED
+    parcel = await desk.pack(1)
+    await desk.send_elsewhere()
+    await desk.ship(parcel)
+
+    code, facts = await refusal(desk.send_elsewhere())
+
+    assert (code, facts) == ("address_not_changeable", {"current_status": "confirmed", "allowed": ["shipped"]})
+    assert len(desk.shop.requests(orders.change_address)) == 2
 
 
 async def test_units_of_a_cancelled_order_are_not_cancelled_again(desk: Desk) -> None:

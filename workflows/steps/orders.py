@@ -4,6 +4,7 @@ from domain.orders import (
     AwaitCustomer,
     AwaitProvider,
     CancelOrder,
+    ChangeAddress,
     CloseOrder,
     Closing,
     ConfirmOrder,
@@ -44,6 +45,9 @@ cancel = Step("orders.cancel", CancelOrder, OrderState, UNTIL_DONE, queue=Queue.
 
 cancel_units = Step("orders.cancel_units", CancelUnits, UnitsCancelled, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Units that have not left are not wanted any more: goods back, parcels that carry them unpacked."""
+
+change_address = Step("orders.change_address", ChangeAddress, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
+"""The order goes to the address that was written down before, as long as nothing of it has left."""
 
 attend = Step("orders.attend", OrderAttention, OrderState, UNTIL_DONE, queue=Queue.CHECKOUT)
 """Put the order on the list of those that a person must look at, or take it off."""
