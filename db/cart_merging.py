@@ -12,6 +12,7 @@ from db.base import new_id
 from db.carts import Cart
 from domain.carts import CartCaps, MergeStrategy, merge
 from domain.errors import Refusal
+from domain.promotions import MOST_CODES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +117,13 @@ LEAVE = text(
 
 
 def _take_over_what_was_said(own: Cart, guests: Cart, strategy: MergeStrategy) -> None:
-    """Where it goes and how; nothing of that stays in a cart that nobody looks into any more."""
+    """Where it goes, how, and by which codes; no address stays in a cart that nobody looks into any more."""
     for name in ("email", "shipping_address", "shipping_method"):
         said = getattr(guests, name)
         if said is not None and (getattr(own, name) is None or strategy is MergeStrategy.GUEST):
             setattr(own, name, said)
+    first, then = (guests, own) if strategy is MergeStrategy.GUEST else (own, guests)
+    own.promotion_codes = list(dict.fromkeys([*first.promotion_codes, *then.promotion_codes]))[:MOST_CODES]
     guests.email = guests.shipping_address = None
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from db import baskets, cart_merging, carts
 from db.cart_merging import Claimed
+from db.carts import Cart
 from db.customers import User
 from db.orders import Order
 from domain.carts import CartCaps, MergeStrategy
@@ -162,6 +163,31 @@ async def test_a_merged_cart_is_not_ordered_also_when_its_checkout_was_on_its_wa
     async with resources.sessions() as session:
         assert await session.get(Order, late.order_id) is None
     assert await inside(resources, own) == {product.variant_id: 3}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kept"),
+    [
+        (MergeStrategy.SUM, [*(f"OWN{n}" for n in range(9)), "BOTH"]),
+        (MergeStrategy.CUSTOMER, [*(f"OWN{n}" for n in range(9)), "BOTH"]),
+        (MergeStrategy.GUEST, ["GUEST", "BOTH", *(f"OWN{n}" for n in range(8))]),
+    ],
+)
+async def test_codes_come_along_as_many_as_a_cart_takes(
+    resources: Resources, strategy: MergeStrategy, kept: list[str]
+) -> None:
+    product, user = await a_product(resources.sessions), await a_customer(resources)
+    own = await a_cart(resources.sessions, (product.variant_id, 1), user_id=user)
+    guests = await a_cart(resources.sessions, (product.variant_id, 2))
+    entered = {own: [*(f"OWN{n}" for n in range(9)), "BOTH"], guests: ["GUEST", "BOTH"]}
+    async with resources.sessions.begin() as session:
+        for cart_id, codes in entered.items():
+            (await session.get_one(Cart, cart_id)).promotion_codes = codes
+
+    await claim(resources, guests, user, strategy)
+
+    async with resources.sessions() as session:
+        assert (await session.get_one(Cart, own)).promotion_codes == kept
 
 
 async def test_currencies_are_not_mixed(resources: Resources) -> None:
