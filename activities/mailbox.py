@@ -6,14 +6,14 @@ then with the same Message-ID.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from db import customers, late_money, mailbox, order_views
+from db import cart_reminders, customers, late_money, mailbox, order_views
 from db.engine import Sessions
 from db.mailbox import WaitingLetter
 from domain.carriers import tracking_url
@@ -46,7 +46,11 @@ OF_ACCOUNTS = frozenset({Occasion.PASSWORD_CHANGED, Occasion.SECOND_FACTOR_CHANG
 
 
 class MailboxActivities:
-    def __init__(self, sessions: Sessions, mailer: Mailer, letters: Letters) -> None:
+    def __init__(
+        self, sessions: Sessions, mailer: Mailer, letters: Letters, *, unsubscribe: Callable[[bytes], str]
+    ) -> None:
+        """``unsubscribe`` makes the link by which the address with this hash gets no more reminders."""
+        self._unsubscribe = unsubscribe
         self._sessions = sessions
         self._mailer = mailer
         self._letters = letters
@@ -94,7 +98,26 @@ class MailboxActivities:
 
     async def _written(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
         """The letters that still have a reason and a reader."""
-        return {**await self._about_orders(session, letters), **await self._about_accounts(session, letters)}
+        return {
+            **await self._about_orders(session, letters),
+            **await self._about_accounts(session, letters),
+            **await self._about_carts(session, letters),
+        }
+
+    async def _about_carts(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
+        wanted = [letter for letter in letters if letter.occasion is Occasion.CART_REMINDER]
+        left = await cart_reminders.still_wanted(session, {letter.about for letter in wanted}) if wanted else {}
+        return {
+            letter.key: self._letters.about_cart(
+                letter.occasion,
+                letter.key,
+                reminded.email,
+                reminded.lines,
+                unsubscribe=self._unsubscribe(reminded.address_hash),
+            )
+            for letter in wanted
+            if (reminded := left.get(letter.about)) is not None
+        }
 
     async def _about_accounts(self, session: AsyncSession, letters: Sequence[WaitingLetter]) -> dict[str, Mail]:
         wanted = [letter for letter in letters if letter.occasion in OF_ACCOUNTS]

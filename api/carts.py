@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
+import structlog
 from litestar import Controller, Response, delete, get, patch, post, put
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import ResponseHeader
 from litestar.params import Parameter
 from litestar.serialization import encode_json
@@ -18,6 +20,7 @@ from api.cart_warnings import CartWarning, warnings_about
 from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
+from api.stories import EngineAwayError, Stories
 from api.users import whoever
 from db import addresses, baskets, cart_views, cart_warnings, carts
 from db.addresses import copy_of
@@ -31,6 +34,8 @@ from domain.pricing import PricedLine
 from domain.promotions import LONGEST_CODE, Applied, NotApplied, Reason, normalised
 from domain.shipping_rates import Option
 from runtime.resources import Resources
+
+log = structlog.get_logger()
 
 Quantity = Annotated[int, Field(ge=1, le=LARGEST_QUANTITY, strict=True)]
 
@@ -147,6 +152,7 @@ class CartOut(Output):
         "the cart goes"
     )
     status: Annotated[str, Field(pattern="^(open|completed)$")]
+    reminder_consent: bool = Field(description="Whether its customer agrees to be reminded of it by mail")
     warnings: list[CartWarning] = Field(
         description="What changed since things were put in; nothing of it hinders a change of the cart"
     )
@@ -241,14 +247,23 @@ class CartController(Controller):
         responses=GROWS,
     )
     async def add_item(
-        self, cart_id: UUID, data: NewItem, caller: Caller, resources: Resources, if_match: IfMatch
+        self,
+        cart_id: UUID,
+        data: NewItem,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        if_match: IfMatch,
     ) -> Response[CartOut]:
         """Units of a variant that is in the cart already add up, to 999 at most."""
         async with resources.sessions.begin() as session:
             cart = await editable(session, cart_id, caller, if_match)
             caps = resources.settings.carts.caps
             item_id = await carts.add_item(session, cart, data.variant_id, data.quantity, caps=caps)
-            return await shown(session, cart_id, status_code=201, priced={item_id})
+            answered = await shown(session, cart_id, status_code=201, priced={item_id})
+        if cart.reminder_consent_at is not None:
+            answered.background = BackgroundTask(look_after, cart_id, stories)
+        return answered
 
     @patch(
         "/{cart_id:uuid}/items/{item_id:uuid}",
@@ -309,10 +324,10 @@ class CartController(Controller):
     async def set_email(
         self, cart_id: UUID, data: CartEmail, caller: Caller, resources: Resources, if_match: IfMatch
     ) -> Response[CartOut]:
-        """Where the confirmation of the order is sent."""
+        """Where the confirmation of the order is sent. Another address has not agreed to reminders yet."""
         async with resources.sessions.begin() as session:
             cart = await editable(session, cart_id, caller, if_match)
-            cart.email = data.email
+            carts.say_who(cart, data.email)
             return await shown(session, cart_id)
 
     @put(
@@ -454,6 +469,14 @@ class CartController(Controller):
             cart = await editable(session, cart_id, caller, if_match)
             await carts.choose_shipping(session, cart, data.code)
             return await shown(session, cart_id)
+
+
+async def look_after(cart_id: UUID, stories: Stories) -> None:
+    """A cart that was empty for a while has nobody who would remind its customer of it."""
+    try:
+        await stories.begin_reminder(cart_id)
+    except EngineAwayError:
+        log.warning("reminder_not_begun", cart_id=str(cart_id))
 
 
 def check_currency(currency: str, *, pointer: str = "/currency") -> None:

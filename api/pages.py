@@ -119,6 +119,14 @@ INVITATION = Page(
 )
 
 
+UNSUBSCRIBE = Page(
+    title="No more reminders",
+    action="/v1/unsubscribe",
+    button="Send me no more of them",
+    thanks="You get no more reminders of carts.",
+)
+
+
 @get("/verify-email", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def verification_page() -> Response[bytes]:
     return VERIFICATION.answer()
@@ -137,3 +145,8 @@ def email_change_page() -> Response[bytes]:
 @get("/invitation", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
 def invitation_page() -> Response[bytes]:
     return INVITATION.answer()
+
+
+@get("/unsubscribe", permission=Permission.SIGN_IN, include_in_schema=False, sync_to_thread=False)
+def unsubscribe_page() -> Response[bytes]:
+    return UNSUBSCRIBE.answer()

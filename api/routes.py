@@ -7,6 +7,7 @@ from api.api_keys import ApiKeyController
 from api.audit import list_breaches, resume_order
 from api.carriers import CarrierController, list_carrier_messages
 from api.cart_claims import claim_cart, my_cart
+from api.cart_reminders import set_reminders, unsubscribe
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.catalog_staff import AttributeController, staff_products, write_many
@@ -29,7 +30,7 @@ from api.metrics import metrics
 from api.operators import OperatorController
 from api.order_addresses import change_address
 from api.orders import OrderController
-from api.pages import email_change_page, invitation_page, password_reset_page, verification_page
+from api.pages import email_change_page, invitation_page, password_reset_page, unsubscribe_page, verification_page
 from api.password_reset import PasswordResetController
 from api.price_lists import PriceListController, my_prices
 from api.promotions import PromotionController
@@ -100,6 +101,9 @@ HANDLERS: list[Any] = [
     CartController,
     claim_cart,
     my_cart,
+    set_reminders,
+    unsubscribe,
+    unsubscribe_page,
     check_out,
     PromotionController,
     OrderController,

@@ -30,6 +30,7 @@ from db import order_views, returns
 from db.base import new_id
 from db.engine import Sessions
 from domain.audit import Breach, Law, Repair, RepairBreach
+from domain.cart_reminders import RemindOfCart
 from domain.errors import Refusal
 from domain.exports import WriteExport
 from domain.imports import ImportCatalog
@@ -46,6 +47,7 @@ from workflows.catalog_import import CatalogImport
 from workflows.checkout import Checkout
 from workflows.goods_return import Return
 from workflows.refund import Refund
+from workflows.reminder import Reminder
 from workflows.stray_payment import StrayPayment
 
 Result = TypeVar("Result")
@@ -171,6 +173,18 @@ class Stories:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+
+    async def begin_reminder(self, cart_id: UUID) -> None:
+        """See to it that somebody looks after the cart; content when somebody does."""
+        starting = self._client.start_workflow(
+            Reminder.run,
+            RemindOfCart(cart_id=cart_id),
+            id=names.reminder_id(cart_id),
+            task_queue=names.Queue.NOTIFICATIONS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            rpc_timeout=PATIENCE_WITH_THE_ENGINE,
+        )
+        await self._begun(starting)
 
     async def begin_import(self, request: ImportCatalog) -> None:
         """Start a pass over an import's rows; content when it was started before, however long ago."""

@@ -171,7 +171,8 @@ CART = text(
     WITH cart AS MATERIALIZED (
         SELECT carts.id, carts.user_id, carts.currency, carts.languages, carts.email,
                carts.shipping_address, carts.shipping_method,
-               carts.version, carts.order_id, carts.completed_at, carts.merged_into, now() AS at,
+               carts.version, carts.order_id, carts.completed_at, carts.merged_into,
+               carts.reminder_consent_at IS NOT NULL AS reminder_consent, now() AS at,
                {tariffs_to(ADDRESS_OF_CART, "carts.currency", only="carts.shipping_method")} AS tariffs,
                EXISTS (
                    SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused

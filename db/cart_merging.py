@@ -118,13 +118,15 @@ LEAVE = text(
 
 def _take_over_what_was_said(own: Cart, guests: Cart, strategy: MergeStrategy) -> None:
     """Where it goes, how, and by which codes; no address stays in a cart that nobody looks into any more."""
+    if guests.email is not None and (own.email is None or strategy is MergeStrategy.GUEST):
+        own.reminder_consent_at = guests.reminder_consent_at
     for name in ("email", "shipping_address", "shipping_method"):
         said = getattr(guests, name)
         if said is not None and (getattr(own, name) is None or strategy is MergeStrategy.GUEST):
             setattr(own, name, said)
     first, then = (guests, own) if strategy is MergeStrategy.GUEST else (own, guests)
     own.promotion_codes = list(dict.fromkeys([*first.promotion_codes, *then.promotion_codes]))[:MOST_CODES]
-    guests.email = guests.shipping_address = None
+    guests.email = guests.shipping_address = guests.reminder_consent_at = None
 
 
 async def _left_out(session: AsyncSession, merged: Cart) -> list[LeftOut]:

@@ -53,6 +53,8 @@ class Cart(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     completed_at: Mapped[datetime | None]
+    reminder_consent_at: Mapped[datetime | None]
+    """Since when the customer agrees to be reminded of it by mail."""
     merged_into: Mapped[UUID | None]
     """The customer's cart that has its things now; what found no room there is still here."""
 
@@ -141,6 +143,12 @@ RUNNING_CHECKOUT = text(
     FROM orders JOIN payments ON payments.order_id = orders.id WHERE orders.id = :order_id
     """
 )
+
+
+def say_who(cart: Cart, email: str) -> None:
+    """Nobody has agreed to anything for an address that was not there when they did."""
+    if cart.email != email:
+        cart.email, cart.reminder_consent_at = email, None
 
 
 async def add_item(

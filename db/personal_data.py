@@ -70,6 +70,7 @@ HELD = (
     Held(table="refresh_tokens", whose=OF_SESSIONS, is_deleted=True, is_exported=False),
     Held(table="carts", whose="id = ANY(:carts)", becomes={"email": "NULL", "shipping_address": "NULL"}),
     Held(table="cart_items", whose="cart_id = ANY(:carts)"),
+    Held(table="cart_reminders", whose="cart_id = ANY(:carts)", is_deleted=True, is_exported=False),
     Held(
         table="idempotency_keys",
         whose="split_part(caller, ':', 2) = CAST(CAST(:user_id AS uuid) AS text) OR cart_id = ANY(:carts)",

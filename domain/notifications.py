@@ -22,6 +22,7 @@ class Occasion(StrEnum):
     TRANSFER_AWAITED = "transfer_awaited"
     TRANSFER_REMINDER = "transfer_reminder"
     TRANSFER_EXPIRED = "transfer_expired"
+    CART_REMINDER = "cart_reminder"
     LATE_MONEY = "late_money"
     """A payment came for an order that was cancelled before, and went back."""
 

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from db.engine import TimeLimits
 from domain.baskets import Destination
+from domain.cart_reminders import MOST_EVER, ReminderRules
 from domain.cart_tidying import TidyCarts
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.deadlines import Term
@@ -287,6 +288,15 @@ class Carts(Section):
     guest_days: Annotated[int, Field(ge=1)] = 30
     """How long a guest's; one that was ever checked out is always kept."""
     customer_days: Annotated[int, Field(ge=1)] = 90
+
+    reminder_idle_hours: Annotated[int, Field(ge=1)] = 24
+    """How long a cart was left when whoever agreed to that is reminded of it."""
+    reminders_most: Annotated[int, Field(ge=0, le=MOST_EVER)] = 2
+    """How often at most about one cart, and to one address in a week; 0: never."""
+
+    @property
+    def reminders(self) -> ReminderRules:
+        return ReminderRules(idle=timedelta(hours=self.reminder_idle_hours), most=self.reminders_most)
 
     @property
     def tidying(self) -> TidyCarts:

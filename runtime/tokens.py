@@ -15,8 +15,11 @@ from runtime.keys import Keys
 ACCESS = "access"
 VERIFY_EMAIL = "verify-email"
 DEVICE = "device"
+UNSUBSCRIBE = "unsubscribe"
 
 DEVICE_IS_KNOWN_FOR = timedelta(days=365)
+UNSUBSCRIBING_LASTS = timedelta(days=3650)
+"""Old mails are kept for long, and whoever wants no more of them must always be heard."""
 
 
 class ForgedTokenError(Exception):
@@ -83,6 +86,25 @@ class Tokens:
         except jwt.InvalidTokenError:
             return None
         return str(claims["jti"]) if claims["sub"] == account else None
+
+    def unsubscribe(self, address_hash: bytes) -> str:
+        """That whoever has it reads the mails of an address, which it does not name."""
+        return self.keys().sign(
+            {
+                "iss": self.issuer,
+                "aud": UNSUBSCRIBE,
+                "sub": address_hash.hex(),
+                "exp": int((datetime.now(UTC) + UNSUBSCRIBING_LASTS).timestamp()),
+            }
+        )
+
+    def read_unsubscribe(self, token: str) -> bytes:
+        """The hash of the address; raises ``ForgedTokenError`` for a token that is not ours."""
+        try:
+            claims = self.keys().read(token, issuer=self.issuer, audience=UNSUBSCRIBE, require=[])
+            return bytes.fromhex(claims["sub"])
+        except (jwt.InvalidTokenError, ValueError):
+            raise ForgedTokenError from None
 
     def verification(self, user_id: UUID, created_at: datetime) -> str:
         """Good for as long, however often it is made: it need not be kept anywhere."""

@@ -32,6 +32,7 @@ from workflows.names import Queue
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
+from workflows.reminder import Reminder
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
 
@@ -42,6 +43,7 @@ NOT_JUDGED = {
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",
     "CatalogTidying": "ends by itself, and comes again each night",
+    "Reminder": "ends by itself; a mail that is not sent harms nobody",
     "CartTidying": "ends by itself, and comes again each hour",
     "Audit": "ends by itself, and comes again each hour",
     "Reconciliation": "ends by itself, and comes again each night",
@@ -108,7 +110,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
     Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],
-    Queue.NOTIFICATIONS: [Mailbox],
+    Queue.NOTIFICATIONS: [Mailbox, Reminder],
     Queue.OPERATIONS: [Audit, Reconciliation, Repair, CartTidying],
     Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],
 }

@@ -29,6 +29,7 @@ from workflows.mailbox import Mailbox
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
+from workflows.reminder import Reminder
 from workflows.stray_payment import StrayPayment
 
 OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, StrayPayment]
@@ -36,7 +37,7 @@ STORIES: list[type] = [
     *(Registration, Confirmation, Erasure, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
-    CartTidying,
+    *(CartTidying, Reminder),
 ]
 
 OF_SOMEBODY = (

@@ -1,8 +1,10 @@
 """The notifications queue: letters on their way to the mail server."""
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from activities.carts import CartActivities
 from activities.confirmations import ConfirmationActivities
 from activities.mailbox import MailboxActivities
 from activities.notifications import NotificationActivities
@@ -13,13 +15,26 @@ from runtime.settings import Settings
 from workers.duty import Duty
 from workflows import names
 from workflows.mailbox import Mailbox
+from workflows.reminder import Reminder
 
 
 def build(resources: Resources) -> Duty:
     settings = resources.settings
     letters = letters_of(settings)
-    mailbox = MailboxActivities(resources.sessions, resources.mailer, letters)
-    return Duty(workflows=[Mailbox], activities=[mailbox.carry], always={names.MAILBOX_ID: Mailbox})
+    mailbox = MailboxActivities(resources.sessions, resources.mailer, letters, unsubscribe=unsubscribe_links(resources))
+    reminders = CartActivities(resources.sessions, settings.carts.reminders)
+    return Duty(
+        workflows=[Mailbox, Reminder],
+        activities=[mailbox.carry, reminders.remind],
+        always={names.MAILBOX_ID: Mailbox},
+    )
+
+
+def unsubscribe_links(resources: Resources) -> Callable[[bytes], str]:
+    def link(address_hash: bytes) -> str:
+        return f"{resources.settings.shop.public_url}/unsubscribe?token={resources.tokens.unsubscribe(address_hash)}"
+
+    return link
 
 
 def letters_of(settings: Settings) -> Letters:

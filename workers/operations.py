@@ -40,7 +40,7 @@ def build(resources: Resources) -> Duty:
             audit.look_at_money,
             audit.conclude,
             audit.repair,
-            CartActivities(resources.sessions).tidy,
+            CartActivities(resources.sessions, settings.carts.reminders).tidy,
         ],
         scheduled=[
             Scheduled(

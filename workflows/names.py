@@ -24,6 +24,7 @@ ORDER = "order:"
 PAYMENT = "payment:"
 REFUND = "refund:"
 AFTERCARE = "aftercare:"
+REMINDER = "reminder:"
 ERASURE = "erasure:"
 RETURN = "return:"
 CATALOG_IMPORT = "catalog-import:"
@@ -65,6 +66,11 @@ def refund_id(refund: UUID) -> str:
 
 def erasure_id(erasure: UUID) -> str:
     return f"{ERASURE}{erasure}"
+
+
+def reminder_id(cart: UUID) -> str:
+    """By the cart: a cart has one at a time, however often its customer agrees."""
+    return f"{REMINDER}{cart}"
 
 
 def aftercare_id(order: UUID) -> str:

@@ -66,6 +66,7 @@ SUBJECTS = {
     Occasion.TRANSFER_AWAITED: "please pay your order {number}",
     Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
     Occasion.TRANSFER_EXPIRED: "your order {number} was cancelled",
+    Occasion.CART_REMINDER: "something waits in your cart",
     Occasion.LATE_MONEY: "your payment for order {number} goes back",
 }
 
@@ -126,6 +127,13 @@ class Letters:
             transfer_to=self._transfer_to,
             until=in_words(order.due_at, self._zone) if order.due_at else None,
         )
+
+    def about_cart(
+        self, occasion: Occasion, key: str, to: str, lines: Sequence[tuple[str, int]], *, unsubscribe: str
+    ) -> Mail:
+        """``lines`` are names and quantities."""
+        subject = f"{self._shop_name}: {SUBJECTS[occasion]}"
+        return self._mail(occasion, key, to, subject, lines=lines, unsubscribe=unsubscribe)
 
     def _mail(self, occasion: Occasion, key: str, to: str, subject: str, **facts: object) -> Mail:
         text, html = (

@@ -62,7 +62,12 @@ async def a_letter(resources: Resources) -> UUID:
 
 
 def carrier(resources: Resources, postman: Postman) -> MailboxActivities:
-    return MailboxActivities(resources.sessions, postman, Letters(shop_name="Sutler"))
+    return MailboxActivities(
+        resources.sessions,
+        postman,
+        Letters(shop_name="Sutler"),
+        unsubscribe=lambda address_hash: f"https://shop.example/unsubscribe?token={address_hash.hex()}",
+    )
 
 
 async def carry_all(resources: Resources, postman: Postman) -> None:

@@ -66,6 +66,7 @@ async def test_the_published_description_has_every_route_and_says_what_it_needs(
         "/password-reset",
         "/email-change",
         "/invitation",
+        "/unsubscribe",
         *(path for path in hidden if path[:5] == "/docs"),
     }
     assert described.keys() <= needed.keys()
@@ -151,6 +152,7 @@ CALLS: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/carts/{cart_id}/shipping-address"): {**ADDRESS, "name": "Mallory"},
     ("PUT", "/v1/carts/{cart_id}/shipping-method"): {"code": "express"},
     ("POST", "/v1/carts/{cart_id}/claim"): {},
+    ("PUT", "/v1/carts/{cart_id}/reminders"): {"consent": False},
     ("POST", "/v1/carts/{cart_id}/acknowledge-prices"): None,
     ("POST", "/v1/carts/{cart_id}/items"): {"variant_id": "{variant_id}", "quantity": 1},
     ("PATCH", "/v1/carts/{cart_id}/items/{item_id}"): {"quantity": 7},

@@ -23,6 +23,7 @@ from sqlalchemy import select, text
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 
 from api.confirmations import begin_confirmation
+from api.stories import Stories
 from db import confirmations, erasures, exports, imports, shipping_rates
 from db.base import new_id
 from db.confirmations import Confirmation
@@ -71,6 +72,7 @@ from workflows.names import (
     order_id,
     refund_id,
     registration_id,
+    reminder_id,
     repair_id,
     return_id,
     stray_id,
@@ -791,6 +793,19 @@ async def test_carts_that_nobody_comes_back_to(recorder: Recorder) -> None:
         task_queue=Queue.OPERATIONS,
     )
     await recorder.one_chapter(CART_TIDYING_ID, "CartTidying-done")
+
+
+async def test_carts_that_were_left(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    left = UUID(await shopper.a_cart((product.variant_id, 1)))
+    agreed = await shopper.send("PUT", f"/v1/carts/{left}/reminders", json={"consent": True})
+    assert agreed.status_code == 200, agreed.text
+    await eventually(lambda: recorder.waits_with(reminder_id(left)))
+    await recorder.so_far(reminder_id(left), "Reminder-waiting")
+
+    nobodys = uuid4()
+    await Stories(recorder.resources.temporal, recorder.resources.sessions, wait_seconds=5).begin_reminder(nobodys)
+    await recorder.one_chapter(reminder_id(nobodys), "Reminder-over")
 
 
 async def at_the_bank(recorder: Recorder, person: Person) -> tuple[Shopper, dict[str, Any], str]:

@@ -1,0 +1,70 @@
+"""Reminders of a cart that was left: asked for with the customer's consent, and refused by a link in each mail."""
+
+from typing import Literal
+from uuid import UUID
+
+from litestar import Response, post, put
+from pydantic import Field
+
+from api.auth import Caller
+from api.carts import CHANGES, TAG, CartOut, editable, shown
+from api.conditional import IfMatch
+from api.credentials import MailedToken
+from api.errors import not_acceptable, refuses
+from api.schemas import Input, Output
+from api.stories import Stories
+from db import cart_reminders
+from domain.permissions import Permission
+from runtime.resources import Resources
+from runtime.tokens import ForgedTokenError
+
+
+class ConsentIn(Input):
+    consent: bool = Field(strict=True)
+
+
+class UnsubscribedOut(Output):
+    status: Literal["unsubscribed"] = "unsubscribed"
+
+
+@put(
+    "/v1/carts/{cart_id:uuid}/reminders",
+    permission=Permission.SHOP,
+    others=Permission.CARTS_ASSIST,
+    tags=["Carts"],
+    summary="Agree to be reminded of a cart",
+    response_headers=[TAG],
+    responses=CHANGES,
+)
+async def set_reminders(
+    cart_id: UUID, data: ConsentIn, caller: Caller, resources: Resources, stories: Stories, if_match: IfMatch
+) -> Response[CartOut]:
+    """Off unless somebody agrees. A cart that is left then brings a mail to its address after a day, and two at most.
+
+    Another address needs another consent, and one that has unsubscribed stays unsubscribed.
+    """
+    async with resources.sessions.begin() as session:
+        cart = await editable(session, cart_id, caller, if_match)
+        cart_reminders.consent(cart, is_given=data.consent)
+        if data.consent:
+            await stories.begin_reminder(cart_id)
+        return await shown(session, cart_id)
+
+
+@post(
+    "/v1/unsubscribe",
+    permission=Permission.SHOP,
+    tags=["Carts"],
+    status_code=200,
+    summary="Be reminded of no cart any more",
+    responses=refuses(),
+)
+async def unsubscribe(data: MailedToken, resources: Resources) -> UnsubscribedOut:
+    """Takes the consent of the address back for good; the token of any reminder that was mailed to it will do."""
+    try:
+        address = resources.tokens.read_unsubscribe(data.token)
+    except ForgedTokenError:
+        raise not_acceptable("/token", "This is not a token that we have mailed.") from None
+    async with resources.sessions.begin() as session:
+        await cart_reminders.unsubscribe(session, address)
+    return UnsubscribedOut()
