@@ -219,8 +219,8 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     before = OrderStatus(order.status)
     if progress.wanted == 0:  # all that was sent is lost, and nothing else is wanted any more
         parcels, after = OrderFulfillmentStatus.CANCELLED, OrderStatus.CANCELLED
-        order.cancel_reason = CancelReason.UNDELIVERABLE
         await promotions.give_back(session, order.id)
+        order.cancel_reason = CancelReason.UNDELIVERABLE  # not written before its status is
     elif progress.delivered == progress.wanted:
         parcels, after = OrderFulfillmentStatus.DELIVERED, OrderStatus.DELIVERED
     elif progress.shipped == progress.wanted:
