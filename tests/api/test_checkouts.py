@@ -305,7 +305,7 @@ async def test_a_declined_card_says_why_and_leaves_the_cart_to_another_card(
     await is_reserved(resources, product, 2, on_hand=5)
 
 
-@pytest.mark.matrix("checkout: too little stock, or another price")
+@pytest.mark.matrix("checkout: too little stock, another price, or a code that somebody else used up")
 async def test_a_cart_with_more_than_there_is_names_what_is_short_and_charges_nothing(
     api: httpx.AsyncClient, resources: Resources
 ) -> None:

@@ -258,7 +258,7 @@ async def test_signing_in_gives_a_pair_of_tokens_and_the_profile(api: httpx.Asyn
     assert body.keys() == {"access_token", "token_type", "expires_in", "refresh_token", "user"}
     assert body["token_type"] == "Bearer"
     assert body["expires_in"] == 900
-    assert body["user"].keys() == {"id", "username", "email", "role", "status", "created_at"}
+    assert body["user"].keys() == {"id", "username", "email", "role", "status", "groups", "created_at"}
     assert body["user"]["email"] == person.email
     assert body["user"]["role"] == "customer"
     assert body["user"]["created_at"].endswith("Z")

@@ -90,10 +90,10 @@ async def test_lists_and_categories_are_shown_in_the_language_as_well(
     api: httpx.AsyncClient, admin: dict[str, str], product: AProduct, resources: Resources
 ) -> None:
     category = (await api.get(path_of(product))).json()["category"]
-    other = await a_product(resources.sessions, name=unique("Spoon"), category_id=category["id"])
+    other = await a_product(resources.sessions, name=f"{product.name} spoon", category_id=category["id"])
     await say(api, admin, product, "de", "Becher")
     called = await api.put(f"/v1/categories/{category['id']}/translations/de", json={"name": "Küche"}, headers=admin)
-    asked = {"category": category["slug"], "sort": "name", "facets": "category"}
+    asked = {"q": product.name, "sort": "name", "facets": "category"}
 
     german = await api.get("/v1/products", params=asked, headers={"Accept-Language": "de"})
     english = await api.get("/v1/products", params=asked)

@@ -257,6 +257,7 @@ async def test_a_cart_takes_ten_codes(api: httpx.AsyncClient, admin: Shopper, re
     assert answers[-1].json()["reason"] == "too_many_codes"
 
 
+@pytest.mark.matrix("checkout: too little stock, another price, or a code that somebody else used up")
 async def test_of_five_who_check_out_at_once_two_get_a_code_for_two_and_nobody_else_is_charged(
     api: httpx.AsyncClient, admin: Shopper, resources: Resources
 ) -> None:

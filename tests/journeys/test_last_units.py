@@ -15,7 +15,7 @@ from tests.support.shopper import Shopper
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.matrix("checkout: too little stock, or another price")
+@pytest.mark.matrix("checkout: too little stock, another price, or a code that somebody else used up")
 async def test_200_customers_for_10_units_make_10_orders(
     api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources
 ) -> None:
