@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -24,7 +24,7 @@ from api.stories import EngineAwayError, Stories
 from api.users import whoever
 from db import addresses, baskets, cart_views, cart_warnings, carts
 from db.addresses import copy_of
-from db.baskets import PricedCart
+from db.baskets import PricedCart, WantedCart
 from db.carts import Cart
 from domain.carts import LARGEST_QUANTITY
 from domain.errors import Refusal
@@ -492,7 +492,10 @@ def may_use(caller: Caller, owner: UUID | None) -> bool:
     return owner is None or owner == caller.user_id or caller.may(Permission.CARTS_ASSIST)
 
 
-def usable(found: PricedCart | None, caller: Caller) -> PricedCart:
+FoundCart = TypeVar("FoundCart", PricedCart, WantedCart)
+
+
+def usable(found: FoundCart | None, caller: Caller) -> FoundCart:
     """The cart as the caller may see it; refuses ``not_found`` and ``cart_merged``."""
     if found is None or not may_use(caller, found.cart["user_id"]):
         raise Refusal("not_found", "There is no such cart.")

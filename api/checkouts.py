@@ -20,7 +20,7 @@ from api.tracing import trace_id_of
 from db import baskets, checkouts
 from db.admissions import AdmissionGate, TurnedAway
 from db.base import new_id
-from db.baskets import PricedCart
+from db.baskets import WantedCart
 from db.checkouts import Intake, Wish
 from domain.errors import Refusal, unacceptable
 from domain.inventory import out_of_stock
@@ -164,11 +164,10 @@ async def taken_in(
     async with resources.autocommit() as session:
         if checkout := await checkouts.repeated(session, wish):
             return checkout
-        found = usable(await baskets.priced(session, data.cart_id), caller)
+        found = usable(await baskets.wanted(session, data.cart_id), caller)
     if found.cart["completed_at"] is not None:
         raise Refusal("cart_completed", "This cart has become an order.", order_id=str(found.cart["order_id"]))
-    found.check_is_complete()
-    found.check_tax_is_known()
+    baskets.check_is_complete(found.cart, found.demand)
     _check_expects_its_currency(found, data)
     order_id = new_id()
     if not found.cart["has_a_checkout"] and (away := await gate.turns_away(wish, order_id, found.demand)):
@@ -177,7 +176,7 @@ async def taken_in(
         return await checkouts.take_in(session, wish, order_id=order_id)
 
 
-def _check_expects_its_currency(found: PricedCart, data: NewCheckout) -> None:
+def _check_expects_its_currency(found: WantedCart, data: NewCheckout) -> None:
     if data.expected_total and data.expected_total.currency != found.cart["currency"]:
         raise unacceptable("/expected_total/currency", f"the cart is in {found.cart['currency']}")
 

@@ -38,27 +38,9 @@ class PricedCart:
     is_shipping_offered: bool
     """The chosen way of shipping carries these goods to the address; false also when none is chosen."""
 
-    def check_is_complete(self) -> None:
-        """Refuses ``cart_incomplete``, naming all that an order needs and this cart has not."""
-        errors = [
-            {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
-            for name in ("email", "shipping_address", "shipping_method")
-            if self.cart[name] is None
-        ]
-        if not self.priced.lines:
-            errors.append({"pointer": "/items", "detail": "the cart is empty"})
-        if errors:
-            raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
-
-    def check_tax_is_known(self) -> None:
-        """Refuses ``tax_unknown``: what the shop cannot tax it does not sell."""
-        if not self.priced.taxes.is_known:
-            country = self.cart["shipping_address"]["country"]
-            raise Refusal("tax_unknown", f"It is not known which tax is due in {country}; nothing was charged.")
-
     def check_can_be_ordered(self) -> None:
         """Refuses ``cart_incomplete``, ``not_sold_in_currency`` and ``tax_unknown``."""
-        self.check_is_complete()
+        check_is_complete(self.cart, self.demand)
         if self.unsold:
             raise Refusal(
                 "not_sold_in_currency",
@@ -69,7 +51,9 @@ class PricedCart:
             gone = f"{self.cart['shipping_method']} does not carry this cart to its address"
             errors = [{"pointer": "/shipping_method", "detail": gone}]
             raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
-        self.check_tax_is_known()
+        if not self.priced.taxes.is_known:  # what the shop cannot tax it does not sell
+            country = self.cart["shipping_address"]["country"]
+            raise Refusal("tax_unknown", f"It is not known which tax is due in {country}; nothing was charged.")
 
     @property
     def demand(self) -> list[Demand]:
@@ -84,8 +68,53 @@ def demand_of(lines: Sequence[Line]) -> list[Demand]:
     return [Demand(variant, sku, quantity) for (variant, sku), quantity in sorted(units.items())]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WantedCart:
+    """What has to be known of a cart before its checkout is taken in; what it costs is found out when it is placed."""
+
+    cart: RowMapping
+    demand: list[Demand]
+
+
+def check_is_complete(cart: RowMapping, demand: Sequence[Demand]) -> None:
+    """Refuses ``cart_incomplete``, naming all that an order needs and this cart has not."""
+    errors = [
+        {"pointer": f"/{name}", "detail": "is needed before the cart can be ordered"}
+        for name in ("email", "shipping_address", "shipping_method")
+        if cart[name] is None
+    ]
+    if not demand:
+        errors.append({"pointer": "/items", "detail": "the cart is empty"})
+    if errors:
+        raise Refusal("cart_incomplete", "The cart lacks something that an order needs.", errors=errors)
+
+
+async def wanted(session: AsyncSession, cart_id: UUID) -> WantedCart | None:
+    """Every checkout begins with it, also of the thousands who come in vain: so it prices nothing."""
+    rows = (await session.execute(WANTED, {"cart_id": cart_id})).mappings().all()
+    if not rows:
+        return None
+    demand = [Demand(row["variant_id"], row["sku"], row["quantity"]) for row in rows if row["variant_id"]]
+    return WantedCart(cart=rows[0], demand=demand)
+
+
+WANTED = text(
+    """
+    SELECT carts.user_id, carts.currency, carts.email, carts.shipping_address, carts.shipping_method, carts.order_id,
+           carts.completed_at, carts.merged_into, variants.id AS variant_id, variants.sku, cart_items.quantity,
+           EXISTS (
+               SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
+           ) AS has_a_checkout
+    FROM carts
+    LEFT JOIN (cart_items JOIN variants ON variants.id = cart_items.variant_id) ON cart_items.cart_id = carts.id
+    WHERE carts.id = :cart_id
+    ORDER BY variants.id
+    """
+)
+
+
 async def priced(session: AsyncSession, cart_id: UUID, *, is_whole: bool = False) -> PricedCart | None:
-    """One statement, since every checkout begins with it, also of those who come in vain; and one for the taxes.
+    """One statement, since every order is placed with it; and one for the taxes.
 
     Another one where rules about prices were changed since this process has read them. With ``is_whole`` the trace
     tells of every promotion, also of those that look at nothing that is in the cart.
@@ -174,9 +203,6 @@ CART = text(
                carts.version, carts.order_id, carts.completed_at, carts.merged_into,
                carts.reminder_consent_at IS NOT NULL AS reminder_consent, now() AS at,
                {tariffs_to(ADDRESS_OF_CART, "carts.currency", only="carts.shipping_method")} AS tariffs,
-               EXISTS (
-                   SELECT FROM checkouts WHERE checkouts.cart_id = carts.id AND NOT checkouts.is_refused
-               ) AS has_a_checkout,
                CASE WHEN carts.user_id IS NOT NULL
                    THEN {counted("orders.user_id = carts.user_id")}
                    ELSE {counted("orders.user_id IS NULL AND lower(orders.email) = lower(carts.email)")}
