@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -22,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from runtime.resources import Resources
 from tests.support.catalog import a_product
+from tests.support.own_shop import OwnShop, an_own_shop
 from tests.support.people import a_verified_person
 from tests.support.shopper import Shopper
 
@@ -32,22 +32,28 @@ ENDS_ITS_OWN_SESSION = ("POST /v1/auth/logout", "DELETE /v1/users/me", "DELETE /
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
+@pytest.fixture(scope="module")
+async def shop(
+    resources: Resources, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[OwnShop]:
+    """One of its own: promotions, zones and prices that are made here would hold in every other test's cart."""
+    async with an_own_shop(resources, environment, tmp_path_factory.mktemp("own")) as own:
+        yield own
+
+
 @pytest.fixture
-async def things(
-    api: httpx.AsyncClient, sandbox: httpx.AsyncClient, resources: Resources, admin: dict[str, str]
-) -> dict[str, str]:
+async def things(shop: OwnShop) -> dict[str, str]:
     """What paths can be about, by the names that they give it."""
-    product = await a_product(resources.sessions, stock=20)
-    shopper = Shopper(api)
-    cart = await shopper.a_cart((product.variant_id, 2))
-    order = (await shopper.check_out(await shopper.a_cart((product.variant_id, 2)))).json()
-    parcel = (await api.post(f"/v1/admin/orders/{order['id']}/fulfillments", json={}, headers=admin)).json()
-    person = await (await a_verified_person(api, sandbox)).sign_in()
+    product = await a_product(shop.resources.sessions, stock=20)
+    cart = await Shopper(shop.http).a_cart((product.variant_id, 2))
+    order = await shop.buy(product=product)
+    parcel = await shop.pack(order)
+    person = await (await a_verified_person(shop.http, shop.sandbox)).sign_in()
     return {
         "cart_id": cart,
-        "item_id": (await api.get(f"/v1/carts/{cart}")).json()["items"][0]["id"],
+        "item_id": (await shop.http.get(f"/v1/carts/{cart}")).json()["items"][0]["id"],
         "order_id": order["id"],
-        "fulfillment_id": parcel["id"],
+        "fulfillment_id": parcel,
         "product": product.slug,
         "product_id": str(product.product_id),
         "variant_id": str(product.variant_id),
@@ -56,18 +62,16 @@ async def things(
 
 
 @pytest.mark.timeout(300)
-async def test_no_request_meets_a_bug_or_an_answer_that_is_not_described(
-    api_url: str, admin: dict[str, str], things: dict[str, str]
-) -> None:
+async def test_no_request_meets_a_bug_or_an_answer_that_is_not_described(shop: OwnShop, things: dict[str, str]) -> None:
     """The same few requests each time."""
-    await fuzzed(api_url, admin, things, examples=FEW, is_the_same_each_time=True)
+    await fuzzed(shop, things, examples=FEW, is_the_same_each_time=True)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(4 * 3600)
-async def test_nor_do_thousands_of_requests(api_url: str, admin: dict[str, str], things: dict[str, str]) -> None:
+async def test_nor_do_thousands_of_requests(shop: OwnShop, things: dict[str, str]) -> None:
     """Others each time."""
-    print(await fuzzed(api_url, admin, things, examples=MANY, is_the_same_each_time=False))
+    print(await fuzzed(shop, things, examples=MANY, is_the_same_each_time=False))
 
 
 @dataclass
@@ -106,14 +110,12 @@ class Fuzz:
             self.wrong.append("\n".join([operation.label, *(str(failure) for failure in failures.exceptions)]))
 
 
-async def fuzzed(
-    api_url: str, headers: dict[str, str], things: dict[str, str], *, examples: int, is_the_same_each_time: bool
-) -> str:
-    schema = await asyncio.to_thread(schemathesis.openapi.from_url, f"{api_url}/openapi.json")
+async def fuzzed(shop: OwnShop, things: dict[str, str], *, examples: int, is_the_same_each_time: bool) -> str:
+    schema = await asyncio.to_thread(schemathesis.openapi.from_url, f"{shop.http.base_url}/openapi.json")
     operations: list[Any] = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 80
     fuzz = Fuzz(
-        headers,
+        shop.operator,
         things,
         settings(
             max_examples=examples,
