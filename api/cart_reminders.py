@@ -10,10 +10,11 @@ from api.auth import Caller
 from api.carts import CHANGES, TAG, CartOut, editable, shown
 from api.conditional import IfMatch
 from api.credentials import MailedToken
-from api.errors import not_acceptable, refuses
+from api.errors import refuses
 from api.schemas import Input, Output
 from api.stories import Stories
 from db import cart_reminders
+from domain.errors import unacceptable
 from domain.permissions import Permission
 from runtime.resources import Resources
 from runtime.tokens import ForgedTokenError
@@ -64,7 +65,7 @@ async def unsubscribe(data: MailedToken, resources: Resources) -> UnsubscribedOu
     try:
         address = resources.tokens.read_unsubscribe(data.token)
     except ForgedTokenError:
-        raise not_acceptable("/token", "This is not a token that we have mailed.") from None
+        raise unacceptable("/token", "This is not a token that we have mailed.") from None
     async with resources.sessions.begin() as session:
         await cart_reminders.unsubscribe(session, address)
     return UnsubscribedOut()

@@ -27,7 +27,7 @@ from db.addresses import copy_of
 from db.baskets import PricedCart, WantedCart
 from db.carts import Cart
 from domain.carts import LARGEST_QUANTITY
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.money import minor_digits
 from domain.permissions import Permission
 from domain.pricing import PricedLine
@@ -398,11 +398,11 @@ class CartController(Controller):
             cart = await editable(session, cart_id, caller, if_match)
             carts.enter_code(cart, code)
             await session.flush()
-            found = await baskets.priced(session, cart_id)
-            for no in found.priced.not_applied if found else ():
+            found = usable(await baskets.priced(session, cart_id), caller)
+            for no in found.priced.not_applied:
                 if no.code == code and no.reason is not Reason.NOTHING_TO_REDUCE:
                     raise Refusal("promotion_not_applicable", f"{code}: {no.detail}", reason=no.reason, entered=code)
-            return await shown(session, cart_id)
+            return tagged(await cart_in(session, found))
 
     @delete(
         "/{cart_id:uuid}/promotion-codes",
@@ -483,8 +483,7 @@ def check_currency(currency: str, *, pointer: str = "/currency") -> None:
     try:
         minor_digits(currency)
     except ValueError:
-        wrong = {"pointer": pointer, "detail": "is not a currency of ISO 4217"}
-        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong]) from None
+        raise unacceptable(pointer, "is not a currency of ISO 4217") from None
 
 
 def may_use(caller: Caller, owner: UUID | None) -> bool:

@@ -6,9 +6,9 @@ from uuid import UUID
 from litestar.datastructures import CacheControlHeader
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
-from api.errors import not_acceptable
 from api.schemas import Input, Output
 from domain.customers import AccountStatus, acceptable_password, acceptable_username
+from domain.errors import unacceptable
 from runtime.resources import Resources
 
 NOT_STORED = CacheControlHeader(no_store=True)
@@ -50,5 +50,5 @@ async def hash_of_new(resources: Resources, password: SecretStr, *known: str) ->
     """What to store of a new password; refuses one that is easy to guess for who knows this of its owner."""
     chosen = password.get_secret_value()
     if why := await resources.passwords.why_weak(chosen, [*known, resources.settings.shop.name]):
-        raise not_acceptable("/password", why)
+        raise unacceptable("/password", why)
     return await resources.passwords.hash(chosen)

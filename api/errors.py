@@ -232,13 +232,6 @@ async def refuse(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def not_acceptable(pointer: str, detail: str) -> Refusal:
-    """The refusal of one field that its type alone could not refuse."""
-    return Refusal(
-        "validation_failed", "Some fields are not acceptable.", errors=[{"pointer": pointer, "detail": detail}]
-    )
-
-
 def on_refusal(request: Request[Any, Any, Any], refusal: Refusal) -> Response[dict[str, Any]]:
     if refusal.code not in PROBLEMS:  # a code without an entry is our mistake, not the client's
         return on_bug(request, refusal)

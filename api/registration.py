@@ -12,11 +12,11 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.credentials import NOT_STORED, AccountOut, Credentials, MailedToken, NewPassword, Username, hash_of_new
-from api.errors import not_acceptable, refuses
+from api.errors import refuses
 from api.schemas import Email
 from db import claims, customers
 from domain.customers import AccountState, AccountStatus, RegisterCustomer
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.permissions import Permission
 from runtime.resources import Resources
 from runtime.tokens import ForgedTokenError
@@ -81,7 +81,7 @@ class RegistrationController(Controller):
         try:
             user_id = resources.tokens.read_verification(data.token)
         except ForgedTokenError:
-            raise not_acceptable("/token", "This is not a token that we have mailed.") from None
+            raise unacceptable("/token", "This is not a token that we have mailed.") from None
         if await verified(resources, user_id) is not AccountState.ACTIVE:
             raise Refusal("token_expired", "The account has expired; register again.")
         return AccountOut(user_id=user_id, status=AccountStatus.ACTIVE)

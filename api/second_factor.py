@@ -14,14 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials
-from api.errors import not_acceptable, refuses
+from api.errors import refuses
 from api.schemas import Output
 from api.users import checked_password, guessing, right_password, whoever
 from db import audit_log, mailbox, second_factors, sessions
 from db.base import new_id
 from db.second_factors import SecondFactor
 from db.tokens import hash_of
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.notifications import Occasion
 from domain.permissions import Permission
 from domain.second_factor import CODE, RECOVERY_CODES, steps_around, without_blanks
@@ -183,4 +183,4 @@ def new_recovery_code() -> str:
 
 
 def wrong_code() -> Refusal:
-    return not_acceptable("/code", "This is not the code of this moment, or it was used before.")
+    return unacceptable("/code", "This is not the code of this moment, or it was used before.")

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller
 from api.credentials import NOT_STORED, Credentials, NewPassword, Username, hash_of_new
 from api.erasures import ErasureOut, ExportOut, Goodbye, check_is_them, forgotten, told_everything
-from api.errors import not_acceptable, refuses
+from api.errors import refuses
 from api.profiles import ProfileOut, Profiles, profile
 from db import confirmations, customer_groups, customers, mailbox, sessions
 from db.base import new_id
 from db.customers import User
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.notifications import Occasion
 from domain.permissions import Permission
 from runtime.resources import Resources
@@ -153,7 +153,7 @@ async def change_password(
 
 
 def wrong_current_password() -> Refusal:
-    return not_acceptable("/current_password", "This is not your current password.")
+    return unacceptable("/current_password", "This is not your current password.")
 
 
 def whoever(caller: Caller) -> UUID:

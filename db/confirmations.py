@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, Id, Now, new_id, one_of
 from db.tokens import hash_of, new_token
 from domain.confirmations import ConfirmationOutcome, ConfirmationStatus, Purpose
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.notifications import Occasion
 
 MOST_IN_AN_HOUR = 5
@@ -179,8 +179,7 @@ USE = text(
 
 
 def unknown() -> Refusal:
-    wrong = {"pointer": "/token", "detail": "This is not a token that we have mailed."}
-    return Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+    return unacceptable("/token", "This is not a token that we have mailed.")
 
 
 def over() -> Refusal:

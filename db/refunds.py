@@ -13,7 +13,7 @@ from db.base import Base, Id, Now, new_id, one_of
 from db.orders import Order, attend, locked, record
 from db.payments import Payment
 from domain.attention import Concern
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.money import Money
 from domain.orders import OrderAttention, number_of
 from domain.payments import MANUAL, PaymentStatus
@@ -212,8 +212,7 @@ ORDER_CANCELLED = "order_cancelled"
 async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:
     if wish.amount is not None:
         if wish.amount.currency != order.currency:
-            wrong = {"pointer": "/amount/currency", "detail": f"the order is in {order.currency}"}
-            raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[wrong])
+            raise unacceptable("/amount/currency", f"the order is in {order.currency}")
         return wish.amount.minor
     if wish.items is None:
         return payment.captured - payment.refunded - payment.refunding

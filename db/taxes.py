@@ -15,7 +15,7 @@ from db import audit_log
 from db.base import Base, Id, Now
 from db.catalog_changes import stale
 from domain.baskets import Destination
-from domain.errors import Refusal
+from domain.errors import Refusal, unacceptable
 from domain.taxes import PERCENT_DIGITS, Rate, Region, TaxMode, TaxPolicy, TaxRules, plain
 
 Row = TypeVar("Row", "TaxRegion", "TaxRate")
@@ -176,8 +176,7 @@ async def add_rate(session: AsyncSession, fields: Mapping[str, Any], *, actor: s
     # While its rate is added, a region cannot be removed.
     region = select(TaxRegion.id).where(TaxRegion.id == fields["region_id"]).with_for_update(read=True, key_share=True)
     if await session.scalar(region) is None:
-        unknown = {"pointer": "/region_id", "detail": "there is no such region"}
-        raise Refusal("validation_failed", "Some fields are not acceptable.", errors=[unknown])
+        raise unacceptable("/region_id", "there is no such region")
     rate = TaxRate(**fields)
     await _write(session, rate, _rate_exists)
     await audit_log.note(session, actor, "tax_rate.add", words=_tax(rate))
