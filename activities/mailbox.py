@@ -159,7 +159,8 @@ class NotNow:
 
 async def _worker_stops(*, within: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(activity.wait_for_worker_shutdown(), within)
+        async with asyncio.timeout(within):
+            await activity.wait_for_worker_shutdown()
 
 
 def parcel_of(key: str, order: Mapping[Any, Any]) -> ParcelLetter | None:

@@ -8,6 +8,7 @@ from api.catalog_cache import OUTAGES, CatalogCache
 from db import catalog_views
 from db.catalog_news import News
 from db.engine import Sessions
+from db.waiting import happens
 
 log = structlog.get_logger()
 
@@ -32,11 +33,4 @@ async def keep_time(catalog: CatalogCache, sessions: Sessions) -> None:
             seen = moment.at
             catalog.forget(News(moment.products, is_listing=True))
         else:
-            await _news(catalog.has_new_times, within=None if moment is None else moment.seconds)
-
-
-async def _news(event: asyncio.Event, *, within: float | None) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), within)
-    except TimeoutError:
-        return
+            await happens(catalog.has_new_times, within=None if moment is None else moment.seconds)

@@ -137,9 +137,8 @@ class Stories:
     async def is_begun(self, order_id: UUID) -> bool | None:
         """Has the engine ever heard of the order? ``None`` when it cannot be asked."""
         try:
-            await asyncio.wait_for(
-                self._client.get_workflow_handle(names.order_id(order_id)).describe(), ENGINES_ANSWER.total_seconds()
-            )
+            async with asyncio.timeout(ENGINES_ANSWER.total_seconds()):
+                await self._client.get_workflow_handle(names.order_id(order_id)).describe()
         except RPCError as error:
             return False if error.status is RPCStatusCode.NOT_FOUND else None
         except (RuntimeError, TimeoutError):
@@ -340,7 +339,8 @@ class Stories:
         """What the engine is doing for the order at this moment; nothing when it cannot be asked."""
         handle = self._client.get_workflow_handle(names.order_id(order_id))
         try:
-            run = await asyncio.wait_for(handle.describe(), ENGINES_ANSWER.total_seconds())
+            async with asyncio.timeout(ENGINES_ANSWER.total_seconds()):
+                run = await handle.describe()
         except RPCError as error:
             return Inside(is_reachable=error.status is RPCStatusCode.NOT_FOUND)
         except (RuntimeError, TimeoutError):
@@ -400,7 +400,8 @@ class Stories:
 
     async def _within_the_wait(self, answer: Awaitable[Result]) -> Result | None:
         try:
-            return await asyncio.wait_for(answer, self._wait_seconds)
+            async with asyncio.timeout(self._wait_seconds):
+                return await answer
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             return None
         except WorkflowUpdateFailedError as error:

@@ -11,7 +11,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from db.checkouts import Wish
 from db.engine import Sessions
 from db.hot_variants import Count
 from db.inventory import Demand
+from db.waiting import happens
 from domain.inventory import Shortage
 
 log = structlog.get_logger()
@@ -194,8 +194,7 @@ class AdmissionGate:
 
     async def until_news(self) -> None:
         """Until something happened that the gate should know of, and not longer than it may be wrong."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_news.wait(), IDLE_SECONDS if self.is_idle else COUNT_SECONDS)
+        await happens(self._has_news, within=IDLE_SECONDS if self.is_idle else COUNT_SECONDS)
         self._has_news.clear()
 
     async def set_right(self) -> dict[UUID, int]:

@@ -9,6 +9,8 @@ import asyncpg
 import structlog
 from sqlalchemy import URL
 
+from db.waiting import happens
+
 log = structlog.get_logger()
 
 CHECK_SECONDS = 5.0
@@ -73,16 +75,9 @@ class Listening:
             for reader in self._readers:
                 await reader.begin()
             while not is_broken.is_set():
-                await _happens(is_broken, within=CHECK_SECONDS)
+                await happens(is_broken, within=CHECK_SECONDS)
                 await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
         finally:
             for reader in self._readers:
                 reader.lose()
             connection.terminate()
-
-
-async def _happens(event: asyncio.Event, *, within: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), within)
-    except TimeoutError:
-        return

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.catalog_news import News
 from db.engine import Sessions
+from db.waiting import happens
 
 log = structlog.get_logger()
 
@@ -95,7 +96,7 @@ class Replica:
             try:
                 self._has_news.clear()
                 await self._catch_up()
-                await _happens(self._has_news, within=CHECK_SECONDS)
+                await happens(self._has_news, within=CHECK_SECONDS)
             except AWAY as error:
                 self._lose(error)
                 await asyncio.sleep(AWAY_SECONDS)
@@ -153,13 +154,6 @@ def _hear_out(task: asyncio.Task[Any]) -> None:
     """An answer that came too late to be of interest."""
     if not task.cancelled():
         task.exception()
-
-
-async def _happens(event: asyncio.Event, *, within: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), within)
-    except TimeoutError:
-        return
 
 
 @dataclass(frozen=True, slots=True)

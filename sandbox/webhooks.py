@@ -88,7 +88,8 @@ class Outbox:
                 self._news.clear()
                 patience = self._due[0].at - clock.now() if self._due else None
                 try:
-                    await asyncio.wait_for(self._news.wait(), patience)
+                    async with asyncio.timeout(patience):
+                        await self._news.wait()
                 except TimeoutError:
                     continue
             return heapq.heappop(self._due)

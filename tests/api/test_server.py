@@ -32,7 +32,10 @@ class Server:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-            while part := await asyncio.wait_for(reader.read(65536), 1 if told else 10):
+            while True:
+                async with asyncio.timeout(1 if told else 10):
+                    if not (part := await reader.read(65536)):
+                        break
                 told += part
         except (TimeoutError, ConnectionError):
             pass
@@ -141,7 +144,8 @@ async def test_a_connection_that_does_not_say_what_it_wants_is_closed(server: Se
     writer.write(b"GET /v1/products HTTP/1.1\r\nHost: sh")
     await writer.drain()
 
-    told = await asyncio.wait_for(reader.read(), 20)
+    async with asyncio.timeout(20):
+        told = await reader.read()
 
     assert told == b""
     writer.close()
@@ -164,7 +168,8 @@ async def test_a_body_that_comes_byte_by_byte_is_given_up(server: Server) -> Non
             await asyncio.sleep(0.1)
 
     dripping = asyncio.create_task(drip())
-    told = await asyncio.wait_for(reader.read(4096), 20)
+    async with asyncio.timeout(20):
+        told = await reader.read(4096)
     dripping.cancel()
     writer.close()
 

@@ -32,7 +32,8 @@ class Notes:
         self.spoken.put_nowait(message)
 
     async def hear(self, times: int) -> list[str]:
-        return [await asyncio.wait_for(self.spoken.get(), 20) for _ in range(times)]
+        async with asyncio.timeout(20 * times):
+            return [await self.spoken.get() for _ in range(times)]
 
 
 @asynccontextmanager
