@@ -17,9 +17,11 @@ from db.customers import User
 from domain.audit import Breach, Law, Repair
 from domain.exports import WriteExport
 from domain.imports import FileFormat, ImportCatalog
+from domain.inventory import StockLevel
 from tests.operations.test_audit import repair
-from tests.support.catalog import a_product
+from tests.support.catalog import a_product, stock_of
 from tests.support.files import a_mark, a_waiting_import, csv_of
+from tests.support.ledger import moved
 from tests.support.own_shop import OwnShop
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
@@ -30,6 +32,7 @@ from workflows.names import (
     catalog_export_id,
     catalog_import_id,
     erasure_id,
+    payment_id,
     refund_id,
     registration_id,
     return_id,
@@ -284,6 +287,61 @@ async def test_workflows_of_what_is_over_are_found_and_ended(shop: OwnShop) -> N
     for breach in found:
         assert (await repair(shop, breach)).is_healed
         assert await status(shop, breach.subject) is TERMINATED
+    assert (await shop.audit()).breaches == []
+
+
+async def test_a_workflow_of_a_payment_that_is_over_is_ended_and_its_checkout_undone(shop: OwnShop) -> None:
+    product = await a_product(shop.resources.sessions, price="10.00", stock=20)
+    order = await shop.buy(card="pm_card_threeDSecure2Required", product=product)
+    payment: UUID = await shop.value("SELECT id FROM payments WHERE order_id = :id", id=UUID(order["id"]))
+    await runs(shop, payment_id(payment))
+    for table, column, key in (("payments", "status", "order_id"), ("orders", "payment_status", "id")):
+        await shop.sql(
+            f"UPDATE {table} SET {column} = 'failed', updated_at = now() WHERE {key} = :id",  # noqa: S608 (constant text)
+            id=UUID(order["id"]),
+        )
+
+    [breach] = (await shop.audit()).breaches
+
+    assert (breach.law, breach.subject, breach.repair) == (
+        Law.STORIES_HAVE_A_ROW,
+        payment_id(payment),
+        Repair.END_STORY,
+    )
+    assert breach.words == f"a workflow runs for payment {payment}, which is failed"
+    assert (await repair(shop, breach)).is_healed
+    assert await status(shop, payment_id(payment)) is TERMINATED
+    shown = await eventually(lambda: cancelled(shop, order))
+    assert (shown["payment"]["status"], shown["concerns"]) == ("voided", [])
+    assert await stock_of(shop.resources.sessions, product.variant_id) == StockLevel(on_hand=20, reserved=0)
+    assert await moved(shop.sandbox, order) == []
+    assert (await shop.audit()).breaches == []
+
+
+async def cancelled(shop: OwnShop, order: Order) -> Order | None:
+    shown = await shop.look(order)
+    return shown if shown["status"] == "cancelled" else None
+
+
+@pytest.mark.matrix("checkout: somebody ends its payment's workflow while the customer is at the bank")
+async def test_an_order_whose_payments_workflow_was_ended_is_undone_and_can_be_bought_again(shop: OwnShop) -> None:
+    product = await a_product(shop.resources.sessions, price="10.00", stock=20)
+    shopper = Shopper(shop.http)
+    cart = await shopper.a_cart((product.variant_id, 2))
+    order = (await shopper.check_out(cart, card="pm_card_threeDSecure2Required")).json()
+    payment: UUID = await shop.value("SELECT id FROM payments WHERE order_id = :id", id=UUID(order["id"]))
+    await runs(shop, payment_id(payment))
+
+    await ended(shop, payment_id(payment))
+
+    shown = await eventually(lambda: cancelled(shop, order))
+    assert shown["payment"]["status"] == "voided"
+    assert await stock_of(shop.resources.sessions, product.variant_id) == StockLevel(on_hand=20, reserved=0)
+    assert await moved(shop.sandbox, order) == []
+    assert (await shop.audit()).breaches == []
+    again = await shopper.check_out(cart)
+    assert (again.status_code, again.json()["status"]) == (201, "confirmed"), again.text
+    assert await moved(shop.sandbox, again.json()) == [("authorize", 2499)]
     assert (await shop.audit()).breaches == []
 
 

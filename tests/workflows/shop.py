@@ -56,6 +56,7 @@ from domain.payments import (
     TransferReceived,
 )
 from domain.refunds import PaymentRefund, RefundMoney, RefundState, RefundStatus, SettleRefund
+from domain.returns import DecideReturn, FollowReturn, ReceiveReturn, ReturnState, ReturnStatus, SettleReturn
 from domain.shipping import (
     CancelUnits,
     FulfillmentStatus,
@@ -78,10 +79,11 @@ from workers.run import workflow_runner
 from workflows.aftercare import Aftercare
 from workflows.checkout import Checkout
 from workflows.fulfillment import Fulfillment
-from workflows.names import Queue, order_id, payment_id
+from workflows.goods_return import Return
+from workflows.names import Queue, order_id, payment_id, return_id
 from workflows.payment import Payment
 from workflows.refund import Refund
-from workflows.steps import orders, payments, refunds, shipping
+from workflows.steps import orders, payments, refunds, returns, shipping
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
 
@@ -89,6 +91,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 CheckingOut = WorkflowHandle[Checkout, CheckoutOutcome]
 Fulfilling = WorkflowHandle[Fulfillment, OrderStatus]
+Returning = WorkflowHandle[Return, ReturnStatus]
 
 TOTAL = Money(4497, "USD")
 UNITS = 3
@@ -370,6 +373,29 @@ class Shop:
             payment_status=PaymentStatus.REFUNDED if request.outcome.is_refunded else PaymentStatus.CAPTURED,
         )
 
+    # --- returns --------------------------------------------------------------------------------------------------
+
+    @returns.decide.performed_by
+    async def decide_return(self, request: DecideReturn) -> ReturnState:
+        return await self._perform(returns.decide, request, self.usually_decide_return)
+
+    async def usually_decide_return(self, request: DecideReturn) -> ReturnState:
+        return ReturnState(return_id=request.return_id, status=request.decision)
+
+    @returns.receive.performed_by
+    async def receive_return(self, request: ReceiveReturn) -> ReturnState:
+        return await self._perform(returns.receive, request, self.usually_receive_return)
+
+    async def usually_receive_return(self, request: ReceiveReturn) -> ReturnState:
+        return ReturnState(return_id=request.return_id, status=ReturnStatus.RECEIVED)
+
+    @returns.settle.performed_by
+    async def settle_return(self, request: SettleReturn) -> ReturnState:
+        return await self._perform(returns.settle, request, self.usually_settle_return)
+
+    async def usually_settle_return(self, request: SettleReturn) -> ReturnState:
+        return ReturnState(return_id=request.return_id, status=ReturnStatus.REFUNDED)
+
     # --- parcels --------------------------------------------------------------------------------------------------
 
     @shipping.plan.performed_by
@@ -526,6 +552,11 @@ class Shop:
             Fulfillment.run, request, id=order_id(request.order_id), task_queue=Queue.FULFILLMENT
         )
 
+    async def follow_return(self, request: FollowReturn) -> Returning:
+        return await self.environment.client.start_workflow(
+            Return.run, request, id=return_id(request.return_id), task_queue=Queue.FULFILLMENT
+        )
+
     def payment_of(self, request: StartCheckout) -> WorkflowHandle[Payment, PaymentAuthorization]:
         return self.environment.client.get_workflow_handle_for(Payment.run, payment_id(request.payment_id))
 
@@ -566,7 +597,7 @@ class Shop:
                 ],
             ),
             Queue.FULFILLMENT: (
-                [Fulfillment, Aftercare],
+                [Fulfillment, Return, Aftercare],
                 [
                     self.plan,
                     self.charge,
@@ -576,6 +607,9 @@ class Shop:
                     self.cancel_parcel,
                     self.hold,
                     self.release_order,
+                    self.decide_return,
+                    self.receive_return,
+                    self.settle_return,
                 ],
             ),
         }

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.testing import WorkflowEnvironment
 
 from deploy import probes
@@ -17,14 +22,20 @@ from deploy.embedded.temporal import temporal
 from deploy.ports import free_ports
 from deploy.processes import Child, kill_session, spawn
 from domain.attention import Decision
-from domain.orders import AskToCancel, OrderStatus, Resolve
-from domain.payments import TransferReceived
+from domain.money import Money
+from domain.orders import AskToCancel, ChangeAddress, OrderStatus, Resolve
+from domain.payments import PaymentCapture, TransferReceived
+from domain.refunds import PaymentRefund, RefundMoney
+from domain.returns import DecideReturn, FollowReturn, ReceiveReturn, ReturnState, ReturnStatus, SettleReturn
 from domain.shipping import (
     CancelUnits,
+    FulfillmentStatus,
     FulfillOrder,
     GiveUpParcel,
+    HoldOrder,
     MoveParcel,
     PlanShipment,
+    ReleaseOrder,
     Remedy,
     ShipParcel,
     Undelivered,
@@ -32,12 +43,12 @@ from domain.shipping import (
 )
 from runtime.temporal import DATA_CONVERTER
 from tests.support.waiting import eventually
-from tests.workflows.shop import UNITS, Shop, serving, to_fulfill
+from tests.workflows.shop import TOTAL, UNITS, Fulfilling, Shop, answering, serving, to_fulfill
 from tests.workflows.test_checkout import ended, goes_on_as_fulfillment
 from tests.workflows.test_transfers import WEEK, by_hand, by_transfer, waiting
 from workflows.checkout import Checkout
 from workflows.names import SEARCH_ATTRIBUTES
-from workflows.steps import orders, payments, shipping
+from workflows.steps import orders, payments, refunds, returns, shipping
 from workflows.steps.step import Step
 
 Request = TypeVar("Request")
@@ -220,6 +231,143 @@ async def test_an_order_whose_cancel_was_interrupted_is_cancelled(accidents: Acc
 
     assert await story.result() is OrderStatus.CANCELLED
     assert shop.is_as_it_was
+
+
+CARD_DECLINED = PaymentCapture(is_captured=False, refusal="card_declined")
+LAPSED = PaymentCapture(is_captured=False, refusal="payment_intent_unexpected_state", has_lapsed=True)
+
+
+def decides(decision: Decision) -> Resolve:
+    return Resolve(decision=decision, actor="operator:1", note_id=uuid4())
+
+
+async def refused_to_ship(shop: Shop, story: Fulfilling, request: FulfillOrder, why: PaymentCapture) -> UUID:
+    """A parcel with the whole order, for which the provider refuses to take the money this once."""
+    await story.execute_update("plan_shipment", parcel := packs(request, UNITS))
+    shop.when(payments.capture, answering(why))
+    with pytest.raises(WorkflowUpdateFailedError):
+        await story.execute_update("ship", ships(request, parcel.fulfillment_id))
+    shop.when(payments.capture, shop.usually_capture)
+    return parcel.fulfillment_id
+
+
+@pytest.mark.matrix("ship: the engine is killed when a person's decision is carried out, and nobody decides again")
+async def test_a_parcel_that_a_person_has_tried_again_is_paid_and_leaves(accidents: Accidents) -> None:
+    shop, request = accidents.shop, to_fulfill()
+    story = await shop.fulfill(request)
+    parcel = await refused_to_ship(shop, story, request, LAPSED)
+
+    await accidents.strikes_after(payments.renew, shop.usually_renew, story, "resolve", decides(Decision.RETRY))
+
+    assert shop.parcels[parcel][0] is FulfillmentStatus.SHIPPED
+    assert shop.captured == TOTAL.minor
+    await story.execute_update("deliver", moves(request, parcel))
+    assert await story.result() is OrderStatus.DELIVERED
+
+
+@pytest.mark.matrix("ship: the engine is killed when a person's decision is carried out, and nobody decides again")
+async def test_an_order_that_a_person_has_given_up_is_cancelled(accidents: Accidents) -> None:
+    shop, request = accidents.shop, to_fulfill()
+    story = await shop.fulfill(request)
+    await refused_to_ship(shop, story, request, CARD_DECLINED)
+
+    await accidents.strikes_after(
+        payments.give_back, shop.usually_give_back, story, "resolve", decides(Decision.CANCEL)
+    )
+
+    assert await story.result() is OrderStatus.CANCELLED
+    assert shop.is_as_it_was
+
+
+@pytest.mark.matrix("ship: the engine is killed when the parcel has left, and nobody asks again")
+async def test_an_order_is_held_released_and_sent_elsewhere_although_the_engine_was_killed(
+    accidents: Accidents,
+) -> None:
+    shop, request = accidents.shop, to_fulfill()
+    story, parcel = await shop.fulfill(request), packs(request, UNITS)
+    order: dict[str, Any] = {"order_id": request.order_id, "actor": "operator:1"}
+    await story.execute_update("plan_shipment", parcel)
+
+    await accidents.strikes_after(shipping.hold, shop.usually_hold, story, "hold", HoldOrder(**order, note_id=uuid4()))
+    with pytest.raises(WorkflowUpdateFailedError):
+        await story.execute_update("ship", ships(request, parcel.fulfillment_id))
+    await accidents.strikes_after(shipping.release, shop.usually_release_order, story, "release", ReleaseOrder(**order))
+    await accidents.strikes_after(
+        orders.change_address,
+        shop.usually_change_address,
+        story,
+        "change_address",
+        ChangeAddress(**order, change_id=uuid4()),
+    )
+
+    await story.execute_update("ship", ships(request, parcel.fulfillment_id))
+    await story.execute_update("deliver", moves(request, parcel.fulfillment_id))
+    assert await story.result() is OrderStatus.DELIVERED
+
+
+@pytest.mark.matrix("return: the engine is killed when a person's word is carried out, and nobody says it again")
+async def test_goods_come_back_and_are_paid_although_the_engine_was_killed_at_every_word(
+    accidents: Accidents,
+) -> None:
+    """Approved, and taken in: the refund is refused at first, and asked for anew."""
+    shop, request = accidents.shop, a_return()
+    story = await shop.follow_return(request)
+    parcel = ReceiveReturn(**about(request), refund_id=uuid4())
+    owed = a_refund(request)
+    shop.captured = owed.amount.minor
+
+    async def to_pay_back(received: ReceiveReturn) -> ReturnState:
+        return replace(await shop.usually_receive_return(received), refund=owed)
+
+    await accidents.strikes_after(
+        returns.decide, shop.usually_decide_return, story, "approve", decides_return(request, ReturnStatus.APPROVED)
+    )
+    shop.when(refunds.pay_back, answering(PaymentRefund(is_refunded=False, refusal="no money")))
+    shop.when(returns.receive, to_pay_back)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await story.execute_update("receive", parcel)
+    owed = a_refund(request)
+    shop.when(refunds.pay_back, shop.usually_pay_back)
+    await accidents.strikes_after(returns.receive, to_pay_back, story, "receive", parcel)
+
+    assert await story.result() is ReturnStatus.REFUNDED
+    assert shop.refunded == shop.captured
+
+
+@pytest.mark.matrix("return: the engine is killed when a person's word is carried out, and nobody says it again")
+async def test_a_return_that_was_paid_back_elsewhere_is_settled_although_the_engine_was_killed(
+    accidents: Accidents,
+) -> None:
+    shop, request = accidents.shop, a_return(status=ReturnStatus.RECEIVED)
+    story = await shop.follow_return(request)
+
+    await accidents.strikes_after(
+        returns.settle, shop.usually_settle_return, story, "do_without_refund", SettleReturn(**about(request))
+    )
+
+    assert await story.result() is ReturnStatus.REFUNDED
+
+
+def a_return(**otherwise: Any) -> FollowReturn:
+    return FollowReturn(return_id=uuid4(), order_id=uuid4(), order_number="S-1001", **otherwise)
+
+
+def about(request: FollowReturn) -> dict[str, Any]:
+    return {"return_id": request.return_id, "order_id": request.order_id, "actor": "operator:1"}
+
+
+def decides_return(request: FollowReturn, decision: ReturnStatus) -> DecideReturn:
+    return DecideReturn(**about(request), decision=decision)
+
+
+def a_refund(request: FollowReturn) -> RefundMoney:
+    return RefundMoney(
+        refund_id=uuid4(),
+        order_id=request.order_id,
+        order_number=request.order_number,
+        payment_id=uuid4(),
+        amount=Money(1000, "USD"),
+    )
 
 
 async def test_the_money_of_a_sent_order_is_known_to_have_come(accidents: Accidents) -> None:
