@@ -25,7 +25,7 @@ from api.idempotency import provide_once
 from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
 from api.limiting import Doorway
-from api.limits import follow_changes
+from api.limits import LimitsInForce
 from api.metrics import counting
 from api.profiles import Profiles, account_news
 from api.routes import HANDLERS
@@ -35,6 +35,7 @@ from api.tracing import tracing
 from db.admissions import AdmissionGate
 from db.catalog_news import catalog_news
 from db.hot_variants import hot_news
+from db.limits import limit_news
 from db.listening import Listening
 from domain.limits import Kind
 from runtime.addresses import Addresses
@@ -109,12 +110,14 @@ def create_app(
             app.state.catalog = catalog = catalog_cache(resources)
             app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))
             app.state.profiles = profiles = profiles_of(resources)
+            limits = LimitsInForce(resources, doorway)
             shop = settings.database.shop_schema
             news = Listening(
                 resources.engine.url,
                 catalog_news(shop, [catalog, gate]),
                 hot_news(shop, [gate]),
                 account_news(shop, [profiles]),
+                limit_news(shop, [limits]),
             )
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
@@ -122,7 +125,7 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
-            following_limits = asyncio.create_task(follow_changes(resources, doorway))
+            following_limits = asyncio.create_task(limits.follow())
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))

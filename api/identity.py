@@ -100,8 +100,8 @@ class AuthController(Controller):
         guess = await resources.guesses.begin(data.email, request.scope["state"]["address"], device)
         password = data.password.get_secret_value()
         async with resources.sessions() as session:
-            user = await customers.by_email_with_hash(session, data.email.strip())
-        check = await resources.passwords.check(password, user.password_hash if user else None)
+            user, hash_to_check = await customers.claimed_by(session, data.email.strip())
+        check = await resources.passwords.check(password, hash_to_check)
         if user is None or not check.is_right:
             raise wrong_credentials()
         if user.status != AccountStatus.ACTIVE:

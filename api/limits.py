@@ -1,7 +1,8 @@
 """The limits as operators see them, and how they change them while the shop runs."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 import structlog
@@ -16,6 +17,7 @@ from api.limiting import Doorway
 from api.operators import DENIED
 from api.schemas import Input, Output
 from db import audit_log, limits
+from db.waiting import happens
 from domain.errors import Refusal
 from domain.limits import FORM, NAMES, Quota
 from domain.permissions import Permission
@@ -23,8 +25,10 @@ from runtime.resources import Resources
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 0.5
-"""How often each process looks whether a limit was changed."""
+PAUSE_SECONDS = 0.5
+"""Between two looks, however much is told."""
+LOOK_SECONDS = 60.0
+"""How often each process looks whether a limit was changed although nobody has told it so."""
 
 
 def written(quota: str) -> str:
@@ -102,15 +106,40 @@ async def shown(session: AsyncSession, resources: Resources) -> LimitList:
     )
 
 
-async def follow_changes(resources: Resources, doorway: Doorway) -> None:
-    """Until cancelled."""
-    await kept_up(partial(look, resources, doorway), name="limits", pause_seconds=LOOK_SECONDS)
+class LimitsInForce:
+    """Sees to it that the doorway holds to what the tables say: told by Postgres, and by a look now and then."""
 
+    def __init__(self, resources: Resources, doorway: Doorway) -> None:
+        self._resources = resources
+        self._doorway = doorway
+        self._has_news = asyncio.Event()
+        self._is_sure = False
+        """Did the last look succeed?"""
 
-async def look(resources: Resources, doorway: Doorway) -> None:
-    async with resources.autocommit() as session:
-        changed = await limits.changed(session)
-    wanted = resources.settings.quotas | {name: quota for name, (quota, _) in changed.items() if name in NAMES}
-    if wanted != doorway.limiter.quotas:
-        doorway.limiter.hold_to(wanted)
-        log.info("limits", **{name: str(quota) for name, quota in wanted.items()})
+    async def begin(self) -> None:
+        self._has_news.set()
+
+    def hear(self, _: None) -> None:
+        self._has_news.set()
+
+    def lose(self) -> None:
+        """Whoever hears again begins with a look."""
+
+    async def follow(self) -> None:
+        """Until cancelled."""
+        await kept_up(self._look, name="limits", pause_seconds=PAUSE_SECONDS)
+
+    async def _look(self) -> None:
+        await happens(self._has_news, within=LOOK_SECONDS if self._is_sure else 0)
+        self._has_news.clear()
+        self._is_sure = False
+        async with self._resources.autocommit() as session:
+            changed = await limits.changed(session)
+        self._hold_to({name: quota for name, (quota, _) in changed.items() if name in NAMES})
+        self._is_sure = True
+
+    def _hold_to(self, changed: Mapping[str, Quota]) -> None:
+        wanted = {**self._resources.settings.quotas, **changed}
+        if wanted != self._doorway.limiter.quotas:
+            self._doorway.limiter.hold_to(wanted)
+            log.info("limits", **{name: str(quota) for name, quota in wanted.items()})

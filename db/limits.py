@@ -1,5 +1,6 @@
 """Limits that were changed while the shop runs; all others are as the settings say."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, delete, select
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Now
+from db.listening import Channel, Reader
 from domain.limits import LONGEST_SECONDS, Quota
 
 
@@ -36,3 +38,8 @@ async def change(session: AsyncSession, name: str, quota: Quota | None) -> None:
     await session.execute(delete(ChangedLimit).where(ChangedLimit.name == name))
     if quota is not None:
         await session.execute(insert(ChangedLimit).values(name=name, amount=quota.amount, seconds=quota.seconds))
+
+
+def limit_news(shop_schema: str, readers: Sequence[Reader[None]]) -> Channel[None]:
+    """That some limit was changed; which one, the table says."""
+    return Channel(f"limits_{shop_schema}", lambda _: None, readers)

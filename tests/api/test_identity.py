@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from uuid import UUID, uuid4
 
 import bcrypt
@@ -11,16 +12,19 @@ import jwt
 import pytest
 from sqlalchemy import func, select, text, update
 
+from db import customers
 from db.customers import User
 from db.sessions import LoginSession, RefreshToken
 from domain.customers import RegistrationOutcome
 from runtime.guesses import Counter, _name_of
 from runtime.resources import Resources
 from tests.api.test_problems import is_a_problem
+from tests.runtime.test_passwords import Observed
 from tests.support.answers import code_of
 from tests.support.histories import decoded
 from tests.support.people import PASSWORD, Person, a_verified_person, mailed_token, mails_to
 from tests.support.processes import answers, free_port, process
+from tests.support.statements import counted_statements
 from workflows.names import registration_id
 from workflows.registration import Registration
 
@@ -276,6 +280,35 @@ async def test_others_can_check_an_access_token_with_the_published_keys(api: htt
 
 async def test_an_address_is_recognised_however_it_is_capitalised(person: Person) -> None:
     assert (await person.log_in(email=f" {person.email.upper()} ")).status_code == 200
+
+
+def place_of(account: UUID) -> str:
+    return md5(str(account).encode(), usedforsecurity=False).hexdigest()
+
+
+async def test_an_unknown_address_costs_what_some_account_costs_whose_hash_came_from_elsewhere(
+    api: httpx.AsyncClient, resources: Resources
+) -> None:
+    """Which hasher does the work tells nothing: it is another one's for as many unknown addresses as for accounts."""
+    imported = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    nobody, name = f"Nobody.{uuid4().hex}@example.com", f"ada.{uuid4().hex[:12]}"
+    drawn = int(customers.drawn_by(nobody), 16)
+    just_behind = next(made for made in iter(uuid4, None) if 0 <= int(place_of(made), 16) - drawn < 2**112)
+    async with resources.sessions.begin() as session:
+        session.add(User(id=just_behind, username=name, email=f"{name}@example.com", password_hash=imported))
+    passwords = Observed()
+
+    for address in (nobody, nobody.upper(), f"{name}@example.com"):
+        async with resources.sessions() as session:
+            with counted_statements(resources.engine) as asked:
+                claim = await customers.claimed_by(session, address)
+        assert claim.hash_to_check == imported
+        await passwords.check("not the password", claim.hash_to_check)
+        assert len(asked) == 1
+    assert passwords.verified == [imported] * 3
+    passwords.close()
+    told = await api.post(LOGIN, json={"email": nobody, "password": PASSWORD})  # that of whoever stands in
+    assert code_of(told) == (401, "invalid_credentials")
 
 
 async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(person: Person) -> None:

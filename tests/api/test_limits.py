@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -11,9 +11,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.limiting import kind_of
+from api.limiting import Doorway, kind_of
+from api.limits import LimitsInForce
+from db import limits
 from domain.customers import Role
-from domain.limits import Kind
+from domain.limits import Kind, Quota
+from runtime.addresses import Addresses
+from runtime.limiter import Limiter
 from runtime.resources import Resources
 from tests.api.test_machines import counted
 from tests.api.test_problems import is_a_problem
@@ -235,6 +239,30 @@ async def test_a_limit_that_an_admin_changes_soon_holds_in_every_process(
         ("limit.change", "address.accounts to its setting: over"),
         ("limit.change", "address.accounts to 4/min: somebody guesses tokens"),
     ]
+
+
+async def test_a_process_that_hears_of_no_change_looks_for_it_now_and_then(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.limits.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("api.limits.LOOK_SECONDS", 0.05)
+    doorway = Doorway(Limiter(resources.settings.quotas), Addresses([]))
+    following = asyncio.create_task(LimitsInForce(resources, doorway).follow())
+    quotas = resources.settings.quotas
+
+    def is_held_to(wanted: dict[str, Quota]) -> Callable[[], Awaitable[bool]]:
+        async def it_is() -> bool:
+            return doorway.limiter.quotas == wanted
+
+        return it_is
+
+    try:
+        for quota, wanted in ((Quota(7, 60), {**quotas, "user.webhooks": Quota(7, 60)}), (None, quotas)):
+            async with resources.sessions.begin() as session:
+                await limits.change(session, "user.webhooks", quota)
+            await eventually(is_held_to(wanted))
+    finally:
+        following.cancel()
 
 
 @pytest.mark.parametrize(
