@@ -71,6 +71,7 @@ PROBLEMS: dict[str, Problem] = {
     "too_many_mails": Problem(409, "Enough mails about this were sent"),
     "group_exists": Problem(409, "There is a customer group with this code"),
     "address_book_full": Problem(409, "There are too many addresses in this book"),
+    "insufficient_credit": Problem(409, "There is not that much store credit"),
     # catalogue and stock
     "sku_taken": Problem(409, "There is a variant with this SKU"),
     "price_list_exists": Problem(409, "There is a price list with this code"),

@@ -39,7 +39,10 @@ REPLAYED = {"Idempotency-Replayed": "true"}
 DECISIONS = (402, 409, 410, 422)
 """Refusals that are answers, and stay them. After all others the same wish may be tried again."""
 
-OF_PEOPLE = frozenset({"email", "shipping_address", "reason", "cancel_reason", "reference", "provider_reference"})
+SECRETS = frozenset({"gift_card_code"})
+"""Members of answers that are shown once, and kept nowhere."""
+
+OF_PEOPLE = SECRETS | {"email", "shipping_address", "reason", "cancel_reason", "reference", "provider_reference"}
 """Members of answers that are about people, or in their words. They are kept in their own tables only."""
 
 

@@ -19,6 +19,8 @@ from runtime.limiter import Lease, Limiter
 
 MACHINES = frozenset({"/health", "/ready", "/metrics"})
 """What has no limit: whoever watches a shop must be able to see it when it is busy."""
+GUESSED_AT = frozenset({"/v1/auth/login", "/v1/gift-cards/balance"})
+"""Where somebody may try one secret after the other."""
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 CATALOGUE = Kind.CATALOGUE  # looking it up in its enumeration takes longer than all the rest
 
@@ -27,7 +29,7 @@ def kind_of(method: str, path: str) -> Kind | None:
     path = normalize_path(path)
     if path in MACHINES:
         return None
-    if path == "/v1/auth/login":
+    if path in GUESSED_AT:
         return Kind.LOGIN
     kind = shedding.kind_of(path) or Kind.OTHERS
     return Kind.STAFF if kind is Kind.CATALOGUE and method not in READS else kind

@@ -18,6 +18,7 @@ from api.documentation import openapi_document
 from api.email_changes import EmailChangeController
 from api.erasures import ErasureController
 from api.exports import ExportController
+from api.gift_cards import GiftCardController, check_balance
 from api.health import health, ready
 from api.hot_variants import HotVariantController
 from api.identity import AuthController, public_keys
@@ -40,6 +41,7 @@ from api.returns import ReturnController, request_return
 from api.second_factor import SecondFactorController, remove_for_somebody
 from api.sessions import SessionController, end_sessions_of
 from api.shipping_rates import ShippingMethodController, ShippingZoneController
+from api.store_credit import MyStoreCreditController, StoreCreditController
 from api.taxes import TaxExemptionController, TaxRateController, TaxRegionController
 from api.transfers import payment_received, refund_paid
 from api.translations import TranslationController
@@ -106,6 +108,10 @@ HANDLERS: list[Any] = [
     unsubscribe_page,
     check_out,
     PromotionController,
+    GiftCardController,
+    check_balance,
+    StoreCreditController,
+    MyStoreCreditController,
     OrderController,
     change_address,
     OperatorController,

@@ -23,6 +23,7 @@ NO_EMAIL = f"CASE WHEN email IS NOT NULL THEN '{NO_MAIL}' END"
 OF_ORDERS = "order_id = ANY(:orders)"
 OF_SESSIONS = "session_id IN (SELECT id FROM login_sessions WHERE user_id = :user_id)"
 OF_CONFIRMATIONS = "confirmation_id IN (SELECT id FROM confirmations WHERE user_id = :user_id)"
+OF_STORE_CREDIT = "account_id IN (SELECT id FROM credit_accounts WHERE user_id = :user_id)"
 OF_RETURNS = "return_id IN (SELECT id FROM returns WHERE order_id = ANY(:orders))"
 OF_BUYERS = "customer_hash IN (SELECT customer_hash FROM promotion_uses WHERE order_id = ANY(:orders))"
 OF_PARCELS = "fulfillment_id IN (SELECT id FROM fulfillments WHERE order_id = ANY(:orders))"
@@ -63,6 +64,8 @@ HELD = (
         is_deleted=True,
     ),
     Held(table="group_members", whose="user_id = :user_id", is_deleted=True),
+    Held(table="credit_accounts", whose="user_id = :user_id"),
+    Held(table="credit_entries", whose=OF_STORE_CREDIT),
     Held(table="confirmations", whose="user_id = :user_id", becomes={"email": NO_EMAIL}),
     Held(table="recovery_codes", whose="user_id = :user_id", is_deleted=True, is_exported=False),
     Held(table="second_factors", whose="user_id = :user_id", is_deleted=True, is_exported=False),
@@ -121,6 +124,7 @@ NOT_PERSONAL = frozenset(
         "category_translations.name",
         "changed_limits.name",
         "concerns.detail",  # sums and dates
+        "credit_entries.reason",  # one of few words
         "customer_groups.name",
         "disputes.reason",  # a code of the provider's
         "disputes.reference",

@@ -27,6 +27,9 @@ class Permission(StrEnum):
     PAYMENTS_NOTE = "payments.note"
     PAYMENTS_REFUND = "payments.refund"
     RETURNS_DECIDE = "returns.decide"
+    CREDIT_READ = "credit.read"
+    """Gift cards, as far as anybody can see them, and customers' store credit."""
+    CREDIT_WRITE = "credit.write"
     CATALOG_READ = "catalog.read"
     """Also what the public does not see."""
     CATALOG_TRANSFER = "catalog.transfer"
@@ -70,6 +73,7 @@ OWN = OPEN | {Permission.ACCOUNT}
 SUPPORT = OWN | {
     Permission.CARTS_ASSIST,
     Permission.ORDERS_READ,
+    Permission.CREDIT_READ,
     Permission.CATALOG_READ,
     Permission.PROMOTIONS_READ,
     Permission.STOCK_READ,
@@ -85,6 +89,7 @@ OPERATOR = SUPPORT | {
     Permission.PAYMENTS_NOTE,
     Permission.PAYMENTS_REFUND,
     Permission.RETURNS_DECIDE,
+    Permission.CREDIT_WRITE,
     Permission.CATALOG_TRANSFER,
     Permission.STOCK_WRITE,
     Permission.TAXES_READ,

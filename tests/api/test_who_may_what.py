@@ -187,6 +187,8 @@ ABOUT_THE_CALLER = {
     ("PATCH", "/v1/users/me"),
     ("DELETE", "/v1/users/me"),
     ("GET", "/v1/users/me/export"),
+    ("GET", "/v1/users/me/store-credit"),
+    ("GET", "/v1/users/me/store-credit/entries"),
     ("GET", "/v1/orders"),
     ("GET", "/v1/carts/mine"),
 }
