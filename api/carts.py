@@ -21,6 +21,7 @@ from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expec
 from api.errors import refuses
 from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
 from api.stories import EngineAwayError, Stories
+from api.tax_questions import is_heard
 from api.users import whoever
 from db import addresses, baskets, cart_views, cart_warnings, carts
 from db.addresses import copy_of
@@ -370,10 +371,17 @@ class CartController(Controller):
         responses=refuses("unauthenticated", "not_found", "cart_merged"),
     )
     async def preview(self, cart_id: UUID, caller: Caller, resources: Resources) -> PreviewOut:
-        """Priced as a checkout at this moment would be; nothing is reserved, used or written."""
+        """Priced as a checkout at this moment would be; nothing is reserved or used.
+
+        A shop with a tax provider asks it, so that `tax_is_final`; while it is silent, the taxes are an estimate.
+        """
         is_whole = caller.may(Permission.PROMOTIONS_READ)
         async with resources.autocommit() as session:
             found = usable(await baskets.priced(session, cart_id, is_whole=is_whole), caller)
+        if found.question is not None and await is_heard(found.question, resources):
+            async with resources.autocommit() as session:
+                found = usable(await baskets.priced(session, cart_id, is_whole=is_whole), caller)
+        async with resources.autocommit() as session:
             cart = await cart_in(session, found)
         return preview_out(cart, found, is_whole=is_whole)
 

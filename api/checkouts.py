@@ -71,6 +71,7 @@ class NewCheckout(Input):
         "out_of_stock",
         "price_changed",
         "tax_unknown",
+        "tax_unavailable",
         "promotion_used_up",
         "cart_completed",
         "cart_merged",

@@ -101,6 +101,7 @@ PROBLEMS: dict[str, Problem] = {
     "out_of_stock": Problem(409, "Not enough stock"),
     "price_changed": Problem(409, "The total has changed"),
     "tax_unknown": Problem(409, "The shop does not know which tax is due there"),
+    "tax_unavailable": Problem(503, "It could not be found out which tax is due; nothing was charged"),
     "promotion_used_up": Problem(409, "A promotion has been used as often as it can be"),
     "promotion_not_applicable": Problem(422, "This promotion does not apply to this cart"),
     "code_taken": Problem(409, "There is a promotion with this code"),

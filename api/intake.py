@@ -5,6 +5,7 @@ no engine. A lock in Postgres lets one process at a time look.
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from temporalio.service import RPCError
 
 from api.chores import kept_up
 from api.stories import Stories
+from api.tax_questions import is_heard_about
 from db import checkouts, exports, imports, orders, placement, refunds, returns
 from db.checkouts import Intake, Unstarted
 from domain.deadlines import Term
@@ -55,19 +57,20 @@ def to_start(intake: Intake, customer: str, *, transfer_term: Term) -> StartChec
 
 async def held_until_the_engine_is_back(intake: Intake, resources: Resources) -> CheckoutOutcome:
     """Place the order here and now, so that its goods are held; its workflow finds it placed when it begins."""
-    placed = await placement.place_or_refuse(
-        resources.sessions,
-        PlaceOrder(
-            order_id=intake.order_id,
-            order_number=number_of(intake.order_number),
-            cart_id=intake.cart_id,
-            payment_id=intake.payment_id,
-            expected_total_minor=intake.expected_total,
-            hold_seconds=HOLD_SECONDS,
-            is_manual=intake.payment_method == MANUAL,
-        ),
-        provider=resources.payments.name,
+    wish = PlaceOrder(
+        order_id=intake.order_id,
+        order_number=number_of(intake.order_number),
+        cart_id=intake.cart_id,
+        payment_id=intake.payment_id,
+        expected_total_minor=intake.expected_total,
+        hold_seconds=HOLD_SECONDS,
+        is_manual=intake.payment_method == MANUAL,
     )
+    placed = await placement.place_or_refuse(resources.sessions, wish, provider=resources.payments.name)
+    if placed.asks_for_taxes:
+        is_silent = not await is_heard_about(intake.cart_id, resources)
+        wish = replace(wish, is_tax_provider_silent=is_silent)
+        placed = await placement.place_or_refuse(resources.sessions, wish, provider=resources.payments.name)
     if placed.refused is not None:
         return CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=placed.refused)
     return CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)

@@ -31,6 +31,7 @@ from domain.permissions import Permission
 from domain.refunds import RefundStatus
 from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.shipping import CancelUnits, Remedy, Undelivered, Units
+from domain.taxes import TaxSource
 from domain.tracking import TrackingStatus
 from runtime.resources import Resources
 
@@ -149,6 +150,9 @@ class OrderOut(Output):
     items: list[OrderItemOut]
     totals: TotalsOut | None
     taxes: list[TaxOut] = Field(description="What was due when it was ordered, by the names of the taxes")
+    tax_source: TaxSource = Field(
+        description="Who said so; `table_instead`: the shop's own table, because the tax provider was silent"
+    )
     shipping_address: dict[str, Any] | None
     shipping_method: str | None
     cancel_reason: str | None
@@ -419,10 +423,16 @@ def order_out(row: RowMapping) -> OrderOut:
             "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
             "is_held": row["hold_note_id"] is not None and row["status"] == OrderStatus.CONFIRMED,
             "taxes": [taxes_out(tax, currency) for tax in row["pricing"].get("taxes", [])],
+            "tax_source": row["pricing"].get("tax_source", _source_then(row["pricing"])),
             "needs_attention": row["attention"] is not None,
             "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }
     )
+
+
+def _source_then(pricing: Mapping[str, Any]) -> TaxSource:
+    """Orders of the days when there was only the table did not say so."""
+    return TaxSource.TABLE if pricing.get("taxes") or pricing.get("is_tax_exempt") else TaxSource.NOBODY
 
 
 def _checkout_out(row: RowMapping) -> OrderOut:
@@ -444,6 +454,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         items=[],
         totals=None,
         taxes=[],
+        tax_source=TaxSource.NOBODY,
         shipping_address=None,
         shipping_method=None,
         cancel_reason="refused" if row["is_refused"] else None,

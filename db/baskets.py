@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import promotions, taxes
+from db import promotions, tax_answers, taxes
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
@@ -19,9 +19,12 @@ from domain.baskets import Basket, Code, Destination, Line, Shopper
 from domain.errors import Refusal
 from domain.money import Money
 from domain.price_lists import unit_price
-from domain.pricing import Priced, price
+from domain.pricing import Priced, discounted, taxables, taxed
+from domain.promotions import reduction
 from domain.shipping_rates import Option, options
-from domain.taxes import TaxPolicy
+from domain.taxes import TaxPolicy, TaxQuestion, TaxRules, question
+
+TAX_UNAVAILABLE = "tax_unavailable"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +40,11 @@ class PricedCart:
     """Lines that cannot be ordered: they have left the shop, or have no price in the cart's currency."""
     is_shipping_offered: bool
     """The chosen way of shipping carries these goods to the address; false also when none is chosen."""
+    question: TaxQuestion | None
+    """What the tax provider has to be asked before anybody knows what this costs."""
 
     def check_can_be_ordered(self) -> None:
-        """Refuses ``cart_incomplete``, ``not_sold_in_currency`` and ``tax_unknown``."""
+        """Refuses ``cart_incomplete``, ``not_sold_in_currency``, ``tax_unavailable`` and ``tax_unknown``."""
         check_is_complete(self.cart, self.demand)
         if self.unsold:
             raise Refusal(
@@ -51,6 +56,8 @@ class PricedCart:
             gone = f"{self.cart['shipping_method']} does not carry this cart to its address"
             errors = [{"pointer": "/shipping_method", "detail": gone}]
             raise Refusal("cart_incomplete", "The chosen shipping method is not offered any more.", errors=errors)
+        if self.question is not None:
+            raise Refusal(TAX_UNAVAILABLE, "It could not be found out which tax is due; nothing was charged.")
         if not self.priced.taxes.is_known:  # what the shop cannot tax it does not sell
             country = self.cart["shipping_address"]["country"]
             raise Refusal("tax_unknown", f"It is not known which tax is due in {country}; nothing was charged.")
@@ -113,7 +120,9 @@ WANTED = text(
 )
 
 
-async def priced(session: AsyncSession, cart_id: UUID, *, is_whole: bool = False) -> PricedCart | None:
+async def priced(
+    session: AsyncSession, cart_id: UUID, *, is_whole: bool = False, is_tax_provider_silent: bool = False
+) -> PricedCart | None:
     """One statement, since every order is placed with it; and one for the taxes.
 
     Another one where rules about prices were changed since this process has read them. With ``is_whole`` the trace
@@ -128,17 +137,37 @@ async def priced(session: AsyncSession, cart_id: UUID, *, is_whole: bool = False
     basket = _basket(cart, shopper, [line for line, _ in items])
     rules = await promotions.rules(session, cart["rules_version"])
     offered = rules.for_basket(basket, is_whole=is_whole)
-    without_shipping = price(basket, offered)
+    without_shipping = discounted(basket, reduction(basket, offered))
     shipping = next((option.price for option in _options(cart["tariffs"], basket, without_shipping)), None)
-    due = await taxes.rules_for(session, TaxPolicy.read(cart["taxes"]), basket.destination)
+    shipped = replace(basket, shipping=Money(shipping or 0, basket.currency))
+    before_taxes = discounted(shipped, reduction(shipped, offered))
+    policy = TaxPolicy.read(cart["taxes"])
+    asked = question(
+        taxables(before_taxes), policy, basket.destination, basket.currency, is_exempt=shopper.is_tax_exempt
+    )
+    due = await _taxes_due(session, policy, basket, asked, is_provider_silent=is_tax_provider_silent)
     return PricedCart(
         cart=cart,
-        priced=price(replace(basket, shipping=Money(shipping or 0, basket.currency)), offered, due),
+        priced=taxed(before_taxes, shipped, due),
         without_shipping=without_shipping,
         basket=basket,
         unsold=tuple(line for line, is_sold in items if not is_sold),
         is_shipping_offered=shipping is not None,
+        question=asked if due.answer is None and not due.is_table_final else None,
     )
+
+
+async def _taxes_due(
+    session: AsyncSession, policy: TaxPolicy, basket: Basket, asked: TaxQuestion | None, *, is_provider_silent: bool
+) -> TaxRules:
+    """What the provider has said of this very content, else what the table says."""
+    if asked is not None:
+        hold = policy.answers_hold_seconds
+        answer = await tax_answers.known(session, asked.fingerprint, hold_seconds=hold)
+        if answer is not None:
+            return TaxRules(policy=policy, answer=answer)
+    found = await taxes.rules_for(session, policy, basket.destination)
+    return replace(found, is_provider_silent=is_provider_silent)
 
 
 def _options(tariffs: Sequence[Mapping[str, Any]] | None, basket: Basket, priced: Priced) -> list[Option]:

@@ -152,6 +152,7 @@ NOT_PERSONAL = frozenset(
         "shipping_areas.postal_prefix",
         "shipping_zones.name",
         "stock_movements.reason",  # of goods
+        "tax_answers.answer",
         "tax_rates.name",
         "tax_regions.postal_prefix",
         "variants.name",

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import baskets, carts, checkouts, inventory, promotions
 from db.base import new_id
-from db.baskets import PricedCart
+from db.baskets import TAX_UNAVAILABLE, PricedCart
 from db.engine import Sessions
 from db.orders import Order, record
 from domain.errors import Refusal
@@ -28,14 +28,14 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     ``provider`` has the payments by card.
 
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
-    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``, ``price_changed``,
-    ``promotion_used_up``, ``out_of_stock``.
+    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``,
+    ``tax_unavailable``, ``price_changed``, ``promotion_used_up``, ``out_of_stock``.
     """
     cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
         return await _placed_before(session, request.order_id)
     _check_may_become_an_order(cart)
-    found = await _priced(session, request.cart_id)
+    found = await _priced(session, request)
     total, demand = found.priced.totals.total, found.demand
     _check_is_expected(request, found.priced)
     await inventory.reserve(session, request.order_id, demand, hold_seconds=request.hold_seconds)
@@ -54,11 +54,16 @@ def _payee(request: PlaceOrder, total: Money, cards: str) -> str:
 
 
 async def place_or_refuse(sessions: Sessions, request: PlaceOrder, *, provider: str) -> Placement:
-    """Place the order, or note that its checkout has come to nothing, so that the cart is free for another one."""
+    """Place the order, or note that its checkout has come to nothing, so that the cart is free for another one.
+
+    A tax provider that must be asked first is not asked here, where the cart is locked.
+    """
     try:
         async with sessions.begin() as session:
             return Placement(order=await place(session, request, provider=provider))
     except Refusal as refusal:
+        if refusal.code == TAX_UNAVAILABLE and not request.is_tax_provider_silent:
+            return Placement(asks_for_taxes=True)
         async with sessions.begin() as session:
             await checkouts.refuse(session, request.order_id)
         return Placement(refused=Refused.because(refusal))
@@ -137,9 +142,9 @@ def _check_may_become_an_order(cart: Row[Any]) -> None:
         raise Refusal("cart_in_checkout", "This cart is being checked out.", order_id=str(cart.order_id))
 
 
-async def _priced(session: AsyncSession, cart_id: UUID) -> PricedCart:
+async def _priced(session: AsyncSession, request: PlaceOrder) -> PricedCart:
     """What the cart costs now that it is locked, if all of it can be ordered."""
-    found = await baskets.priced(session, cart_id)
+    found = await baskets.priced(session, request.cart_id, is_tax_provider_silent=request.is_tax_provider_silent)
     if found is None:
         raise no_such_cart()
     found.check_can_be_ordered()
@@ -173,7 +178,12 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, 
         session,
         request.order_id,
         "order.placed",
-        data={"number": request.order_number, "total": total.minor, "currency": total.currency},
+        data={
+            "number": request.order_number,
+            "total": total.minor,
+            "currency": total.currency,
+            "tax_source": priced.taxes.source,
+        },
     )
 
 
@@ -209,7 +219,13 @@ def _pricing(priced: Priced, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, 
     """How the amounts came about, for ever."""
     taxes = [{**asdict(tax), "percent": f"{tax.percent.normalize():f}"} for tax in priced.taxes.taxes]
     promotions_then = [_frozen(each, lines) for each in priced.applied]
-    return {"promotions": promotions_then, "taxes": taxes, "is_tax_exempt": priced.taxes.is_exempt}
+    return {
+        "promotions": promotions_then,
+        "taxes": taxes,
+        "is_tax_exempt": priced.taxes.is_exempt,
+        "tax_source": priced.taxes.source,
+        "tax_reference": priced.taxes.reference,
+    }
 
 
 def _order_line(priced: PricedLine) -> dict[str, Any]:

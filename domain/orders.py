@@ -134,6 +134,8 @@ class PlaceOrder:
     """How long the stock stays reserved for a customer who has not paid."""
     is_manual: bool = False
     """It is paid by bank transfer."""
+    is_tax_provider_silent: bool = False
+    """It was asked in vain; what that means is the shop's setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,8 @@ class Placement:
 
     order: PlacedOrder | None = None
     refused: Refused | None = None
+    asks_for_taxes: bool = False
+    """Neither yet: the tax provider has not been asked about what is in the cart."""
 
 
 @dataclass(frozen=True, kw_only=True)

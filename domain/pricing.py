@@ -1,6 +1,6 @@
 """What an order costs. Pure arithmetic on whole minor units."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -80,7 +80,12 @@ class Priced:
 
 def price(basket: Basket, promotions: Iterable[Promotion] = (), taxes: TaxRules = NO_TAXES) -> Priced:
     """What the basket costs once these promotions are taken off and these taxes are taken."""
-    less, nothing = reduction(basket, promotions), basket.nothing
+    return taxed(discounted(basket, reduction(basket, promotions)), basket, taxes)
+
+
+def discounted(basket: Basket, less: Reduction) -> Priced:
+    """What it costs before taxes."""
+    nothing = basket.nothing
     lines = [
         PricedLine(
             line=line,
@@ -92,23 +97,31 @@ def price(basket: Basket, promotions: Iterable[Promotion] = (), taxes: TaxRules 
     ]
     off_shipping = Money(less.shipping, basket.currency)
     shipping = PricedShipping(price=basket.shipping, discount=off_shipping, tax=nothing, included_tax=nothing)
-    return _taxed(lines, shipping, less, basket, taxes)
-
-
-def _taxed(
-    lines: Sequence[PricedLine], shipping: PricedShipping, less: Reduction, basket: Basket, rules: TaxRules
-) -> Priced:
-    """With the taxes that are due on what is left after all discounts."""
-    goods = [Taxable(amount=(one.line.total - one.discount).minor, tax_class=one.line.tax_class) for one in lines]
-    carriage = Taxable(amount=(shipping.price - shipping.discount).minor, tax_class=SHIPPING)
-    due = assess([*goods, carriage], rules, basket.destination, is_exempt=basket.shopper.is_tax_exempt)
-    *of_lines, of_shipping = due.dues
     return Priced(
-        lines=tuple(_with(one, tax) for one, tax in zip(lines, of_lines, strict=True)),
-        shipping=_with(shipping, of_shipping),
-        taxes=due,
+        lines=tuple(lines),
+        shipping=shipping,
+        taxes=Assessment(dues=()),
         applied=less.applied,
         not_applied=less.not_applied,
+    )
+
+
+def taxables(priced: Priced) -> list[Taxable]:
+    """What is left of each line after all discounts, and of shipping as the last: on these taxes are due."""
+    goods = [
+        Taxable(amount=(one.line.total - one.discount).minor, tax_class=one.line.tax_class) for one in priced.lines
+    ]
+    return [*goods, Taxable(amount=(priced.shipping.price - priced.shipping.discount).minor, tax_class=SHIPPING)]
+
+
+def taxed(priced: Priced, basket: Basket, rules: TaxRules) -> Priced:
+    due = assess(taxables(priced), rules, basket.destination, is_exempt=basket.shopper.is_tax_exempt)
+    *of_lines, of_shipping = due.dues
+    return replace(
+        priced,
+        lines=tuple(_with(one, tax) for one, tax in zip(priced.lines, of_lines, strict=True)),
+        shipping=_with(priced.shipping, of_shipping),
+        taxes=due,
     )
 
 

@@ -1,12 +1,14 @@
 """Which taxes are due on what goes where, and how much that is: exact rates, whole minor units, nothing forgotten."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import Self
+from uuid import UUID
 
 from domain.baskets import Destination
 from domain.money import Rounding, apportioned, rounded, split
@@ -24,6 +26,27 @@ class TaxMode(StrEnum):
     """The shop takes no taxes."""
     TABLE = "table"
     """The shop's own table of regions and rates says what is due."""
+    PROVIDER = "provider"
+    """A partner is asked before an order is placed; carts are estimated by the table until then."""
+
+
+class WhenSilent(StrEnum):
+    """What a checkout does while the tax provider does not answer."""
+
+    REFUSE = "refuse"
+    """Nothing is sold."""
+    TABLE = "table"
+    """The shop's own table says what is due, and the order says so."""
+
+
+class TaxSource(StrEnum):
+    """Who said what is due."""
+
+    NOBODY = "nobody"
+    TABLE = "table"
+    PROVIDER = "provider"
+    TABLE_INSTEAD = "table_instead"
+    """The table, because the provider was silent."""
 
 
 class Elsewhere(StrEnum):
@@ -52,6 +75,11 @@ class TaxPolicy:
     """By which a cart without an address is estimated."""
     rounding: Rounding = Rounding.HALF_UP
     rounded_by: RoundedBy = RoundedBy.LINE
+    when_silent: WhenSilent = WhenSilent.REFUSE
+    inclusive_countries: tuple[str, ...] = ()
+    """Where prices contain their tax, as the provider is told; regions of the table say it for themselves."""
+    answers_hold_seconds: int = 3600
+    """How long what the provider has said of a content is believed."""
 
     @property
     def written(self) -> str:
@@ -67,6 +95,9 @@ class TaxPolicy:
             home=Destination(**told["home"]) if told["home"] else None,
             rounding=Rounding(told["rounding"]),
             rounded_by=RoundedBy(told["rounded_by"]),
+            when_silent=WhenSilent(told["when_silent"]),
+            inclusive_countries=tuple(told["inclusive_countries"]),
+            answers_hold_seconds=told["answers_hold_seconds"],
         )
 
 
@@ -119,6 +150,17 @@ class TaxRules:
     policy: TaxPolicy
     regions: tuple[Region, ...] = ()
     """Those that can matter for a basket: whatever covers its destination or the shop's home."""
+    answer: "TaxAnswer | None" = None
+    """What the provider has said of exactly this content."""
+    is_provider_silent: bool = False
+    """It was asked, and did not answer for as long as a customer waits."""
+
+    @property
+    def is_table_final(self) -> bool:
+        """What the table says is what will be due."""
+        policy = self.policy
+        is_instead = self.is_provider_silent and policy.when_silent is WhenSilent.TABLE
+        return policy.mode is TaxMode.TABLE or is_instead
 
     def region_of(self, destination: Destination | None) -> Region | None:
         """The most specific region that covers the destination; what else the policy says where there is none."""
@@ -140,6 +182,22 @@ class Taxable:
     amount: int
     """What it costs after discounts, in minor units."""
     tax_class: str = STANDARD
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxQuestion:
+    """All that the taxes of a basket depend on: where it goes and what it costs. Nobody's name, and no street."""
+
+    currency: str
+    destination: Destination
+    goods: tuple[Taxable, ...]
+    """The lines in their order, and what shipping costs as the last."""
+    is_inclusive: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Two baskets with the same have the same taxes."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +223,19 @@ class NamedTax:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaxAnswer:
+    """What a provider says is due."""
+
+    amounts: tuple[int, ...] = ()
+    """One for each that was asked about, in the same order."""
+    taxes: tuple[NamedTax, ...] = ()
+    is_known: bool = True
+    """It knows the place, and how such goods are taxed there."""
+    reference: str | None = None
+    """Under which it can be found there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Assessment:
     dues: tuple[Due, ...]
     """One for each that was asked about, in the same order."""
@@ -174,6 +245,22 @@ class Assessment:
     is_final: bool = True
     """It is what will be due, and not an estimate for want of an address."""
     is_exempt: bool = False
+    source: TaxSource = TaxSource.NOBODY
+    reference: str | None = None
+    """Of the provider's answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskAboutTaxes:
+    """Have the tax provider say what is due on a cart as it is now."""
+
+    cart_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxesAsked:
+    is_answered: bool
+    """Otherwise there was nothing left to ask."""
 
 
 @dataclass(slots=True)
@@ -195,24 +282,73 @@ def assess(
 
     Rates of one region add up, and their sum is what is rounded; the named taxes share it by their rates.
     """
-    nothing = tuple(Due() for _ in goods)
-    if rules.policy.mode is TaxMode.NONE:
-        return Assessment(dues=nothing)
+    match rules.policy.mode:
+        case TaxMode.NONE:
+            return Assessment(dues=_nothing(goods))
+        case TaxMode.PROVIDER if destination is not None and not rules.is_table_final:
+            answered = _by_provider(goods, rules, destination, is_exempt=is_exempt)
+            return answered or replace(_by_table(goods, rules, destination, is_exempt=is_exempt), is_final=False)
+    return _by_table(goods, rules, destination, is_exempt=is_exempt)
+
+
+def question(
+    goods: Sequence[Taxable], policy: TaxPolicy, destination: Destination | None, currency: str, *, is_exempt: bool
+) -> TaxQuestion | None:
+    """What a provider has to be asked; ``None`` while there is no address, and where nothing is due in any case."""
+    if policy.mode is not TaxMode.PROVIDER or destination is None:
+        return None
+    is_inclusive = destination.country in policy.inclusive_countries
+    if is_exempt and not is_inclusive:
+        return None
+    return TaxQuestion(currency=currency, destination=destination, goods=tuple(goods), is_inclusive=is_inclusive)
+
+
+def _nothing(goods: Sequence[Taxable]) -> tuple[Due, ...]:
+    return tuple(Due() for _ in goods)
+
+
+def _by_provider(
+    goods: Sequence[Taxable], rules: TaxRules, destination: Destination, *, is_exempt: bool
+) -> Assessment | None:
+    """``None`` while it has not said."""
+    answer, is_inclusive = rules.answer, destination.country in rules.policy.inclusive_countries
+    if is_exempt and not is_inclusive:
+        return Assessment(dues=_nothing(goods), is_exempt=True)
+    if answer is None:
+        return None
+    told = Assessment(dues=_nothing(goods), source=TaxSource.PROVIDER, reference=answer.reference)
+    if not answer.is_known:
+        return replace(told, is_known=False, is_final=False)
+    dues = _dues(answer.amounts, is_inclusive=is_inclusive, is_exempt=is_exempt)
+    return replace(told, dues=dues, taxes=() if is_exempt else answer.taxes, is_exempt=is_exempt)
+
+
+def _by_table(
+    goods: Sequence[Taxable], rules: TaxRules, destination: Destination | None, *, is_exempt: bool
+) -> Assessment:
     region = rules.region_of(destination)
     groups = _groups(goods, region) if region is not None else None
+    source = TaxSource.TABLE if rules.policy.mode is TaxMode.TABLE else TaxSource.TABLE_INSTEAD
     if region is None or groups is None:
-        return Assessment(dues=nothing, is_known=False, is_final=False)
-    is_final = destination is not None
+        return Assessment(dues=_nothing(goods), is_known=False, is_final=False, source=source)
     taxes: dict[int, int] = {}
     for group in groups:
         taxes |= _taxes_of(group, goods, region, rules.policy)
-    if is_exempt:
-        dues = (Due(relief=taxes[i]) if region.is_inclusive else Due() for i in range(len(goods)))
-        return Assessment(dues=tuple(dues), is_final=is_final, is_exempt=True)
-    dues = (Due(included=taxes[i]) if region.is_inclusive else Due(added=taxes[i]) for i in range(len(goods)))
+    names = () if is_exempt else tuple(_named(groups, goods, taxes, is_included=region.is_inclusive))
     return Assessment(
-        dues=tuple(dues), taxes=tuple(_named(groups, goods, taxes, is_included=region.is_inclusive)), is_final=is_final
+        dues=_dues([taxes[i] for i in range(len(goods))], is_inclusive=region.is_inclusive, is_exempt=is_exempt),
+        taxes=names,
+        is_final=destination is not None,
+        is_exempt=is_exempt,
+        source=source,
     )
+
+
+def _dues(amounts: Iterable[int], *, is_inclusive: bool, is_exempt: bool) -> tuple[Due, ...]:
+    """What prices contain is not added; what they contain and somebody does not owe is a relief."""
+    if is_exempt:
+        return tuple(Due(relief=amount) if is_inclusive else Due() for amount in amounts)
+    return tuple(Due(included=amount) if is_inclusive else Due(added=amount) for amount in amounts)
 
 
 def _groups(goods: Sequence[Taxable], region: Region) -> list[_Group] | None:

@@ -1,7 +1,7 @@
 """What a process opens at its start and closes at its end."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,10 +14,12 @@ from temporalio.client import Client
 from db.deny_list import DenyList
 from db.engine import NEVER, Sessions, TimeLimits, autocommitting, connect, sessions_of
 from db.replica import Replica
+from domain.taxes import TaxMode
 from providers.carriers import CarrierMessages, EasyPostMessages
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PROVIDER_SILENCE, PaymentProvider, open_provider
 from providers.stolen_passwords import ListSilent, NoList, PwnedPasswords, StolenPasswords
+from providers.taxes import NoTaxProvider, TaxProvider, stripe_taxes
 from runtime import temporal
 from runtime.breaker import SILENCE, Breaker, WatchedRedis
 from runtime.guesses import Guesses, OwnCounts, SharedCounts
@@ -40,6 +42,7 @@ class Resources:
     redis: WatchedRedis
     temporal: Client
     payments: PaymentProvider
+    taxes: TaxProvider
     mailer: SmtpMailer
     carriers: Mapping[str, CarrierMessages]
     """Those that tell how far parcels are, by their names."""
@@ -108,6 +111,21 @@ def list_of_stolen_passwords(settings: Settings) -> StolenPasswords:
     )
     return PwnedPasswords(
         partner.ask, Breaker("stolen_passwords", silence=(ListSilent,), failures=3, cool_down=10).watched
+    )
+
+
+def tax_provider(settings: Settings) -> AbstractAsyncContextManager[TaxProvider]:
+    tax, partner = settings.tax, settings.payments
+    if tax.mode is not TaxMode.PROVIDER:
+        return nullcontext(NoTaxProvider())
+    return stripe_taxes(
+        api_base=partner.stripe_api_base,
+        api_key=partner.stripe_api_key.get_secret_value(),
+        codes=tax.all_codes,
+        timeout_seconds=tax.timeout_seconds,
+        guard=Breaker(
+            "taxes", silence=PROVIDER_SILENCE, failures=tax.breaker_failures, cool_down=tax.breaker_seconds
+        ).watched,
     )
 
 
@@ -181,6 +199,7 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
             ),
             temporal=await temporal.connect(settings.temporal),
             payments=provider,
+            taxes=await stack.enter_async_context(tax_provider(settings)),
             mailer=mailer,
             carriers=listened_to(settings),
         )

@@ -12,7 +12,9 @@ from sandbox.store import Store
 
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
-OperationName = Literal["create", "confirm", "capture", "cancel", "refund", "update", "retrieve", "list", "search"]
+OperationName = Literal[
+    "create", "confirm", "capture", "cancel", "refund", "update", "retrieve", "list", "search", "tax"
+]
 
 dice = SystemRandom()
 

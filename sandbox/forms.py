@@ -12,7 +12,7 @@ Pairs = list[tuple[str, str]]
 Tree = dict[str, Any]
 P = TypeVar("P", bound=Params)
 
-LISTS = frozenset({"expand", "payment_method_types"})
+LISTS = frozenset({"expand", "line_items", "payment_method_types"})
 FIELD = re.compile(r"field `([^`]+)`")
 PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
 

@@ -155,6 +155,25 @@ class Dispute(Struct, kw_only=True):
     status: DisputeStatus
 
 
+class TaxCalculation(Struct, kw_only=True):
+    id: str
+    object: str = "tax.calculation"
+    amount_total: int
+    created: int
+    currency: str
+    customer: None = None
+    customer_details: dict[str, Any]
+    expires_at: int
+    lines: list[dict[str, Any]]
+    livemode: bool = False
+    ship_from_details: None = None
+    shipping_cost: dict[str, Any] | None
+    tax_amount_exclusive: int
+    tax_amount_inclusive: int
+    tax_breakdown: list[dict[str, Any]]
+    tax_date: int
+
+
 class EventData(Struct):
     object: dict[str, Any]
 

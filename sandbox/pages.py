@@ -13,7 +13,7 @@ form{{display:inline}}button{{font:inherit;padding:.5rem 1.25rem;margin-right:.7
 INDEX = """<p>This process stands in for the outside world in development and tests. No money moves here.</p>
 <ul>
 <li><code>/v1/payment_intents</code>, <code>/v1/charges</code>, <code>/v1/refunds</code>, <code>/v1/disputes</code>,
-<code>/v1/events</code>:
+<code>/v1/events</code>, <code>/v1/tax/calculations</code>:
 Stripe's API; test payment methods such as <code>pm_card_visa</code></li>
 <li><a href="/ledger"><code>GET /ledger</code></a> <code>?payment_intent=&amp;after=&amp;limit=</code> and
 <a href="/ledger/totals"><code>GET /ledger/totals</code></a>: every movement of money, in minor units</li>

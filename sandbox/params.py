@@ -135,3 +135,45 @@ class SearchIntents(Params, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
     page: str | None = None
     query: str
+
+
+class TaxAddress(Struct, forbid_unknown_fields=True):
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+    state: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+
+
+class TaxedCustomer(Struct, forbid_unknown_fields=True):
+    address: TaxAddress
+    address_source: Literal["billing", "shipping"]
+
+
+TaxBehavior = Literal["exclusive", "inclusive"]
+
+
+class TaxLine(Struct, forbid_unknown_fields=True):
+    amount: Annotated[int, Meta(ge=0)]
+    tax_code: str
+    reference: str | None = None
+    tax_behavior: TaxBehavior = "exclusive"
+    quantity: int = 1
+
+
+class TaxedShipping(Struct, forbid_unknown_fields=True):
+    amount: Annotated[int, Meta(ge=0)]
+    tax_code: str
+    tax_behavior: TaxBehavior = "exclusive"
+
+
+class CalculateTaxes(Params, kw_only=True):
+    currency: Currency
+    customer_details: TaxedCustomer
+    line_items: Annotated[list[TaxLine], Meta(min_length=1)]
+    shipping_cost: TaxedShipping | None = None
+
+
+class ListLineItems(ListParams, kw_only=True):
+    pass

@@ -4,11 +4,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund
+from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund, TaxCalculation
 from sandbox.params import Created, ListParams
 from sandbox.store import Store
 
-T = TypeVar("T", PaymentIntent, Charge, Refund, Dispute, Event)
+T = TypeVar("T", PaymentIntent, Charge, Refund, Dispute, Event, TaxCalculation)
 
 
 class Shelf(Generic[T]):
@@ -81,3 +81,4 @@ class Shelves:
         self.refunds = Shelf(store, "refunds", Refund, ("payment_intent", "charge"))
         self.disputes = Shelf(store, "disputes", Dispute, ("payment_intent", "charge"))
         self.events = Shelf(store, "events", Event, ("type",))
+        self.tax_calculations = Shelf(store, "tax_calculations", TaxCalculation, ())

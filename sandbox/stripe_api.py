@@ -20,6 +20,7 @@ from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund, new_i
 from sandbox.payments import Cause, Payments
 from sandbox.shelves import Shelf, Shelves
 from sandbox.store import Store
+from sandbox.taxes import Taxes
 from sandbox.wire import Answer, Call, ConnectionCut
 
 log = logging.getLogger("sandbox.stripe")
@@ -56,6 +57,7 @@ class StripeApi:
         self._idempotency = idempotency
         self._faults = faults
         self._secret_key = secret_key.encode()
+        self._taxes = Taxes(shelves)
         self._operations = self._all_operations()
 
     async def answer(self, call: Call) -> Answer:
@@ -114,15 +116,16 @@ class StripeApi:
         if operation:
             return operation, ""
         parts = path.split("/")
-        if len(parts) >= 4:
-            object_id, parts[3] = parts[3], "{id}"
+        place = 4 if path.startswith("/v1/tax/") else 3
+        if len(parts) > place:
+            object_id, parts[place] = parts[place], "{id}"
             operation = self._operations.get(f"{method} {'/'.join(parts)}")
             if operation:
                 return operation, object_id
         raise StripeError(
             404,
             f"Unrecognized request URL ({method}: {path}). The sandbox knows PaymentIntents, Charges, Refunds, "
-            "Disputes and Events; see GET /.",
+            "Disputes, Events and Tax Calculations; see GET /.",
         )
 
     def _performed(
@@ -221,6 +224,10 @@ class StripeApi:
                 params.CloseDispute,
                 lambda i, _, cause: payments.give_in(_found(shelves.disputes, "dispute", i), cause),
             ),
+            "POST /v1/tax/calculations": Operation("tax", params.CalculateTaxes, self._calculate_taxes),
+            "GET /v1/tax/calculations/{id}/line_items": Operation(
+                "list", params.ListLineItems, lambda i, wish, _: self._taxes.line_items(i, wish)
+            ),
             "GET /v1/events": Operation("list", params.ListEvents, self._list_events),
             "GET /v1/events/{id}": Operation(
                 "retrieve", params.Retrieve, lambda i, *_: _found(shelves.events, "event", i)
@@ -235,6 +242,11 @@ class StripeApi:
 
     def _confirm(self, intent_id: str, wish: params.ConfirmIntent, cause: Cause) -> object:
         return _accepted(self._payments.confirm(self._intent(intent_id), wish, cause))
+
+    def _calculate_taxes(self, _: str, wish: params.CalculateTaxes, __: Cause) -> object:
+        shown = self._taxes.shown(self._taxes.calculate(wish), with_lines="line_items" in wish.expand)
+        wish.expand = [path for path in wish.expand if path != "line_items"]
+        return shown
 
     def _search(self, _: str, wish: params.SearchIntents, __: Cause) -> object:
         condition = search.parse(wish.query)

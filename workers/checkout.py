@@ -1,6 +1,7 @@
 """The checkout queue: carts become orders."""
 
 from activities.orders import OrderActivities
+from activities.taxes import TaxActivities
 from runtime.resources import Resources
 from workers.duty import Duty
 from workflows.checkout import Checkout
@@ -10,6 +11,7 @@ def build(resources: Resources) -> Duty:
     orders = OrderActivities(
         resources.sessions, provider=resources.payments.name, return_term=resources.settings.shop.return_term
     )
+    taxes = TaxActivities(resources.taxes, resources.sessions)
     return Duty(
         workflows=[Checkout],
         is_pinned=True,
@@ -27,5 +29,6 @@ def build(resources: Resources) -> Duty:
             orders.attend,
             orders.close,
             orders.note_late_money,
+            taxes.ask,
         ],
     )

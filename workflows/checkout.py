@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from domain.attention import Concern, Decision
 from domain.deadlines import PATIENCE, Waiting
@@ -24,6 +25,7 @@ from domain.orders import (
     OrderState,
     OrderStatus,
     PlacedOrder,
+    Placement,
     PlaceOrder,
     Refused,
     Resolve,
@@ -43,17 +45,21 @@ from domain.payments import (
     authorize_key,
 )
 from domain.shipping import FulfillOrder
+from domain.taxes import AskAboutTaxes
 from workflows import names
 from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.attention import Concerns, keep_what_was_said
 from workflows.fulfillment import Fulfillment
 from workflows.inquiry import Inquiry, authorized
 from workflows.payment import PAYMENT_WINDOW, Payment
-from workflows.steps import orders, payments
+from workflows.steps import orders, payments, taxes
 from workflows.undo import undone_on_failure
 
 HOLD_SECONDS = int(PAYMENT_WINDOW.total_seconds()) + 300
 """Stock stays reserved a little longer than a customer may take to pay, so that late money still finds its goods."""
+
+MOST_QUESTIONS = 3
+"""Nobody changes a cart that often while it is checked out."""
 
 LONGEST_WAIT_FOR_A_RETRY = timedelta(seconds=5)
 """A person who asks for a retry is told what came of it, if that is clear so soon."""
@@ -93,7 +99,7 @@ class Checkout:
     async def run(self, request: StartCheckout) -> CheckoutOutcome:
         async with undone_on_failure() as undo:
             undo.remember(self._cancel_the_order)
-            placement = await orders.place(self._the_order_to_place())
+            placement = await self._place()
             order = placement.order
             if order is None:
                 return self._refuse(placement.refused or UNEXPLAINED)
@@ -111,6 +117,27 @@ class Checkout:
         self._note_confirmation(order)
         is_cancelled = await self._rest_until_somebody_begins_with_it()
         return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
+
+    async def _place(self) -> Placement:
+        """Where a tax provider has to be asked first, it is asked while nothing is locked, and again if the cart has
+        changed meanwhile."""
+        wish = self._the_order_to_place()
+        placement, questions = await orders.place(wish), 0
+        while placement.asks_for_taxes:
+            is_heard = questions < MOST_QUESTIONS and await self._taxes_are_asked()
+            questions += 1
+            placement = await orders.place(replace(wish, is_tax_provider_silent=not is_heard))
+        return placement
+
+    async def _taxes_are_asked(self) -> bool:
+        """False when the provider was silent for as long as a customer can wait."""
+        try:
+            await taxes.ask(AskAboutTaxes(cart_id=self._request.cart_id), summary="which taxes are due")
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return False
+        return True
 
     async def _take_payment(self, order: PlacedOrder) -> None:
         wish = self._the_payment_to_authorize(order)

@@ -38,10 +38,12 @@ from domain.exports import ExportStatus, WriteExport
 from domain.imports import FileFormat, ImportCatalog, ImportStatus, TidyUp
 from domain.money import Money
 from domain.notifications import Occasion
-from domain.orders import OrderAftercare, OrderStatus, StartCheckout
+from domain.orders import CheckoutStatus, OrderAftercare, OrderStatus, StartCheckout
 from domain.shipping import FulfillmentSoFar, FulfillOrder, MoveParcel, PlanShipment, ShipParcel
 from domain.shipping_rates import Band, PricedBy
-from runtime.resources import Resources
+from domain.taxes import TaxMode
+from runtime.resources import Resources, opened
+from runtime.settings import Settings, Tax
 from tests.support.catalog import AProduct, a_product
 from tests.support.files import Importer, a_mark, a_waiting_export, a_waiting_import, csv_of
 from tests.support.ledger import late_money, moved, moved_by
@@ -50,13 +52,14 @@ from tests.support.people import Person, mailed_token
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
 from workers.histories import keep, without_machines
+from workers.run import serving
 from workflows.aftercare import Aftercare
 from workflows.audit import Audit, Reconciliation
 from workflows.audit import Repair as RepairStory
 from workflows.cart_tidying import CartTidying
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
-from workflows.checkout import Checkout
+from workflows.checkout import UNDECIDED, Checkout
 from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.names import (
@@ -174,10 +177,7 @@ class Recorder:
         await self._keep(self.resources.temporal.get_workflow_handle(workflow_id), name)
 
     async def _keep(self, handle: WorkflowHandle[Any, Any], name: str) -> None:
-        async def is_over() -> bool:
-            return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
-
-        await eventually(is_over)
+        await eventually(lambda: is_over(handle))
         kept(await handle.fetch_history(), name)
 
 
@@ -199,6 +199,48 @@ async def person(api: httpx.AsyncClient, sandbox: httpx.AsyncClient) -> Person:
     assert (await somebody.register()).status_code == 202
     assert (await somebody.verify(sandbox)).status_code == 200
     return await somebody.sign_in()
+
+
+async def test_checkouts_that_ask_about_taxes(settings: Settings, sandbox: httpx.AsyncClient) -> None:
+    """First of all, while no other workers are there: these belong to a shop that asks a tax provider."""
+    HISTORIES.mkdir(exist_ok=True)
+    taxed = settings.model_copy(update={"tax": Tax(mode=TaxMode.PROVIDER)})
+    async with opened(taxed) as shop, serving(shop):
+        product = await a_product(shop.sessions, price="10.00", stock=9)
+        answered = await taken_in(shop, product, units=1)
+        stories = Stories(shop.temporal, shop.sessions, wait_seconds=30)
+        assert (await stories.check_out(answered) or UNDECIDED).status is CheckoutStatus.CONFIRMED
+        handle = shop.temporal.get_workflow_handle_for(Checkout.run, order_id(answered.order_id))
+        first = (await handle.describe()).run_id
+        await handle.signal(Checkout.hand_over)
+        over = shop.temporal.get_workflow_handle(order_id(answered.order_id), run_id=first)
+        await eventually(lambda: is_over(over))
+        kept(await over.fetch_history(), "Checkout-taxes_asked")
+
+        silence = {"payments": {"next": [{"operation": "tax", "fault": "error"}] * 50}}
+        await sandbox.put("/faults", json=silence)
+        unanswered = await taken_in(shop, product, units=2)
+        assert (await stories.check_out(unanswered) or UNDECIDED).status is CheckoutStatus.REFUSED
+        await sandbox.delete("/faults")
+        refused = shop.temporal.get_workflow_handle(order_id(unanswered.order_id))
+        await eventually(lambda: is_over(refused))
+        kept(await refused.fetch_history(), "Checkout-taxes_unavailable")
+
+
+async def taken_in(shop: Resources, product: AProduct, *, units: int) -> StartCheckout:
+    wish = await to_place(shop.sessions, await a_cart(shop.sessions, (product.variant_id, units)))
+    return StartCheckout(
+        order_id=wish.order_id,
+        order_number=wish.order_number,
+        cart_id=wish.cart_id,
+        payment_id=wish.payment_id,
+        payment_method="pm_card_visa",
+        customer="guest",
+    )
+
+
+async def is_over(handle: WorkflowHandle[Any, Any]) -> bool:
+    return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
 
 
 async def test_registrations(recorder: Recorder, person: Person) -> None:

@@ -75,6 +75,7 @@ from domain.shipping import (
     ShipParcel,
     UnitsCancelled,
 )
+from domain.taxes import AskAboutTaxes, TaxesAsked
 from workers.run import workflow_runner
 from workflows.aftercare import Aftercare
 from workflows.checkout import Checkout
@@ -83,7 +84,7 @@ from workflows.goods_return import Return
 from workflows.names import Queue, order_id, payment_id, return_id
 from workflows.payment import Payment
 from workflows.refund import Refund
-from workflows.steps import orders, payments, refunds, returns, shipping
+from workflows.steps import orders, payments, refunds, returns, shipping, taxes
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
 
@@ -260,6 +261,13 @@ class Shop:
 
     async def usually_attend(self, request: OrderAttention) -> OrderState:
         return self._state(request.order_id, PaymentStatus.AUTHORIZED)
+
+    @taxes.ask.performed_by
+    async def ask_about_taxes(self, request: AskAboutTaxes) -> TaxesAsked:
+        return await self._perform(taxes.ask, request, self.usually_ask_about_taxes)
+
+    async def usually_ask_about_taxes(self, request: AskAboutTaxes) -> TaxesAsked:
+        return TaxesAsked(is_answered=True)
 
     def _state(self, order: UUID, payment: PaymentStatus) -> OrderState:
         return OrderState(order_id=order, status=self.order or OrderStatus.CANCELLED, payment_status=payment)
@@ -578,6 +586,7 @@ class Shop:
                     self.attend,
                     self.close,
                     self.note_late_money,
+                    self.ask_about_taxes,
                 ],
             ),
             Queue.PAYMENTS: (

@@ -33,6 +33,7 @@ from domain.orders import (
     ConfirmOrder,
     OrderState,
     OrderStatus,
+    PlacedOrder,
     Placement,
     PlaceOrder,
     Refused,
@@ -49,9 +50,11 @@ from domain.payments import (
     PaymentStatus,
 )
 from domain.shipping import FulfillOrder, PlannedShipment, PlanShipment
+from domain.taxes import AskAboutTaxes
 from runtime.temporal import DATA_CONVERTER
 from tests.support.waiting import eventually
 from tests.workflows.shop import (
+    A_CANCELLED_ORDER,
     AUTHORIZED,
     DECLINED,
     REQUIRES_ACTION,
@@ -68,7 +71,7 @@ from workflows import names
 from workflows.checkout import LONGEST_REST, Checkout
 from workflows.names import Queue
 from workflows.payment import Payment
-from workflows.steps import orders, payments
+from workflows.steps import orders, payments, taxes
 
 CONFIRMED = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
 MUST_ACT = CheckoutOutcome(status=CheckoutStatus.REQUIRES_ACTION)
@@ -182,6 +185,47 @@ async def test_a_good_card_makes_an_order_that_goes_on_as_its_fulfillment(shop: 
         authorize_key=key,
     )
     assert (shop.order, shop.held, shop.is_stock_reserved) == (OrderStatus.CONFIRMED, TOTAL.minor, True)
+
+
+PLACED = Placement(order=PlacedOrder(order_id=A_CANCELLED_ORDER, total=TOTAL, units=UNITS))
+ASKS = Placement(asks_for_taxes=True)
+
+
+async def test_the_tax_provider_is_asked_between_two_tries_to_place_and_again_when_the_cart_has_changed(
+    shop: Shop,
+) -> None:
+    shop.when(orders.place, answering(ASKS, ASKS, PLACED))
+    request = a_checkout()
+
+    assert await place(await shop.check_out(request)) == CONFIRMED
+
+    assert [name for name, _ in shop.asked][:5] == ["orders.place", "taxes.ask"] * 2 + ["orders.place"]
+    assert shop.requests(taxes.ask) == [AskAboutTaxes(cart_id=request.cart_id)] * 2
+    assert [wish.is_tax_provider_silent for wish in shop.requests(orders.place)] == [False] * 3
+
+
+async def test_a_tax_provider_that_is_silent_is_asked_for_a_while_and_then_the_placing_is_told(shop: Shop) -> None:
+    unavailable = Refused(code="tax_unavailable", detail="not now")
+    shop.when(orders.place, answering(ASKS, Placement(refused=unavailable)))
+    shop.when(taxes.ask, answering(away()))
+
+    outcome = await place(await shop.check_out(a_checkout()))
+
+    assert outcome == CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=unavailable)
+    assert shop.steps == ["orders.place", "taxes.ask", "orders.place"]
+    assert len(shop.requests(taxes.ask)) > 1
+    assert [wish.is_tax_provider_silent for wish in shop.requests(orders.place)] == [False, True]
+    assert shop.is_as_it_was
+
+
+async def test_a_cart_that_never_stays_the_same_is_not_asked_about_for_ever(shop: Shop) -> None:
+    async def never_the_same(request: PlaceOrder) -> Placement:
+        return await shop.usually_place(request) if request.is_tax_provider_silent else ASKS
+
+    shop.when(orders.place, never_the_same)
+
+    assert await place(await shop.check_out(a_checkout())) == CONFIRMED
+    assert len(shop.requests(taxes.ask)) == 3
 
 
 async def test_operators_find_a_confirmed_order_by_all_its_search_attributes(shop: Shop) -> None:

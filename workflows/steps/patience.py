@@ -81,6 +81,14 @@ ONE_PROVIDER_CALL = Patience(
 )
 """A call to a partner while a customer waits."""
 
+ONE_QUESTION = Patience(
+    attempt=timedelta(seconds=5),
+    budget=timedelta(seconds=8),
+    first_pause=timedelta(milliseconds=200),
+    longest_pause=timedelta(seconds=2),
+)
+"""A question to a partner without whose answer there is no total; shorter than a customer waits for a checkout."""
+
 UNTIL_DONE = Patience(
     attempt=timedelta(seconds=30),
     budget=None,
