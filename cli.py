@@ -1,5 +1,6 @@
 """The one command: ``sutler``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -415,7 +416,23 @@ def promotions_demo(
 
 
 def main() -> None:
-    app()
+    """Wrong settings are refused in a sentence each, which quotes no value: that may be a secret."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    try:
+        app()
+    except ValidationError as wrong:
+        if wrong.title != "Settings":
+            raise
+        for error in wrong.errors(include_url=False, include_context=False, include_input=False):
+            variable = "__".join(str(place) for place in error["loc"]).upper()
+            where = f"APP_{variable}: " if variable else ""
+            typer.echo(f"{where}{error['msg'].removeprefix('Value error, ')}", err=True)
+        sys.exit(2)
+    except SettingsError as wrong:
+        typer.echo(str(wrong), err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -470,7 +470,12 @@ class Demo(Section):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="APP_", env_nested_delimiter="__", env_nested_max_split=1, frozen=True, extra="forbid"
+        env_prefix="APP_",
+        env_nested_delimiter="__",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # which may be a secret
     )
 
     @classmethod

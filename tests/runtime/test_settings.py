@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
+from cli import main
 from domain.limits import EXACT
 from runtime.settings import Settings
 from tests.support.production import PRODUCTION
@@ -50,6 +52,31 @@ def test_production_does_not_start_with_a_secret_of_development(secret: str, mon
 
     with pytest.raises(ValidationError, match=f"{secret} still has its development value"):
         Settings()
+
+
+@pytest.mark.usefixtures("production")
+def test_a_refusal_to_start_names_what_is_wrong_in_a_sentence_and_tells_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sutler", "api"])
+    monkeypatch.setenv("APP_PAYMENTS__STRIPE_API_KEY", "sk_live_secret")
+    for variable, value, told in (
+        ("APP_TEMPORAL__ENCRYPTION_KEYS", "", "APP_TEMPORAL__ENCRYPTION_KEYS is empty; production encrypts what"),
+        ("APP_API__PORT", "99999", "APP_API__PORT: Input should be less than or equal to 65535"),
+        ("APP_PAYMENTS__STRIPE_API_KEYS", "sk_live_secret", "APP_PAYMENTS__STRIPE_API_KEYS: Extra inputs are not"),
+        ("APP_PAYMENTS", "sk_live_secret", 'error parsing value for field "payments" from source'),
+    ):
+        with monkeypatch.context() as wrong:
+            wrong.setenv(variable, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+            with pytest.raises((ValidationError, SettingsError)) as refused:
+                Settings()
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out) == (2, "")
+        assert said.err.startswith(told)
+        assert said.err.count("\n") == 1
+        assert "sk_live_secret" not in said.err + str(refused.value)
 
 
 @pytest.mark.usefixtures("production")
