@@ -1,12 +1,15 @@
 """Single faults, each at its own step: rows of docs/failure-matrix.md."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from api import intake
+from api.stories import Stories
+from db import checkouts
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from tests.api.test_idempotency import World, the_engine_forgets
@@ -15,6 +18,7 @@ from tests.failures.conftest import RemoteShop
 from tests.support.catalog import AProduct, a_product, ledger_of, stock_of
 from tests.support.engines import Remote
 from tests.support.ledger import moved
+from tests.support.orders import a_wish
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
 
@@ -72,6 +76,33 @@ async def test_a_checkout_is_answered_again_when_the_engine_has_forgotten_it(
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["Idempotency-Replayed"] == "true"
     assert await moved(sandbox, first.json()) == AUTHORIZED
+    await is_in_stock(resources, product, on_hand=3, reserved=1)
+
+
+@pytest.mark.matrix("checkout: the API dies before it begins the workflow")
+async def test_a_checkout_whose_api_died_as_soon_as_it_was_taken_in_is_begun_once_by_another(
+    api: httpx.AsyncClient,
+    sandbox: httpx.AsyncClient,
+    resources: Resources,
+    product: AProduct,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shopper = Shopper(api)
+    cart = await shopper.a_cart((product.variant_id, 1))
+    async with resources.sessions.begin() as session:
+        taken_in = await checkouts.take_in(session, a_wish(UUID(cart)))
+    monkeypatch.setattr(intake, "OLD_ENOUGH_SECONDS", 0)
+    stories = Stories(resources.temporal, resources.autocommit, wait_seconds=40)
+    begun: set[UUID] = set()
+
+    async def is_confirmed() -> Order | None:
+        await intake.look_once(resources, stories, begun)
+        shown = await shopper.send("GET", f"/v1/orders/{taken_in.order_id}", params={"cart": cart})
+        return shown.json() if shown.is_success and shown.json()["status"] == "confirmed" else None
+
+    order = await eventually(is_confirmed)
+    is_problem(await shopper.check_out(cart), 409, "cart_completed")
+    assert await moved(sandbox, order) == AUTHORIZED
     await is_in_stock(resources, product, on_hand=3, reserved=1)
 
 
