@@ -189,6 +189,27 @@ def api_keys_revoke(
     raise typer.Exit(revoke_key(key_id, token))
 
 
+events = typer.Typer(no_args_is_help=True, help="What the shop tells other systems.")
+app.add_typer(events, name="events")
+
+
+@events.command("follow")
+def events_follow(
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="beginning, now, or any point: the number of an entry of a Redis stream, or a time such as "
+            "2026-03-04T05:06Z of a Kafka topic.",
+        ),
+    ] = "now",
+) -> None:
+    """Print every event as a line of JSON, each once, as it is told."""
+    from deploy.events import follow
+
+    raise typer.Exit(follow(begin))
+
+
 history = typer.Typer(no_args_is_help=True, help="What the engine has kept of orders.")
 app.add_typer(history, name="history")
 

@@ -105,7 +105,7 @@ class PaymentActivities:
         if reference is not None:  # without one, nothing was ever held
             await provider.release(request, reference)
         async with self._sessions.begin() as session:
-            return PaymentReleased(payment_status=await payments.released(session, request.order_id))
+            return PaymentReleased(payment_status=await orders.release_payment(session, request.order_id))
 
     @steps.inspect.performed_by
     async def inspect(self, request: LookIntoStray) -> StrayFound:

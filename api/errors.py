@@ -81,6 +81,7 @@ PROBLEMS: dict[str, Problem] = {
     "nothing_to_retry": Problem(409, "No row of this import has failed"),
     "export_transition_not_allowed": Problem(409, "The export cannot change like that"),
     "export_not_finished": Problem(409, "The file is not written yet"),
+    "event_gone": Problem(410, "This event is not kept any more"),
     "export_file_gone": Problem(410, "The file of this export is not kept any more"),
     "import_rows_gone": Problem(410, "The rows of this import are not kept any more"),
     "insufficient_stock": Problem(409, "There is not that much stock"),

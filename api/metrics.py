@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate, repeat
+from math import nan
 from time import perf_counter
 
 from litestar import Response, get
@@ -15,9 +16,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import breaches, concerns
+from db import breaches, concerns, outbox
 from domain.attention import Concern
 from domain.audit import Law
+from domain.events import cursor_of
 from domain.permissions import Permission
 from runtime.resources import Resources
 
@@ -25,6 +27,8 @@ BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody ha
 NEEDING_ATTENTION = Gauge(
     "sutler_orders_needing_attention", "Orders that need a person, by what they need one for", ["concern"]
 )
+EVENTS_WAITING = Gauge("sutler_events_waiting", "Events that are not yet where the relay carries them to")
+OLDEST_EVENT = Gauge("sutler_events_oldest_waiting_seconds", "For how long the oldest of them waits; 0 where none does")
 CATALOG_READS = Counter(
     "sutler_catalog_reads_total", "What the catalogue's memory lacked, by the server that it was read from", ["server"]
 )
@@ -44,6 +48,8 @@ GATE_CHANGES = Counter(
     "Units by which the tables set the admission gate right: given back, received, or lost by the gate",
     ["direction"],
 )
+
+UNKNOWN_LAG = outbox.Lag(waiting=nan, oldest_seconds=nan)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Clients may send any word as a method, and every word would be a new time series."""
@@ -132,6 +138,7 @@ async def count_orders_that_need_a_person(resources: Resources) -> None:
 async def metrics(resources: Resources) -> Response[bytes]:
     await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
+    await _measure_the_lag(resources)
     if resources.replica is not None:
         REPLICA_BEHIND.set(resources.replica.behind_seconds)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])
@@ -146,3 +153,14 @@ async def _read_the_breaches(resources: Resources) -> None:
         return
     for law in Law:
         BREACHES.labels(law).set(found.get(law, 0))
+
+
+async def _measure_the_lag(resources: Resources) -> None:
+    """While Postgres is away there is no number, rather than an old one that says that all is well."""
+    try:
+        async with asyncio.timeout(LONGEST_COUNT_SECONDS), resources.autocommit() as session:
+            lag = await outbox.lag(session, cursor_of(resources.settings.events.destination))
+    except (SQLAlchemyError, OSError, TimeoutError):
+        lag = UNKNOWN_LAG
+    EVENTS_WAITING.set(lag.waiting)
+    OLDEST_EVENT.set(lag.oldest_seconds)

@@ -4,6 +4,7 @@ from typing import Any
 
 from api.addresses import AddressController
 from api.api_keys import ApiKeyController
+from api.asyncapi import asyncapi_document
 from api.audit import list_breaches, resume_order
 from api.carriers import CarrierController, list_carrier_messages
 from api.cart_claims import claim_cart, my_cart
@@ -17,6 +18,7 @@ from api.customer_groups import CustomerGroupController, MembershipController
 from api.documentation import openapi_document
 from api.email_changes import EmailChangeController
 from api.erasures import ErasureController
+from api.events import list_events
 from api.exports import ExportController
 from api.gift_cards import GiftCardController, check_balance
 from api.health import health, ready
@@ -50,6 +52,7 @@ from api.webhooks import easypost_webhook, stripe_webhook
 
 HANDLERS: list[Any] = [
     openapi_document,
+    asyncapi_document,
     health,
     ready,
     metrics,
@@ -117,6 +120,7 @@ HANDLERS: list[Any] = [
     OperatorController,
     list_breaches,
     resume_order,
+    list_events,
     refund_order,
     payment_received,
     refund_paid,

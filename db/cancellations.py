@@ -109,6 +109,7 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
             "amount": worth.minor,
             "currency": order.currency,
         },
+        also_told={"items": [{"order_item_id": line, "quantity": units} for line, units in wanted.items()]},
     )
     await parcels.follow(session, order, request.actor)
     refund = RefundWish(

@@ -1,14 +1,13 @@
 """Money that arrived for nothing and went back: told once, to whom it may concern."""
 
-import json
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import mailbox
-from db.base import Base, Now, new_id, one_of
+from db import mailbox, outbox
+from db.base import Base, Now, one_of
 from db.orders import locked, record
 from domain.money import Money
 from domain.notifications import Occasion, mail_key
@@ -50,8 +49,7 @@ async def note(session: AsyncSession, request: NoteLateMoney) -> bool:
     if noted.first() is None:
         return False
     if request.order_id is None:
-        told = {"id": new_id(), "type": HAPPENED, "key": request.reference, "data": json.dumps(facts)}
-        await session.execute(TELL, told)
+        await outbox.tell(session, HAPPENED, request.reference, facts)
     else:
         await record(session, request.order_id, HAPPENED, data=facts)
         await mailbox.ask_for(session, Occasion.LATE_MONEY, request.order_id, occasion_of=request.reference)
@@ -71,5 +69,3 @@ NOTE = text(
     ON CONFLICT DO NOTHING RETURNING reference
     """
 )
-
-TELL = text("INSERT INTO outbox (event_id, type, key, payload) VALUES (:id, :type, :key, CAST(:data AS jsonb))")

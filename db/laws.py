@@ -365,10 +365,9 @@ TABLE_LAWS: dict[Law, TableLaw] = {
             SELECT 'outbox' AS subject, NULL::uuid AS order_id, count(*) AS events, min(created_at) AS since
             FROM outbox
             WHERE published_at IS NULL AND created_at < now() - interval '15 minutes'
-              AND id < (SELECT max(id) FROM outbox WHERE published_at IS NOT NULL)
             HAVING count(*) > 0
         """,
-        sentence="{events} events were passed over by younger ones, the oldest since {since:%Y-%m-%d %H:%M}",
+        sentence="{events} events wait to be published, the oldest since {since:%Y-%m-%d %H:%M}",
     ),
     Law.WEBHOOKS_ARE_HANDLED: TableLaw(
         query="""

@@ -15,6 +15,7 @@ from db import carts, checkouts, concerns, inventory, mailbox, payments, promoti
 from db.base import Base, Id, Now, new_id, one_of
 from domain.deadlines import Term
 from domain.errors import Refusal
+from domain.events import as_told, version_of
 from domain.notifications import Occasion
 from domain.orders import (
     AwaitCustomer,
@@ -175,11 +176,13 @@ async def record(
     *,
     actor: str = "system",
     data: Mapping[str, Any] | None = None,
+    also_told: Mapping[str, Any] | None = None,
 ) -> None:
     """Add to the order's timeline and to the outbox, in the transaction that made it true.
 
-    The caller holds the lock of the order's row, which keeps the sequence gapless. ``data`` goes out to other
-    systems: ids and amounts, nobody's name or address.
+    The caller holds the lock of the order's row, which keeps the sequence gapless. ``data``, and what is ``also_told``
+    and not shown on the timeline, go out to other systems as ``domain.events`` promises: ids and amounts, nobody's
+    name or address.
     """
     await session.execute(
         RECORD,
@@ -188,7 +191,9 @@ async def record(
             "type": happened,
             "actor": actor,
             "data": json.dumps(data or {}, default=str),
+            "told": json.dumps(as_told({**(data or {}), **(also_told or {})}), default=str),
             "event_id": new_id(),
+            "version": version_of(happened),
         },
     )
 
@@ -199,12 +204,14 @@ RECORD = text(
         INSERT INTO order_events (order_id, sequence, type, actor, data)
         SELECT :order_id, coalesce(max(sequence), 0) + 1, :type, :actor, CAST(:data AS jsonb)
         FROM order_events WHERE order_id = :order_id
-        RETURNING order_id, sequence, type, data, at
+        RETURNING order_id, sequence, type, at
     )
-    INSERT INTO outbox (event_id, type, key, payload)
-    SELECT :event_id, type, CAST(order_id AS text),
-           jsonb_build_object('order_id', order_id, 'sequence', sequence, 'at', at) || data
-    FROM event
+    INSERT INTO outbox (event_id, type, version, key, payload)
+    SELECT :event_id, type, :version, CAST(order_id AS text),
+           jsonb_build_object('order_id', order_id, 'sequence', sequence, 'order', order_standing(orders),
+                              'at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+               || CAST(:told AS jsonb)
+    FROM event JOIN orders ON orders.id = event.order_id
     """
 )
 
@@ -251,6 +258,16 @@ async def renew_payment(session: AsyncSession, order_id: UUID, reference: str) -
         order.updated_at = func.now()
         await session.flush()
         await record(session, order.id, "order.payment_renewed")
+
+
+async def release_payment(session: AsyncSession, order_id: UUID) -> PaymentStatus:
+    """Nothing more of the card's money will be taken: note that, once."""
+    order = await _existing(session, order_id)
+    if await payments.released(session, order.id):
+        order.payment_status, order.updated_at = PaymentStatus.CAPTURED, func.now()
+        await session.flush()
+        await record(session, order.id, "order.payment_released")
+    return PaymentStatus(order.payment_status)
 
 
 async def await_transfer(session: AsyncSession, request: AwaitTransfer) -> OrderState:

@@ -1,14 +1,28 @@
-"""The outbox: what the rest of the company must hear, written by the transaction that made it true."""
+"""The outbox: what the rest of the company must hear, written by the transaction that made it true.
 
-from datetime import datetime
+Rows are numbered as they are written, and a transaction that took its number first may be committed last. So an event
+gets its place only once it is committed, from whoever publishes: one at a time, without a gap. Whoever reads from a
+place on misses nothing, however late the others commit.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Identity, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, select, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Now, new_id
+from db.listening import Channel, Reader
+from domain.events import Published, as_told, version_of
+
+PUBLISHED = "published"
+"""The cursor that says which place was given last."""
 
 
 class OutboxEvent(Base):
@@ -17,10 +31,199 @@ class OutboxEvent(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     event_id: Mapped[UUID] = mapped_column(default=new_id)
     type: Mapped[str]
+    version: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Of what the payload promises; 0 for what was told before there were versions."""
     key: Mapped[str]
     """Events with the same key keep their order."""
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[Now]
     published_at: Mapped[datetime | None]
+    position: Mapped[int | None] = mapped_column(BigInteger)
+    """Its place among all events, given when it is published."""
 
-    __table_args__ = (Index("ix_outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        Index("uq_outbox_position", "position", unique=True, postgresql_where=text("position IS NOT NULL")),
+        Index("uq_outbox_event_id", "event_id", unique=True),
+        Index("ix_outbox_key_id", "key", "id"),
+        CheckConstraint("(position IS NULL) = (published_at IS NULL)", name="published_has_position"),
+    )
+
+
+class EventCursor(Base):
+    """How far somebody is: ``published`` gives the places, the others carry events to where they are named after."""
+
+    __tablename__ = "event_cursors"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    is_waiting: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whoever publishes sleeps: the next event wakes it."""
+    moved_at: Mapped[Now]
+
+    __table_args__ = (CheckConstraint("position >= 0", name="position_not_negative"),)
+
+
+async def tell(session: AsyncSession, happened: str, key: str, facts: Mapping[str, Any]) -> None:
+    """Tell of what is no order's."""
+    told = {
+        "id": new_id(),
+        "type": happened,
+        "version": version_of(happened),
+        "key": key,
+        "data": json.dumps(as_told(facts), default=str),
+    }
+    await session.execute(TELL, told)
+
+
+TELL = text(
+    """
+    INSERT INTO outbox (event_id, type, version, key, payload)
+    VALUES (:id, :type, :version, :key, CAST(:data AS jsonb))
+    """
+)
+
+
+async def publish(session: AsyncSession, *, most: int) -> int:
+    """Give the oldest committed events that have none yet their places; how many there were.
+
+    Nobody else does meanwhile. Events of one key were written one after the other, so they stay in that order.
+    """
+    last = await session.scalar(LOCK_CURSOR, {"name": PUBLISHED})
+    return len((await session.execute(PUBLISH, {"last": last, "most": most})).all())
+
+
+LOCK_CURSOR = text("SELECT position FROM event_cursors WHERE name = :name FOR UPDATE")
+
+PUBLISH = text(
+    """
+    WITH fresh AS (
+        SELECT id, row_number() OVER (ORDER BY id) AS place
+        FROM (SELECT id FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT :most) AS oldest
+    ), moved AS (
+        UPDATE event_cursors SET position = position + (SELECT count(*) FROM fresh), moved_at = now()
+        WHERE name = 'published' AND EXISTS (SELECT FROM fresh)
+    )
+    UPDATE outbox SET position = :last + fresh.place, published_at = now()
+    FROM fresh WHERE outbox.id = fresh.id RETURNING outbox.id
+    """
+)
+
+
+LONGEST_PAUSE_MS = 60_000
+"""How long a bundle may be on its way, at most."""
+
+
+async def begin_carrying(session: AsyncSession, name: str) -> int:
+    """Up to where events were carried there. Nobody else carries any there before the transaction ends.
+
+    Postgres ends that of a worker which froze in the middle, so that another one can go on.
+    """
+    await session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {LONGEST_PAUSE_MS}"))
+    await session.execute(
+        text("INSERT INTO event_cursors (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": name}
+    )
+    return int(await session.scalar(LOCK_CURSOR, {"name": name}) or 0)
+
+
+async def carried(session: AsyncSession, name: str, *, up_to: int) -> None:
+    await session.execute(
+        text("UPDATE event_cursors SET position = :position, moved_at = now() WHERE name = :name"),
+        {"name": name, "position": up_to},
+    )
+
+
+async def published(
+    session: AsyncSession, *, after: int, most: int, types: Sequence[str] = (), key: str | None = None
+) -> list[Published]:
+    """The events behind a place, in their order."""
+    wanted = select(OutboxEvent).where(OutboxEvent.position > after).order_by(OutboxEvent.position).limit(most)
+    if types:
+        wanted = wanted.where(OutboxEvent.type.in_(types))
+    if key is not None:
+        wanted = wanted.where(OutboxEvent.key == key)
+    return [_published(row) for row in await session.scalars(wanted)]
+
+
+def _published(row: OutboxEvent) -> Published:
+    return Published(
+        position=row.position or 0,
+        id=row.event_id,
+        type=row.type,
+        version=row.version,
+        key=row.key,
+        data=row.payload,
+        at=row.created_at,
+    )
+
+
+async def place_of(session: AsyncSession, event_id: UUID) -> int | None:
+    """``None`` for an event that is not kept, or not published."""
+    place: int | None = await session.scalar(select(OutboxEvent.position).where(OutboxEvent.event_id == event_id))
+    return place
+
+
+async def wait(session: AsyncSession, *, is_waiting: bool) -> None:
+    """Ask the next event to wake whoever publishes, or no event any more."""
+    await session.execute(
+        text(
+            "UPDATE event_cursors SET is_waiting = :is_waiting WHERE name = 'published' AND is_waiting <> :is_waiting"
+        ),
+        {"is_waiting": is_waiting},
+    )
+
+
+def wakes(shop_schema: str, reader: Reader[None]) -> Channel[None]:
+    """What the database tells a sleeping publisher."""
+    return Channel(f"outbox_{shop_schema}", lambda _: None, [reader])
+
+
+async def forget(session: AsyncSession, name: str | None, *, kept: timedelta, most: int) -> int:
+    """Remove the oldest events that were published so long ago and carried there, if anywhere; how many there were."""
+    removed = await session.execute(FORGET, {"name": name, "kept": kept, "most": most})
+    return len(removed.all())
+
+
+FORGET = text(
+    """
+    DELETE FROM outbox
+    WHERE position < (SELECT min(position) FROM outbox) + :most AND published_at < now() - CAST(:kept AS interval)
+      AND position <= CASE WHEN CAST(:name AS text) IS NULL THEN position
+                           ELSE coalesce((SELECT position FROM event_cursors WHERE name = :name), 0) END
+    RETURNING id
+    """
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lag:
+    """What waits to be told, and for how long the oldest of it does."""
+
+    waiting: float
+    oldest_seconds: float
+
+
+async def lag(session: AsyncSession, name: str | None) -> Lag:
+    """Of the relay that carries events there, or of the feed where nobody carries any."""
+    found = (await session.execute(LAG, {"name": name or PUBLISHED})).one()
+    return Lag(waiting=found.waiting, oldest_seconds=found.oldest_seconds)
+
+
+LAG = text(
+    """
+    WITH at AS (
+        SELECT head.position AS head,
+               greatest(carrier.position, coalesce((SELECT min(position) - 1 FROM outbox), head.position)) AS carried
+        FROM event_cursors AS head LEFT JOIN event_cursors AS carrier ON carrier.name = :name
+        WHERE head.name = 'published'
+    ), fresh AS (
+        SELECT count(*) AS events, min(created_at) AS since FROM outbox WHERE published_at IS NULL
+    ), oldest AS (
+        SELECT created_at AS since FROM outbox, at WHERE outbox.position > at.carried ORDER BY position LIMIT 1
+    )
+    SELECT fresh.events + at.head - at.carried AS waiting,
+           coalesce(extract(epoch FROM clock_timestamp() - least(fresh.since, (SELECT since FROM oldest))), 0)::float8
+               AS oldest_seconds
+    FROM at, fresh
+    """
+)

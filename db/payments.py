@@ -108,18 +108,14 @@ async def captured(session: AsyncSession, order_id: UUID, amount: int, *, is_fin
     return PaymentStatus(payment.status)
 
 
-async def released(session: AsyncSession, order_id: UUID) -> PaymentStatus:
-    """Nothing more will be captured; repeats, and what was refunded since, change nothing."""
-    await session.execute(text("SELECT FROM orders WHERE id = :id FOR UPDATE"), {"id": order_id})  # as refunds lock
+async def released(session: AsyncSession, order_id: UUID) -> bool:
+    """Nothing more will be captured; false when that was noted before, or when something was refunded since."""
     payment = await _of(session, order_id)
-    if payment.status == PaymentStatus.AUTHORIZED:
+    is_news = payment.status == PaymentStatus.AUTHORIZED
+    if is_news:
         payment.status, payment.updated_at = PaymentStatus.CAPTURED, func.now()
-        await session.execute(
-            text("UPDATE orders SET payment_status = :status, updated_at = now() WHERE id = :id"),
-            {"status": payment.status, "id": order_id},
-        )
         await session.flush()
-    return PaymentStatus(payment.status)
+    return is_news
 
 
 async def close(

@@ -141,6 +141,7 @@ NOT_PERSONAL = frozenset(
         "orders.cancel_reason",  # a code
         "orders.pricing",  # promotions and taxes by name, with amounts
         "outbox.payload",  # ids, sums and codes
+        "event_cursors.name",
         "payments.provider_reference",  # the provider's; a bank transfer's is among the words of the audit log
         "price_lists.name",
         "product_translations.name",

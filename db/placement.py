@@ -15,6 +15,7 @@ from db.baskets import TAX_UNAVAILABLE, PricedCart
 from db.engine import Sessions
 from db.orders import Order, record
 from domain.errors import Refusal
+from domain.events import amount_of
 from domain.money import Money
 from domain.orders import PlacedOrder, Placement, PlaceOrder, Refused, sequence_of
 from domain.payments import MANUAL, NOTHING
@@ -184,7 +185,25 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, 
             "currency": total.currency,
             "tax_source": priced.taxes.source,
         },
+        also_told=_told(priced, lines),
     )
+
+
+def _told(priced: Priced, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
+    """What other systems learn of a new order and its timeline need not repeat."""
+    totals = priced.totals
+    items = [
+        {
+            "order_item_id": lines[each.line.id]["id"],
+            "variant_id": each.line.variant_id,
+            "sku": each.line.sku,
+            "quantity": each.line.quantity,
+            "unit_price": amount_of(each.line.unit_price),
+        }
+        for each in priced.lines
+    ]
+    amounts = {name: getattr(totals, name).minor for name in ("subtotal", "discount", "shipping", "tax")}
+    return {"items": items, **amounts}
 
 
 WRITE_ORDER = text(

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deploy.service import Service
 from deploy.settings import UpSettings
+from workflows.names import Queue
 
 
 class PlainDisplay:
@@ -70,6 +71,8 @@ def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSett
         table.add_row(service.name, service.address, str(pids.get(service.name, "")))
         if service.name == "temporal":
             table.add_row("temporal web ui", settings.web_ui_url, "")
+        if service.name == f"{Queue.EVENTS} worker":
+            table.add_row("events", f"{command('sutler')} events follow --from beginning", "")
         if service.name == "sandbox":
             table.add_row("sandbox mail", f"{settings.sandbox_url}/mail", "")
             table.add_row("sandbox smtp", f"127.0.0.1:{settings.smtp_port}", "")

@@ -20,6 +20,7 @@ NICE = {
     Queue.REGISTRATION: 10,
     Queue.NOTIFICATIONS: 10,
     Queue.OPERATIONS: 10,
+    Queue.EVENTS: 10,
     Queue.CATALOG: 15,
 }
 """On one machine, work that a customer waits for goes before mails and parcels."""

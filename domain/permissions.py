@@ -54,6 +54,8 @@ class Permission(StrEnum):
     TAXES_EXEMPT = "taxes.exempt"
     """Who pays no tax."""
     BREACHES_READ = "breaches.read"
+    EVENTS_READ = "events.read"
+    """All that has happened to all orders, as other systems hear it."""
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
     STAFF_MANAGE = "staff.manage"
@@ -95,6 +97,7 @@ OPERATOR = SUPPORT | {
     Permission.TAXES_READ,
     Permission.TAXES_EXEMPT,
     Permission.BREACHES_READ,
+    Permission.EVENTS_READ,
     Permission.LIMITS_READ,
     Permission.PEOPLE_ERASE,
     Permission.ENGINE_READ,

@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
@@ -23,11 +23,12 @@ from pydantic_settings import (
 )
 
 from db.engine import TimeLimits
-from domain.baskets import Destination
+from domain import baskets
 from domain.cart_reminders import MOST_EVER, ReminderRules
 from domain.cart_tidying import TidyCarts
 from domain.carts import MOST_LINES, MOST_UNITS, CartCaps, MergeStrategy
 from domain.deadlines import Term
+from domain.events import Destination
 from domain.inventory import Allocation, StockRules
 from domain.languages import Languages
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
@@ -277,7 +278,7 @@ class Tax(Section):
 
     @property
     def policy(self) -> TaxPolicy:
-        home = Destination(
+        home = baskets.Destination(
             country=self.home_country, region=self.home_region or None, postal_code=self.home_postal_code
         )
         return TaxPolicy(
@@ -443,6 +444,37 @@ class Catalog(Section):
         return timedelta(days=self.keep_days)
 
 
+class Events(Section):
+    """Where the rest of the company reads what has happened: `docs/events.md`."""
+
+    destination: Destination = Destination.REDIS
+    """`redis`: a stream; `kafka`: a topic; `none`: they are read from the API alone."""
+    source: str = ""
+    """Who tells them (CloudEvents' ``source``); empty, it is ``APP_SHOP__PUBLIC_URL``."""
+    keep_days: Annotated[int, Field(ge=1)] = 30
+    """How long an event can be read again from the API after it was published."""
+    redis_url: SecretStr | None = None
+    """A Redis or Valkey that forgets nothing; unset, the cache's, whose stream may vanish with all it holds."""
+    stream: str = "sutler:events"
+    max_length: Annotated[int, Field(ge=10_000)] = 1_000_000
+    """About how many events the stream holds; the oldest make room for new ones."""
+    kafka_servers: str = ""
+    """Host and port of one or more brokers, with commas between."""
+    kafka_topic: str = "sutler.events"
+    kafka_is_idempotent: bool = True
+    """Whether brokers see to it that what is sent again is there once; only some development brokers cannot."""
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def knows_its_brokers(self) -> Self:
+        if self.destination is Destination.KAFKA and not self.kafka_servers:
+            raise ValueError("destination=kafka needs kafka_servers")
+        return self
+
+
 class Sandbox(Section):
     host: str = "127.0.0.1"
     port: Port = 8090
@@ -516,6 +548,7 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     operations: Operations = Operations()
     catalog: Catalog = Catalog()
+    events: Events = Events()
     carriers: Carriers = Carriers()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
@@ -531,6 +564,10 @@ class Settings(BaseSettings):
         if self.env is Environment.PRODUCTION and self.payments.transfer_to == EXAMPLE_ACCOUNT:
             return None
         return self.payments.transfer_to or None
+
+    @property
+    def event_source(self) -> str:
+        return self.events.source or self.shop.public_url
 
     @property
     def transfer_term(self) -> Term:

@@ -15,6 +15,7 @@ from domain.customers import Role
 from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
+from tests.support.events import events_tell_the_orders
 from tests.support.processes import answers, process
 from tests.support.staff import headers_of
 from workers.run import serving
@@ -88,6 +89,7 @@ async def sandbox(sandbox_url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def resources(settings: Settings) -> AsyncIterator[Resources]:
     async with opened(settings) as opened_resources:
         yield opened_resources
+        await events_tell_the_orders(opened_resources.sessions)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from workflows.names import Queue
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
+from workflows.relay import EventRelay
 from workflows.reminder import Reminder
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
@@ -42,6 +43,7 @@ NOT_JUDGED = {
     "Confirmation": "ends by itself when its link does; whether a link works, its row says alone",
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",
+    "EventRelay": "runs for ever; that it does is told by the events that wait",
     "CatalogTidying": "ends by itself, and comes again each night",
     "Reminder": "ends by itself; a mail that is not sent harms nobody",
     "CartTidying": "ends by itself, and comes again each hour",
@@ -112,6 +114,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],
     Queue.NOTIFICATIONS: [Mailbox, Reminder],
     Queue.OPERATIONS: [Audit, Reconciliation, Repair, CartTidying],
+    Queue.EVENTS: [EventRelay],
     Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],
 }
 

@@ -29,6 +29,7 @@ from workflows.mailbox import Mailbox
 from workflows.payment import Payment
 from workflows.refund import Refund
 from workflows.registration import Registration
+from workflows.relay import EventRelay
 from workflows.reminder import Reminder
 from workflows.stray_payment import StrayPayment
 
@@ -37,7 +38,7 @@ STORIES: list[type] = [
     *(Registration, Confirmation, Erasure, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
-    *(CartTidying, Reminder),
+    *(CartTidying, Reminder, EventRelay),
 ]
 
 OF_SOMEBODY = (

@@ -13,7 +13,7 @@ from activities.failures import FailureTranslation
 from runtime.resources import Resources
 from runtime.settings import Workers
 from runtime.temporal import connect_now
-from workers import catalog, checkout, fulfillment, notifications, operations, payments, registration, schedules
+from workers import catalog, checkout, events, fulfillment, notifications, operations, payments, registration, schedules
 from workers.breakpoints import breakpoints
 from workers.duty import Duty
 from workflows.names import Queue
@@ -25,6 +25,7 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
     Queue.FULFILLMENT: fulfillment.build,
     Queue.NOTIFICATIONS: notifications.build,
     Queue.OPERATIONS: operations.build,
+    Queue.EVENTS: events.build,
     Queue.CATALOG: catalog.build,
 }
 

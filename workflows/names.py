@@ -15,6 +15,7 @@ class Queue(StrEnum):
     FULFILLMENT = "fulfillment"
     NOTIFICATIONS = "notifications"
     OPERATIONS = "operations"
+    EVENTS = "events"
     CATALOG = "catalog"
     """Apart from the others, so that a large file delays no order and no repair."""
 
@@ -49,6 +50,7 @@ def order_id(order: UUID) -> str:
 
 
 MAILBOX_ID = "mailbox"
+EVENT_RELAY_ID = "event-relay"
 
 
 def payment_id(payment: UUID) -> str:

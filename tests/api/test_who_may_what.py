@@ -61,6 +61,7 @@ async def test_the_published_description_has_every_route_and_says_what_it_needs(
     hidden = {path for path, _ in needed.keys() - described.keys()}
     assert hidden == {
         "/openapi.json",
+        "/asyncapi.json",
         "/metrics",
         "/verify-email",
         "/password-reset",

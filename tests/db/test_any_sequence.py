@@ -1,5 +1,6 @@
 """Whatever is done to an order, in whatever order: goods and money add up after every single step."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC
@@ -11,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from db import cancellations, parcels, payments, refunds, returns, undelivered
+from db import cancellations, orders, parcels, refunds, returns, undelivered
 from db.base import new_id
 from db.refunds import RefundWish
 from db.returns import ReturnWish, WantedReturn
 from domain.deadlines import Term
 from domain.errors import Refusal
+from domain.events import amount_of
 from domain.money import Money
 from domain.refunds import PaymentRefund, SettleRefund
 from domain.returns import DecideReturn, ReceivedUnits, ReceiveReturn, ReturnStatus
@@ -87,7 +89,7 @@ class Books:
         told: UnitsCancelled = await do(self.resources, cancellations.cancel_units, request)
         if told.is_complete:
             async with self.resources.sessions.begin() as session:
-                await payments.released(session, self.order.order_id)
+                await orders.release_payment(session, self.order.order_id)
 
     async def lose(self, pick: int, quantity: int) -> None:
         await self._give_up(pick, Undelivered.LOST, Remedy.RESHIP if quantity % 2 else Remedy.REFUND)
@@ -326,6 +328,13 @@ async def as_promotions_and_taxes_leave_it(resources: Resources, order: AnOrder,
         "shipping_discount": amounts.discounts[2],
         "shipping_tax": amounts.taxes[2],
         "added": amounts.added,
+        "told": json.dumps(
+            {
+                "discount": amount_of(Money(sum(amounts.discounts), order.total.currency)),
+                "tax": amount_of(Money(sum(amounts.taxes), order.total.currency)),
+                "total": amount_of(Money(order.total.minor + amounts.added, order.total.currency)),
+            }
+        ),
     }
     async with resources.sessions.begin() as session:
         for change in (
@@ -334,5 +343,7 @@ async def as_promotions_and_taxes_leave_it(resources: Resources, order: AnOrder,
             "UPDATE orders SET discount = :discount, tax = :tax, shipping_discount = :shipping_discount, "
             "shipping_tax = :shipping_tax, total = total + :added WHERE id = :id",
             "UPDATE payments SET amount = amount + :added, authorized = authorized + :added WHERE order_id = :id",
+            "UPDATE outbox SET payload = payload || CAST(:told AS jsonb) "
+            "WHERE key = CAST(CAST(:id AS uuid) AS text) AND type = 'order.placed'",
         ):
             await session.execute(text(change), changes)

@@ -318,7 +318,7 @@ async def test_events_of_one_order_are_numbered_without_gaps(resources: Resource
     async def note() -> None:
         async with resources.sessions.begin() as session:
             await orders.locked(session, order.order_id)
-            await record(session, order.order_id, "order.noted")
+            await record(session, order.order_id, "order.payment_renewed")
 
     await asyncio.gather(*(note() for _ in range(20)))
 

@@ -137,8 +137,7 @@ LEFT_TO_PEOPLE: dict[Law, tuple[str, str]] = {
     ),
     Law.EVENTS_ARE_PUBLISHED: (
         "confirmed",
-        "UPDATE outbox SET created_at = now() - interval '1 hour', "
-        "published_at = CASE WHEN id = (SELECT max(id) FROM outbox) THEN now() END",
+        "UPDATE outbox SET created_at = now() - interval '1 hour', published_at = NULL, position = NULL",
     ),
     Law.WEBHOOKS_ARE_HANDLED: (
         "confirmed",

@@ -65,6 +65,7 @@ from workflows.fulfillment import Fulfillment
 from workflows.names import (
     CART_TIDYING_ID,
     CATALOG_TIDYING_ID,
+    EVENT_RELAY_ID,
     MAILBOX_ID,
     Queue,
     aftercare_id,
@@ -324,6 +325,10 @@ async def test_people_who_are_forgotten(recorder: Recorder, person: Person) -> N
 
 async def test_the_mailbox(recorder: Recorder) -> None:
     await recorder.so_far(MAILBOX_ID, "Mailbox-carrying")
+
+
+async def test_the_event_relay(recorder: Recorder) -> None:
+    await recorder.so_far(EVENT_RELAY_ID, "EventRelay-carrying")
 
 
 async def test_an_order_delivered_in_two_parcels(recorder: Recorder, person: Person) -> None:

@@ -1,0 +1,150 @@
+"""The relay: events of the outbox get their places and are carried to the stream, in their order.
+
+What is promised: at least once. How far the stream has them is written after it has said so; a worker that dies between
+the two sends the last bundle again, with the same ids. While one carries, the cursor is locked, so nobody overtakes it.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import URL
+from temporalio import activity
+
+from activities.heartbeats import heard_of
+from db import outbox
+from db.engine import Sessions
+from db.listening import Listening
+from domain.events import CarryEvents, Destination, EventsCarried, Published, cursor_of, envelope
+from providers.events import EventStream, Message
+from workflows.steps import events as steps
+
+BUNDLE = 1000
+LONGEST_SLEEP_SECONDS = 1.0
+"""An event that is committed while the relay goes to sleep wakes nobody: it waits for so long."""
+SEND_SECONDS = 30.0
+
+
+class EventActivities:
+    def __init__(
+        self,
+        sessions: Sessions,
+        open_stream: Callable[[], EventStream],
+        *,
+        destination: Destination,
+        source: str,
+        kept: timedelta,
+        news: tuple[URL, str],
+    ) -> None:
+        """``news``: where, and in which schema, the database tells that there are events."""
+        self._sessions = sessions
+        self._open_stream = open_stream
+        self._cursor = cursor_of(destination)
+        self._source = source
+        self._kept = kept
+        self._news = news
+
+    @steps.carry.performed_by
+    async def carry(self, request: CarryEvents) -> EventsCarried:
+        """Until the shift is over or the worker stops; whatever waits then is carried by the next one."""
+        loop = asyncio.get_running_loop()
+        ends_at, carried = loop.time() + request.seconds, 0
+        async with heard_of(), self._woken() as woken, self._stream() as stream:
+            await self._forget()
+            while loop.time() < ends_at and not activity.is_worker_shutdown():
+                told = await self.carry_a_bundle(stream)
+                carried += told
+                if not told:
+                    await self._sleep(woken)
+        return EventsCarried(events=carried)
+
+    async def carry_a_bundle(self, stream: EventStream | None) -> int:
+        """Whatever was committed gets its place, also while the stream is away; how many events were done."""
+        published = 0
+        while bundle := await self._publish():
+            published += bundle
+        if stream is None or self._cursor is None:
+            return published
+        async with self._sessions.begin() as session:
+            after = await outbox.begin_carrying(session, self._cursor)
+            events = await outbox.published(session, after=after, most=BUNDLE)
+            if events:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await stream.send([self._message(event) for event in events])
+                await outbox.carried(session, self._cursor, up_to=events[-1].position)
+        return len(events)
+
+    async def _publish(self) -> int:
+        async with self._sessions.begin() as session:
+            return await outbox.publish(session, most=BUNDLE)
+
+    def _message(self, event: Published) -> Message:
+        body = json.dumps(envelope(event, self._source), separators=(",", ":"), ensure_ascii=False).encode()
+        return Message(position=event.position, key=event.key, body=body, at_ms=int(event.at.timestamp() * 1000))
+
+    async def _forget(self) -> None:
+        """Events that were carried so long ago that nobody asks for them again."""
+        removed = True
+        while removed:
+            async with self._sessions.begin() as session:
+                removed = bool(await outbox.forget(session, self._cursor, kept=self._kept, most=BUNDLE))
+
+    async def _sleep(self, woken: asyncio.Event) -> None:
+        """Until an event wakes us. What was committed before we asked to be woken is seen first."""
+        woken.clear()
+        async with self._sessions.begin() as session:
+            await outbox.wait(session, is_waiting=True)
+        if not await self._publish():
+            await _first_of(woken.wait(), activity.wait_for_worker_shutdown(), within=LONGEST_SLEEP_SECONDS)
+        async with self._sessions.begin() as session:
+            await outbox.wait(session, is_waiting=False)
+
+    @asynccontextmanager
+    async def _woken(self) -> AsyncIterator[asyncio.Event]:
+        waking = Waking()
+        url, shop_schema = self._news
+        listening = asyncio.create_task(Listening(url, outbox.wakes(shop_schema, waking)).run())
+        try:
+            yield waking.woken
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+
+    @asynccontextmanager
+    async def _stream(self) -> AsyncIterator[EventStream | None]:
+        if self._cursor is None:
+            yield None
+            return
+        stream = self._open_stream()
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+
+class Waking:
+    """Hears that there are events."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+
+    async def begin(self) -> None:
+        self.woken.set()
+
+    def hear(self, _: None, /) -> None:
+        self.woken.set()
+
+    def lose(self) -> None:
+        """The shortest sleep is the longest one meanwhile."""
+
+
+async def _first_of(*events: Coroutine[Any, Any, Any], within: float) -> None:
+    waiting = [asyncio.create_task(event) for event in events]
+    await asyncio.wait(waiting, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
