@@ -9,10 +9,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 
+from db.promotions import NewCode
 from domain.inventory import StockLevel
 from domain.orders import CheckoutStatus
 from runtime.resources import Resources
 from tests.support.catalog import a_product, ledger_of, stock_of
+from tests.support.promotions import a_code, a_promotion, counted, enter
 from tests.support.skipping import PatientShop, patient_shop
 from tests.support.waiting import eventually
 from workflows.names import payment_id
@@ -29,9 +31,13 @@ async def shop(resources: Resources, sandbox: httpx.AsyncClient) -> AsyncIterato
 
 
 @pytest.mark.matrix("checkout: the bank wants to see its customer, who never comes")
-async def test_goods_and_money_are_free_within_a_second_after_the_customers_half_hour(shop: PatientShop) -> None:
+async def test_goods_money_and_a_used_code_are_free_within_a_second_after_the_customers_half_hour(
+    shop: PatientShop,
+) -> None:
     product = await a_product(shop.resources.sessions, price="10.00", stock=3)
+    promotion = await a_promotion(shop.resources.sessions, codes=[NewCode(code=(code := a_code()))], usage_limit=1)
     request = await shop.taken_in((product.variant_id, 1), card=BANK_WANTS_TO_SEE_THE_PAYER)
+    await enter(shop.resources.sessions, request.cart_id, code)
     checkout = await shop.begin(request)
 
     async def is_at_the_bank() -> bool:
@@ -40,6 +46,7 @@ async def test_goods_and_money_are_free_within_a_second_after_the_customers_half
     await eventually(is_at_the_bank)
     await shop.environment.sleep(PAYMENT_WINDOW - timedelta(minutes=1))
     assert await stock_of(shop.resources.sessions, product.variant_id) == StockLevel(on_hand=3, reserved=1)
+    assert await counted(shop.resources.sessions, promotion) == (1, 1)
     [intent] = await shop.intents_of(request.payment_id)
     assert intent["status"] == "requires_action"
 
@@ -50,6 +57,7 @@ async def test_goods_and_money_are_free_within_a_second_after_the_customers_half
     assert (order["status"], order["cancel_reason"]) == ("cancelled", "payment_expired")
     assert await stock_of(shop.resources.sessions, product.variant_id) == StockLevel(on_hand=3, reserved=0)
     assert await ledger_of(shop.resources.sessions, product.variant_id) == StockLevel(on_hand=3, reserved=0)
+    assert await counted(shop.resources.sessions, promotion) == (0, 0)
     [intent] = await shop.intents_of(request.payment_id)
     assert intent["status"] == "canceled"
     assert await shop.moved(request.payment_id) == []
