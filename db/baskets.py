@@ -20,7 +20,7 @@ from domain.errors import Refusal
 from domain.money import Money
 from domain.price_lists import unit_price
 from domain.pricing import Priced, discounted, taxables, taxed
-from domain.promotions import reduction
+from domain.promotions import Offers
 from domain.shipping_rates import Option, options
 from domain.taxes import TaxPolicy, TaxQuestion, TaxRules, question
 
@@ -137,10 +137,11 @@ async def priced(
     basket = _basket(cart, shopper, [line for line, _ in items])
     rules = await promotions.rules(session, cart["rules_version"])
     offered = rules.for_basket(basket, is_whole=is_whole)
-    without_shipping = discounted(basket, reduction(basket, offered))
+    offers = Offers(basket, offered)
+    without_shipping = discounted(basket, offers.reduction(0))
     shipping = next((option.price for option in _options(cart["tariffs"], basket, without_shipping)), None)
     shipped = replace(basket, shipping=Money(shipping or 0, basket.currency))
-    before_taxes = discounted(shipped, reduction(shipped, offered))
+    before_taxes = discounted(shipped, offers.reduction(shipped.shipping.minor))
     policy = TaxPolicy.read(cart["taxes"])
     asked = question(
         taxables(before_taxes), policy, basket.destination, basket.currency, is_exempt=shopper.is_tax_exempt

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
+from functools import cached_property
+from typing import TypeVar
 from uuid import UUID
 
 from domain.baskets import Basket, Code, Line
 from domain.money import Money, split
+
+Named = TypeVar("Named", UUID, str)
 
 MOST_CODES = 10
 """So many codes fit into one cart."""
@@ -69,17 +72,6 @@ class Items:
     """In one of these, or below."""
     brands: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
-
-    def include(self, line: Line) -> bool:
-        if (self.products or self.variants) and not (
-            line.product_id in self.products or line.variant_id in self.variants
-        ):
-            return False
-        return (
-            (not self.categories or not self.categories.isdisjoint(line.categories))
-            and (not self.brands or line.brand in self.brands)
-            and (not self.tags or not self.tags.isdisjoint(line.tags))
-        )
 
 
 EVERYTHING = Items()
@@ -220,40 +212,106 @@ def _signs(line: Line) -> Iterable[UUID | tuple[str, str]]:
 
 
 def reduction(basket: Basket, promotions: Iterable[Promotion]) -> Reduction:
-    """What the promotions take off: first off single lines, then off the order, then off the costs of shipping.
+    """What the promotions take off the basket, with what its shipping costs."""
+    return Offers(basket, promotions).reduction(basket.shipping.minor)
 
-    Within each of these, the one of the highest priority comes first, and each sees what those before it have left.
-    Nothing ever costs less than nothing.
-    """
-    entered = {code.promotion_id: code for code in reversed(basket.codes) if code.promotion_id is not None}
-    known = {each.id: each for each in promotions if not each.needs_code or each.id in entered}
-    not_applied = list(_useless_codes(basket.codes, entered, known))
-    # By their ids, so that it makes no difference in which order they are listed.
-    lines = sorted(basket.lines, key=lambda line: line.id.int)
-    fitting: list[_Candidate] = []
-    for promotion in sorted(known.values(), key=lambda each: each.precedence):
-        candidate = _Candidate(promotion, entered.get(promotion.id) if promotion.needs_code else None, lines)
-        if (no := candidate.why_not(basket)) is None:
-            fitting.append(candidate)
-        else:
-            not_applied.append(no)
-    till = _Till(lines, basket)
-    chosen, passed_over = _chosen(fitting, till)
-    applied = []
-    for candidate in sorted(chosen, key=lambda each: STAGES[each.promotion.benefit.on]):
-        given = till.give(candidate)
-        if given.amount.minor:
-            applied.append(given)
-        else:
-            passed_over.append(
-                candidate.because(Reason.NOTHING_TO_REDUCE, "Nothing that it could lower costs anything.")
-            )
-    return Reduction(
-        lines=till.given_on_lines,
-        shipping=till.given_on_shipping,
-        applied=tuple(applied),
-        not_applied=(*not_applied, *passed_over),
-    )
+
+class Offers:
+    """The promotions that apply to a basket's goods, before anybody knows what shipping costs."""
+
+    def __init__(self, basket: Basket, promotions: Iterable[Promotion]) -> None:
+        entered = {code.promotion_id: code for code in reversed(basket.codes) if code.promotion_id is not None}
+        known = {each.id: each for each in promotions if not each.needs_code or each.id in entered}
+        self._currency = basket.currency
+        self._goods = _Goods(basket.lines)
+        self._not_applied = list(_useless_codes(basket.codes, entered, known))
+        self._fitting: list[_Candidate] = []
+        for promotion in sorted(known.values(), key=lambda each: each.precedence):
+            candidate = _Candidate(promotion, entered.get(promotion.id) if promotion.needs_code else None, self._goods)
+            if (no := candidate.why_not(basket)) is None:
+                self._fitting.append(candidate)
+            else:
+                self._not_applied.append(no)
+        self._lower_shipping = any(each.promotion.benefit.on is On.SHIPPING for each in self._fitting)
+        self._whatever_shipping_costs: Reduction | None = None
+
+    def reduction(self, shipping: int) -> Reduction:
+        """What they take off: first off single lines, then off the order, then off the costs of shipping.
+
+        Within each of these, the one of the highest priority comes first, and each sees what those before it have
+        left. Nothing ever costs less than nothing.
+        """
+        if self._lower_shipping:
+            return self._reduction(shipping)
+        if self._whatever_shipping_costs is None:
+            self._whatever_shipping_costs = self._reduction(shipping)
+        return self._whatever_shipping_costs
+
+    def _reduction(self, shipping: int) -> Reduction:
+        till = _Till(self._goods, self._currency, shipping)
+        chosen, passed_over = _chosen(self._fitting, till)
+        applied = []
+        for candidate in sorted(chosen, key=lambda each: STAGES[each.promotion.benefit.on]):
+            given = till.give(candidate)
+            if given.lines or given.shipping.minor:
+                applied.append(given)
+            else:
+                passed_over.append(
+                    candidate.because(Reason.NOTHING_TO_REDUCE, "Nothing that it could lower costs anything.")
+                )
+        return Reduction(
+            lines=till.given_on_lines,
+            shipping=till.given_on_shipping,
+            applied=tuple(applied),
+            not_applied=(*self._not_applied, *passed_over),
+        )
+
+
+class _Goods:
+    """The lines of a basket, and their places by what promotions look at, so that no promotion looks at each line."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        # By their ids, so that it makes no difference in which order they are listed.
+        self.lines = sorted(lines, key=lambda line: line.id.int)
+        self.full = [line.unit_price.minor * line.quantity for line in self.lines]
+        self.ids = [line.id for line in self.lines]
+        self.quantities = [line.quantity for line in self.lines]
+        self._all = range(len(self.lines))
+        self._products: defaultdict[UUID, set[int]] = defaultdict(set)
+        self._variants: defaultdict[UUID, set[int]] = defaultdict(set)
+        self._categories: defaultdict[UUID, set[int]] = defaultdict(set)
+        self._brands: defaultdict[str, set[int]] = defaultdict(set)
+        self._tags: defaultdict[str, set[int]] = defaultdict(set)
+        for place, line in enumerate(self.lines):
+            self._products[line.product_id].add(place)
+            self._variants[line.variant_id].add(place)
+            for category in line.categories:
+                self._categories[category].add(place)
+            if line.brand is not None:
+                self._brands[line.brand].add(place)
+            for tag in line.tags:
+                self._tags[tag].add(place)
+
+    @cached_property
+    def cheapest_first(self) -> list[int]:
+        return sorted(self._all, key=lambda place: (self.lines[place].unit_price.minor, place))
+
+    def places_of(self, items: Items) -> Sequence[int]:
+        """Of the lines that are among the items, in their order."""
+        kinds: list[set[int]] = []
+        if items.categories:
+            kinds.append(_at(items.categories, self._categories))
+        if items.brands:
+            kinds.append(_at(items.brands, self._brands))
+        if items.tags:
+            kinds.append(_at(items.tags, self._tags))
+        if items.products or items.variants:
+            kinds.append(_at(items.products, self._products) | _at(items.variants, self._variants))
+        return sorted(set.intersection(*kinds)) if kinds else self._all
+
+
+def _at(named: frozenset[Named], known: Mapping[Named, set[int]]) -> set[int]:
+    return set[int]().union(*(known[one] for one in named & known.keys()))
 
 
 STAGES = {On.UNIT: 0, On.LINE: 0, On.ORDER: 1, On.SHIPPING: 2}
@@ -281,12 +339,19 @@ def _useless_codes(
 class _Candidate:
     """A promotion that might apply, and which of the lines it looks at, by their places."""
 
-    def __init__(self, promotion: Promotion, code: Code | None, lines: Sequence[Line]) -> None:
+    def __init__(self, promotion: Promotion, code: Code | None, goods: _Goods) -> None:
         self.promotion = promotion
         self.code = code
-        self.all_lines = lines
-        include = promotion.items.include
-        self.places = [place for place, line in enumerate(lines) if include(line)]
+        self.places = goods.places_of(promotion.items)
+        self._goods = goods
+
+    @cached_property
+    def units_got(self) -> dict[int, int]:
+        """Of each line, by its place, so many units become cheaper because others are bought."""
+        benefit = self.promotion.benefit
+        if not isinstance(benefit, BuyAndGet):
+            return {}
+        return got(benefit, self.places, self._goods.places_of(benefit.gets) if benefit.gets else None, self._goods)
 
     def because(self, reason: Reason, detail: str) -> NotApplied:
         code = self.code.text if self.code else None
@@ -317,20 +382,16 @@ class _Candidate:
         if any(named and currency not in named for named in amounts):
             return self.because(Reason.NOT_IN_THIS_CURRENCY, f"It does not apply to orders in {currency}.")
         if minimum := promotion.minimums.get(currency, 0):
-            worth = sum(_full_price(self.all_lines[place]) for place in self.places)
+            worth = sum(self._goods.full[place] for place in self.places)
             if worth < minimum:
                 costs, begins = Money(worth, currency), Money(minimum, currency)
                 return self.because(
                     Reason.MINIMUM_NOT_REACHED, f"What counts for it costs {costs}; it begins at {begins}."
                 )
-        if isinstance(promotion.benefit, BuyAndGet) and not got(promotion.benefit, promotion.items, self.all_lines):
+        if isinstance(promotion.benefit, BuyAndGet) and not self.units_got:
             wanted = f"{promotion.benefit.buy} to buy and {promotion.benefit.get} to get for it"
             return self.because(Reason.NO_ELIGIBLE_ITEM, f"There must be {wanted} in the cart.")
         return None
-
-
-def _full_price(line: Line) -> int:
-    return line.unit_price.minor * line.quantity
 
 
 def _chosen(fitting: Sequence[_Candidate], till: "_Till") -> tuple[list[_Candidate], list[NotApplied]]:
@@ -374,17 +435,16 @@ def _best(candidates: Sequence[_Candidate], till: "_Till") -> _Candidate | None:
 class _Till:
     """What lines and shipping still cost while one promotion after the other is taken off."""
 
-    def __init__(self, lines: Sequence[Line], basket: Basket) -> None:
-        self._currency = basket.currency
-        self._lines = lines
-        self._left = [_full_price(line) for line in lines]
-        self._shipping = basket.shipping.minor
-        self._shipping_left = self._shipping
+    def __init__(self, goods: _Goods, currency: str, shipping: int) -> None:
+        self._currency = currency
+        self._goods = goods
+        self._left = list(goods.full)
+        self._shipping = self._shipping_left = shipping
 
     @property
     def given_on_lines(self) -> dict[UUID, int]:
-        both = zip(self._lines, self._left, strict=True)
-        return {line.id: full - left for line, left in both if (full := _full_price(line)) != left}
+        each = zip(self._goods.ids, self._goods.full, self._left, strict=True)
+        return {line: full - left for line, full, left in each if full != left}
 
     @property
     def given_on_shipping(self) -> int:
@@ -401,11 +461,12 @@ class _Till:
         for place, given in lines.items():
             self._left[place] -= given
         self._shipping_left -= shipping
+        ids, currency = self._goods.ids, self._currency
         return Applied(
             promotion=candidate.promotion,
             code=candidate.code.text if candidate.code else None,
-            lines={self._lines[place].id: Money(given, self._currency) for place, given in lines.items() if given},
-            shipping=Money(shipping, self._currency),
+            lines={ids[place]: Money(given, currency) for place, given in lines.items() if given},
+            shipping=Money(shipping, currency),
         )
 
     def _worth(self, candidate: _Candidate) -> tuple[dict[int, int], int]:
@@ -413,7 +474,7 @@ class _Till:
         benefit, places, left = candidate.promotion.benefit, candidate.places, self._left
         match benefit:
             case BuyAndGet():
-                return self._off_units(got(benefit, candidate.promotion.items, self._lines), benefit.percent), 0
+                return self._off_units(candidate.units_got, benefit.percent), 0
             case PercentOff(percent=percent, on=On.SHIPPING):
                 return {}, percent_of(self._shipping_left, percent)
             case AmountOff(amounts=amounts, on=On.SHIPPING):
@@ -423,12 +484,14 @@ class _Till:
             case AmountOff(amounts=amounts, on=On.ORDER):
                 return self._shared(amounts[self._currency], places), 0
             case PercentOff(percent=percent):
-                return {place: percent_of(left[place], percent) for place in places}, 0
+                share, whole = percent.as_integer_ratio()
+                return {place: _half_up(left[place] * share, 100 * whole) for place in places}, 0
             case AmountOff(amounts=amounts, on=On.UNIT):
                 each = amounts[self._currency]
-                return {place: min(each * self._lines[place].quantity, left[place]) for place in places}, 0
+                return {place: min(each * self._goods.quantities[place], left[place]) for place in places}, 0
             case AmountOff(amounts=amounts):
-                return {place: min(amounts[self._currency], left[place]) for place in places}, 0
+                each = amounts[self._currency]
+                return {place: min(each, left[place]) for place in places}, 0
 
     def _shared(self, amount: int, places: Sequence[int]) -> dict[int, int]:
         """The amount, as far as the lines still cost so much, in shares by what they cost."""
@@ -439,23 +502,23 @@ class _Till:
 
     def _off_units(self, units: Mapping[int, int], percent: Decimal) -> dict[int, int]:
         """The percentage of so many units of each line, which share evenly in what the line still costs."""
+        share, whole = percent.as_integer_ratio()
         return {
-            place: percent_of(self._left[place], percent, part=Fraction(count, self._lines[place].quantity))
+            place: _half_up(self._left[place] * share * count, 100 * whole * self._goods.quantities[place])
             for place, count in units.items()
         }
 
 
-def got(benefit: BuyAndGet, buys: Items, lines: Sequence[Line]) -> dict[int, int]:
+def got(benefit: BuyAndGet, bought: Sequence[int], gets: Sequence[int] | None, goods: _Goods) -> dict[int, int]:
     """Units of each line, by its place, that become cheaper: the cheapest, as far as enough others are left to buy.
 
-    No unit counts twice, also where the same things are bought and got.
+    No unit counts twice, also where the same things are bought and got, as they are where nothing else is named.
     """
-    gets = benefit.gets or buys
-    can_be_bought = {place for place, line in enumerate(lines) if buys.include(line)}
-    can_be_got = [place for place, line in enumerate(lines) if gets.include(line)]
-    only_bought = sum(lines[place].quantity for place in can_be_bought.difference(can_be_got))
-    only_got = sum(lines[place].quantity for place in can_be_got if place not in can_be_bought)
-    either = sum(lines[place].quantity for place in can_be_got if place in can_be_bought)
+    quantities, can_be_bought = goods.quantities, set(bought)
+    can_be_got = can_be_bought if gets is None else set(gets)
+    only_bought = sum(quantities[place] for place in can_be_bought - can_be_got)
+    only_got = sum(quantities[place] for place in can_be_got - can_be_bought)
+    either = sum(quantities[place] for place in can_be_got & can_be_bought)
     times = min(
         (only_bought + either) // benefit.buy,
         (only_got + either) // benefit.get,
@@ -465,8 +528,12 @@ def got(benefit: BuyAndGet, buys: Items, lines: Sequence[Line]) -> dict[int, int
     wanted = times * benefit.get
     spare = either - max(0, times * benefit.buy - only_bought)
     units: dict[int, int] = {}
-    for place in sorted(can_be_got, key=lambda place: (lines[place].unit_price.minor, place)):
-        count = min(lines[place].quantity, wanted, spare if place in can_be_bought else wanted)
+    for place in goods.cheapest_first:
+        if not wanted:
+            break
+        if place not in can_be_got:
+            continue
+        count = min(quantities[place], wanted, spare if place in can_be_bought else wanted)
         wanted -= count
         if place in can_be_bought:
             spare -= count
@@ -475,11 +542,11 @@ def got(benefit: BuyAndGet, buys: Items, lines: Sequence[Line]) -> dict[int, int
     return units
 
 
-WHOLE = Fraction(1)
+def percent_of(amount: int, percent: Decimal) -> int:
+    """The percentage of an amount, to the next whole minor unit; half of one is rounded up."""
+    share, whole = percent.as_integer_ratio()
+    return _half_up(amount * share, 100 * whole)
 
 
-def percent_of(amount: int, percent: Decimal, *, part: Fraction = WHOLE) -> int:
-    """The percentage of an amount, or of a part of it, to the next whole minor unit; half of one is rounded up."""
-    rate, whole = percent.as_integer_ratio()
-    exact, whole = amount * rate * part.numerator, whole * 100 * part.denominator
-    return (2 * exact + whole) // (2 * whole)
+def _half_up(amount: int, parts: int) -> int:
+    return (2 * amount + parts) // (2 * parts)

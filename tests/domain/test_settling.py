@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from domain.baskets import Destination, Shopper
 from domain.money import Money
 from domain.pricing import price
+from domain.promotions import AmountOff, Benefit, BuyAndGet, On, PercentOff, Promotion
 from domain.settling import LineCost, amount_to_capture, worth_of_staying, worth_of_units
 from domain.taxes import Rate, Region, RoundedBy, TaxMode, TaxPolicy, TaxRules
 from tests.support.baskets import a_basket
@@ -213,18 +214,32 @@ somethings = st.lists(
 )
 
 
+BENEFITS: tuple[Benefit, ...] = (
+    *(PercentOff(percent=Decimal("33.3"), on=on) for on in (On.LINE, On.ORDER, On.SHIPPING)),
+    *(AmountOff(amounts=dict.fromkeys(CURRENCIES, 1234), on=on) for on in On),
+    BuyAndGet(buy=2, get=1),
+    PercentOff(percent=Decimal(100), on=On.SHIPPING),
+)
+
+
+def offered(benefits: Sequence[Benefit]) -> list[Promotion]:
+    return [Promotion(id=UUID(int=number), name="off", benefit=benefit) for number, benefit in enumerate(benefits)]
+
+
 @given(
     bought=somethings,
     currency=st.sampled_from(CURRENCIES),
+    benefits=st.lists(st.sampled_from(BENEFITS), max_size=4),
     is_inclusive=st.booleans(),
     rounded_by=st.sampled_from(RoundedBy),
     is_exempt=st.booleans(),
     random=randoms,
 )
-def test_a_taxed_basket_is_captured_and_given_back_to_the_minor_unit_of_its_currency(
+def test_a_basket_with_promotions_and_taxes_is_captured_and_given_back_to_the_minor_unit_of_its_currency(
     *,
     bought: list[tuple[int, int, str]],
     currency: str,
+    benefits: list[Benefit],
     is_inclusive: bool,
     rounded_by: RoundedBy,
     is_exempt: bool,
@@ -240,8 +255,15 @@ def test_a_taxed_basket_is_captured_and_given_back_to_the_minor_unit_of_its_curr
     )
 
     taxes = TaxRules(policy=TaxPolicy(mode=TaxMode.TABLE, rounded_by=rounded_by), regions=(region,))
-    priced = price(basket, taxes=taxes)
+    priced = price(basket, offered(benefits), taxes)
 
+    of_lines = sum(one.line.total.minor - one.discount.minor + one.tax.minor for one in priced.lines)
+    shipping = priced.shipping
+    of_shipping = shipping.price.minor - shipping.discount.minor + shipping.tax.minor
+    assert of_lines + of_shipping == priced.totals.total.minor
+    assert all(0 <= one.discount.minor <= one.line.total.minor for one in priced.lines)
+    due = sum(tax.amount for tax in priced.taxes.taxes)
+    assert due == (priced.included_tax.minor if is_inclusive else priced.totals.tax.minor)
     costs = [LineCost(quantity=one.line.quantity, cost=one.total.minor) for one in priced.lines]
     sale = Sale(costs, shipping=priced.shipping.total.minor, currency=currency)
     assert sale.total == priced.totals.total.minor
