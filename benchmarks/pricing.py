@@ -1,7 +1,7 @@
 """What it costs to price a cart, by its lines and by the shop's promotions: ``python -m benchmarks.pricing``.
 
-The floor is what no promotion can spare: adding up the lines. Ratios to it hold on any machine, and the processor's time is
-counted, so that it may have other things to do.
+The floor is what no promotion can spare: adding up the lines. Ratios to it hold on any machine; of the time only the
+processor's is counted, so that the machine may have other things to do.
 """
 
 from collections.abc import Callable, Sequence

@@ -276,6 +276,25 @@ TABLE_LAWS: dict[Law, TableLaw] = {
         amounts=("kept",),
         repair=Repair.REFUND_THE_REST,
     ),
+    Law.ORDERS_COST_WHAT_THEIR_LINES_SAY: TableLaw(
+        query="""
+            SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.currency, orders.total,
+                   coalesce(lines.cost, 0) + orders.shipping - orders.shipping_discount + orders.shipping_tax AS sums
+            FROM orders LEFT JOIN (
+                SELECT order_id, sum(line_total) AS price, sum(discount) AS discount, sum(tax) AS tax,
+                       sum(line_total - discount + tax) AS cost, sum(included_tax) AS included_tax
+                FROM order_lines GROUP BY order_id
+            ) AS lines ON lines.order_id = orders.id
+            WHERE orders.total <>
+                      coalesce(lines.cost, 0) + orders.shipping - orders.shipping_discount + orders.shipping_tax
+               OR orders.subtotal <> coalesce(lines.price, 0)
+               OR orders.discount <> coalesce(lines.discount, 0) + orders.shipping_discount
+               OR orders.tax <> coalesce(lines.tax, 0) + orders.shipping_tax
+               OR orders.included_tax < coalesce(lines.included_tax, 0)
+        """,
+        sentence="order S-{number} costs {total}, its lines and shipping come to {sums}, or other sums differ",
+        amounts=("total", "sums"),
+    ),
     Law.PAYMENTS_FIT_THEIR_ORDERS: TableLaw(
         query="""
             SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.status, orders.currency,

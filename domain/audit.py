@@ -33,6 +33,8 @@ class Law(StrEnum):
     PROMOTIONS_ARE_USED_AS_COUNTED = "promotions_are_used_as_counted"
     """Uses of a promotion, of a code and of a customer are the orders that have it and were not cancelled."""
     # --- money, as our tables have it
+    ORDERS_COST_WHAT_THEIR_LINES_SAY = "orders_cost_what_their_lines_say"
+    """A total is the sum of its lines and shipping, with their taxes and without their discounts."""
     CAPTURED_IS_CHARGED = "captured_is_charged"
     REFUNDED_ADDS_UP = "refunded_adds_up"
     CANCELLED_ORDERS_KEEP_NOTHING = "cancelled_orders_keep_nothing"

@@ -15,11 +15,14 @@ from db.placement import place_or_refuse
 from db.promotions import NewCode
 from domain.audit import Law
 from domain.errors import Refusal
-from domain.orders import PlacedOrder, PlaceOrder
+from domain.orders import AwaitCustomer, CancelOrder, CancelReason, OrderStatus, PlacedOrder, PlaceOrder
+from domain.payments import Answer, PaymentAuthorization
 from domain.promotions import AmountOff, On, Promotion, Reason
+from domain.shipping import Remedy
 from runtime.resources import Resources
+from tests.db.test_undelivered import given_up, sent, to_give_up
 from tests.support.catalog import a_product, stock_of
-from tests.support.orders import a_cart, place, to_cancel, to_place, written_about
+from tests.support.orders import AnOrder, a_cart, place, to_cancel, to_confirm, to_place, written_about
 from tests.support.promotions import a_code, a_promotion, counted, enter
 from tests.support.statements import counted_statements
 
@@ -166,6 +169,60 @@ async def test_a_use_is_given_back_once_when_its_order_is_cancelled(resources: R
     await place(resources.sessions, await to_place(resources.sessions, other))
     await cancel(resources, request)
     assert await counted(resources.sessions, promotion) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "answer"),
+    [
+        (CancelReason.PAYMENT_DECLINED, {"answer": Answer.DECLINED, "decline_code": "insufficient_funds"}),
+        (CancelReason.PAYMENT_EXPIRED, {"answer": Answer.DECLINED, "decline_code": "expired"}),
+    ],
+)
+async def test_a_use_is_given_back_when_a_payment_is_declined_or_its_customer_does_not_come_back_from_the_bank(
+    resources: Resources, reason: CancelReason, answer: dict[str, Any]
+) -> None:
+    code = a_code()
+    promotion = await a_promotion(resources.sessions, codes=[NewCode(code=code, usage_limit=1)], usage_limit=1)
+    request, _ = await an_order_with(resources, code)
+    asked = PaymentAuthorization(
+        answer=Answer.REQUIRES_ACTION, reference=f"pi_{uuid4().hex}", redirect_url="https://bank"
+    )
+    waiting = AwaitCustomer(order_id=request.order_id, payment_id=request.payment_id, authorization=asked)
+    declined = PaymentAuthorization(reference=asked.reference, **answer)
+    undone = CancelOrder(order_id=request.order_id, reason=reason, declined=declined)
+
+    async with resources.sessions.begin() as session:
+        await orders.await_customer(session, waiting)
+    assert await counted(resources.sessions, promotion) == (1, 1)
+    for _ in range(2):
+        async with resources.sessions.begin() as session:
+            await orders.cancel(session, undone)
+
+    assert await counted(resources.sessions, promotion) == (0, 0)
+    await place(resources.sessions, await to_place(resources.sessions, await a_cart_with(resources, code)))
+
+
+async def test_a_use_is_given_back_when_nothing_of_its_order_arrives(resources: Resources) -> None:
+    code = a_code()
+    promotion = await a_promotion(resources.sessions, codes=[NewCode(code=code, usage_limit=1)], usage_limit=1)
+    request, placed = await an_order_with(resources, code)
+    order = AnOrder(
+        order_id=request.order_id,
+        order_number=request.order_number,
+        payment_id=request.payment_id,
+        cart_id=request.cart_id,
+        total=placed.total,
+        reference=f"pi_{uuid4().hex}",
+    )
+    async with resources.sessions.begin() as session:
+        await orders.confirm(session, to_confirm(order))
+    parcel = await sent(resources, order)
+    assert await counted(resources.sessions, promotion) == (1, 1)
+
+    told = await given_up(resources, order, to_give_up(order, parcel, Remedy.REFUND))
+
+    assert told.state.order_status is OrderStatus.CANCELLED
+    assert await counted(resources.sessions, promotion) == (0, 0)
 
 
 async def test_a_placement_that_is_repeated_uses_it_once(resources: Resources) -> None:

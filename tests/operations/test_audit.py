@@ -119,6 +119,10 @@ LEFT_TO_PEOPLE: dict[Law, tuple[str, str]] = {
         "cancelled",
         "UPDATE payments SET captured = 7 WHERE order_id = :order",
     ),
+    Law.ORDERS_COST_WHAT_THEIR_LINES_SAY: (
+        "confirmed",
+        "UPDATE order_lines SET discount = discount + 1 WHERE order_id = :order",
+    ),
     Law.PAYMENTS_FIT_THEIR_ORDERS: ("confirmed", "UPDATE payments SET amount = 1 WHERE order_id = :order"),
     Law.TIMELINES_TELL_THE_STATUS: (
         "confirmed",
