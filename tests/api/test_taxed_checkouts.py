@@ -166,6 +166,7 @@ async def test_a_preview_asks_the_provider_and_the_order_is_what_was_shown(provi
     assert sorted(tax["name"] for tax in order["taxes"]) == ["US CA sales tax", "US CA sales tax"]
 
 
+@pytest.mark.matrix("checkout: the tax provider fails for a moment")
 async def test_a_provider_that_stumbles_is_asked_again_within_the_checkout(provided: OwnShop) -> None:
     shopper, cart, _ = await in_california(provided, 1, "94002")
     await answered_questions(provided.sandbox, "error", 2)
@@ -175,6 +176,7 @@ async def test_a_provider_that_stumbles_is_asked_again_within_the_checkout(provi
     assert (order["status"], order["totals"]["tax"], order["tax_source"]) == ("confirmed", usd("0.73"), "provider")
 
 
+@pytest.mark.matrix("checkout: the tax provider is silent for longer than eight seconds")
 async def test_while_the_provider_is_silent_nothing_is_sold_and_afterwards_the_cart_is_as_it_was(
     provided: OwnShop,
 ) -> None:

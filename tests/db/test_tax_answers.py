@@ -185,6 +185,7 @@ async def test_while_the_provider_is_silent_nothing_is_sold(resources: Resources
         assert await stock_of(sessions, product.variant_id) == StockLevel(on_hand=5, reserved=0)
 
 
+@pytest.mark.matrix("checkout: the tax provider is silent for longer than eight seconds")
 async def test_a_shop_may_go_by_its_own_table_instead_and_the_order_says_so(resources: Resources) -> None:
     product = await a_product(resources.sessions, price="10.00", stock=5)
     async with a_shop(resources, when_silent=WhenSilent.TABLE) as sessions:
