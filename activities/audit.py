@@ -236,6 +236,10 @@ async def _mended(session: AsyncSession, breach: Breach, actor: str) -> str | No
             return await repairs.recount_uses(session, thing)
         case Repair.RECOUNT_REFUNDS:
             await repairs.recount_refunds(session, thing)
+        case Repair.RECOUNT_CREDIT:
+            return await repairs.recount_credit(session, thing)
+        case Repair.GIVE_CREDIT_BACK:
+            await repairs.give_credit_back(session, thing, actor=actor)
         case Repair.COPY_PAYMENT_STATUS:
             await repairs.copy_payment_status(session, thing)
         case Repair.MARK_THE_GAP:

@@ -109,10 +109,10 @@ def differences(payment: BookedPayment, ours: RowMapping | None) -> list[Breach]
         words = f"{has} besides {ours['reference']} for order S-{ours['number']}"
         return [breach(Law.MONEY_IS_TAKEN_ONCE, words, stray)] if is_there else []
     if ours["status"] == "cancelled":
-        owed = ours["captured"] - ours["refunded"]  # on its way back, as far as it is set aside
+        owed = ours["captured"] - ours["refunded"] - ours["credited"]  # on its way back, as far as it is set aside
         words = f"{has} for order S-{ours['number']}, which is cancelled"
         is_seen_to = ours["refunding"] + ours["disputed"] >= owed  # what is disputed, the bank has taken back
-        is_back = payment.held == 0 and payment.kept <= (owed if is_seen_to else 0)
+        is_back = payment.held == 0 and payment.kept - ours["credited"] <= (owed if is_seen_to else 0)
         return [] if is_back else [breach(Law.MONEY_OF_CANCELLED_ORDERS_IS_BACK, words, stray)]
     if ours["status"] == "pending" or agree(payment, ours):
         return []

@@ -199,6 +199,8 @@ def letter_about(order: Mapping[Any, Any]) -> OrderLetter:
         shipping=money(order["shipping"]),
         tax=money(order["tax"]),
         total=money(order["total"]),
+        credit=money(order["credit"]) if order["credit"] else None,
+        due=money(order["total"] - order["credit"]),
         due_at=order["due_at"],
         address=[
             part

@@ -19,15 +19,16 @@ from api.auth import Caller
 from api.cart_warnings import CartWarning, warnings_about
 from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expected_versions
 from api.errors import refuses
-from api.schemas import Amount, CurrencyCode, Email, Input, Output, amount, money
+from api.schemas import Amount, CardCode, CurrencyCode, Email, Input, Output, amount, money
 from api.stories import EngineAwayError, Stories
 from api.tax_questions import is_heard
 from api.users import whoever
-from db import addresses, baskets, cart_views, cart_warnings, carts
+from db import addresses, baskets, cart_views, cart_warnings, carts, credit
 from db.addresses import copy_of
 from db.baskets import PricedCart, WantedCart
 from db.carts import Cart
 from domain.carts import LARGEST_QUANTITY
+from domain.credit import Obstacle, Share, Tender
 from domain.errors import Refusal, unacceptable
 from domain.money import minor_digits
 from domain.permissions import Permission
@@ -79,6 +80,21 @@ class ShippingChoice(Input):
 
 class EnteredCode(Input):
     code: Annotated[str, Field(min_length=1, max_length=LONGEST_CODE, examples=["SPRING10"])]
+
+
+class EnteredCard(Input):
+    code: CardCode = Field(description="Upper and lower case, blanks and dashes do not matter")
+
+
+class StoreCreditChoice(Input):
+    use: Annotated[bool, Field(strict=True)]
+
+
+class GiftCardShareOut(Output):
+    id: UUID
+    last4: str = Field(description="How its code ends")
+    amount: Amount = Field(description="What it pays")
+    obstacle: Obstacle | None = Field(description="Why it cannot pay for this cart; a checkout would be refused")
 
 
 class CartItemOut(Output):
@@ -147,6 +163,10 @@ class CartOut(Output):
     promotions: list[AppliedPromotionOut] = Field(description="What is taken off, in that order")
     not_applied: list[NotAppliedPromotionOut] = Field(description="Codes that take nothing off, and why")
     totals: TotalsOut
+    gift_cards: list[GiftCardShareOut] = Field(description="They pay in this order")
+    uses_store_credit: bool
+    store_credit: Amount = Field(description="What store credit pays, after the gift cards")
+    amount_due: Amount = Field(description="What is left of the total for the payment provider")
     taxes: list[TaxOut]
     tax_is_final: bool = Field(
         description="`false`: an estimate for the shop's home, or nothing yet, since it is not known what is due where "
@@ -445,6 +465,67 @@ class CartController(Controller):
         """Upper and lower case are the same."""
         return await without_code(cart_id, code, caller, resources, if_match)
 
+    @post(
+        "/{cart_id:uuid}/gift-cards",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Pay with a gift card",
+        responses=refuses(*CHANGE, "gift_card_not_usable"),
+    )
+    async def enter_gift_card(
+        self, cart_id: UUID, data: EnteredCard, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """Several may pay for one cart. Nothing is taken from them before the checkout, which takes it all at once.
+
+        A card that cannot pay is refused with its `reason`; whatever is not the code of a card is `unknown`.
+        """
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller, if_match)
+            card = await credit.by_code(session, data.code)
+            if card is None:
+                raise carts.gift_card_not_usable(Obstacle.UNKNOWN)
+            carts.enter_gift_card(cart, card.id)
+            await session.flush()
+            found = usable(await baskets.priced(session, cart_id), caller)
+            [share] = [share for share in found.tender.cards if share.purse.account_id == card.id]
+            if why := share.purse.obstacle or (Obstacle.EMPTY if share.purse.balance == 0 else None):
+                raise carts.gift_card_not_usable(why, share.purse.last4)
+            return tagged(await cart_in(session, found))
+
+    @delete(
+        "/{cart_id:uuid}/gift-cards/{card_id:uuid}",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        status_code=200,
+        summary="Do not pay with a gift card",
+        responses=CHANGES,
+    )
+    async def remove_gift_card(
+        self, cart_id: UUID, card_id: UUID, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """By the id that the cart shows, so that its code stands in no address."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller, if_match)
+            carts.remove_gift_card(cart, card_id)
+            return await shown(session, cart_id)
+
+    @put(
+        "/{cart_id:uuid}/store-credit",
+        permission=Permission.SHOP,
+        others=Permission.CARTS_ASSIST,
+        summary="Pay with store credit, or do not",
+        responses=CHANGES,
+    )
+    async def use_store_credit(
+        self, cart_id: UUID, data: StoreCreditChoice, caller: Caller, resources: Resources, if_match: IfMatch
+    ) -> Response[CartOut]:
+        """What the cart's customer has in its currency pays what gift cards leave."""
+        async with resources.sessions.begin() as session:
+            cart = await editable(session, cart_id, caller, if_match)
+            carts.use_store_credit(cart, wanted=data.use)
+            return await shown(session, cart_id)
+
     @get(
         "/{cart_id:uuid}/shipping-options",
         permission=Permission.SHOP,
@@ -578,8 +659,20 @@ def cart_out(found: PricedCart) -> CartOut:
                 "included_tax": money(priced.included_tax),
                 "total": money(totals.total),
             },
+            "gift_cards": [_card_out(share, found.tender) for share in found.tender.cards],
+            "store_credit": amount(found.tender.store_credit, cart["currency"]),
+            "amount_due": money(found.tender.due),
         }
     )
+
+
+def _card_out(share: Share, paid: Tender) -> dict[str, Any]:
+    return {
+        "id": share.purse.account_id,
+        "last4": share.purse.last4,
+        "amount": amount(share.amount, paid.total.currency),
+        "obstacle": paid.obstacle_of(share),
+    }
 
 
 def _option_out(option: Option, currency: str) -> ShippingOption:
@@ -617,6 +710,7 @@ def preview_out(cart: CartOut, found: PricedCart, *, is_whole: bool) -> PreviewO
 def obstacle_of(found: PricedCart) -> dict[str, str] | None:
     try:
         found.check_can_be_ordered()
+        carts.check_can_pay(found.tender)
     except Refusal as refusal:
         return {"code": refusal.code, "detail": refusal.detail}
     return None

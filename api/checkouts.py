@@ -43,6 +43,9 @@ class NewCheckout(Input):
     expected_total: Amount | None = Field(
         default=None, description="What the customer was shown; another total is answered `price_changed`"
     )
+    expected_amount_due: Amount | None = Field(
+        default=None, description="The same of what gift cards and store credit leave to pay"
+    )
 
 
 @post(
@@ -73,6 +76,7 @@ class NewCheckout(Input):
         "tax_unknown",
         "tax_unavailable",
         "promotion_used_up",
+        "gift_card_not_usable",
         "cart_completed",
         "cart_merged",
         "checkout_cancelled",
@@ -161,6 +165,7 @@ async def taken_in(
         cart_id=data.cart_id,
         payment_method=MANUAL if isinstance(data.payment_method, ManualPayment) else data.payment_method,
         expected_total=data.expected_total.as_money().minor if data.expected_total else None,
+        expected_due=data.expected_amount_due.as_money().minor if data.expected_amount_due else None,
     )
     async with resources.autocommit() as session:
         if checkout := await checkouts.repeated(session, wish):
@@ -178,8 +183,10 @@ async def taken_in(
 
 
 def _check_expects_its_currency(found: WantedCart, data: NewCheckout) -> None:
-    if data.expected_total and data.expected_total.currency != found.cart["currency"]:
-        raise unacceptable("/expected_total/currency", f"the cart is in {found.cart['currency']}")
+    for name in ("expected_total", "expected_amount_due"):
+        expected: Amount | None = getattr(data, name)
+        if expected and expected.currency != found.cart["currency"]:
+            raise unacceptable(f"/{name}/currency", f"the cart is in {found.cart['currency']}")
 
 
 def _location(order: OrderOut, caller: Caller, data: NewCheckout) -> str:

@@ -105,6 +105,8 @@ PROBLEMS: dict[str, Problem] = {
     "tax_unavailable": Problem(503, "It could not be found out which tax is due; nothing was charged"),
     "promotion_used_up": Problem(409, "A promotion has been used as often as it can be"),
     "promotion_not_applicable": Problem(422, "This promotion does not apply to this cart"),
+    "gift_card_not_usable": Problem(422, "This gift card cannot pay for this cart"),
+    "store_credit_needs_account": Problem(409, "Store credit needs an account"),
     "code_taken": Problem(409, "There is a promotion with this code"),
     "payment_declined": Problem(402, "The payment was declined"),
     "payment_unavailable": Problem(503, "The payment provider cannot be reached; nothing was charged"),

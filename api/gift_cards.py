@@ -15,18 +15,17 @@ from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.operators import DENIED
 from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
-from api.schemas import Amount, Input, Output, amount
+from api.schemas import Amount, CardCode, Input, Output, amount
 from db import credit
 from db.base import new_id
 from db.credit import CreditAccount, CreditEntry
-from domain.credit import LONGEST_CODE, CreditReason, GiftCardStatus, new_code
+from domain.credit import CreditReason, GiftCardStatus, new_code
 from domain.errors import unacceptable
 from domain.permissions import Permission
 from runtime.resources import Resources
 
 KEPT_NOWHERE = CacheControlHeader(no_store=True)
 Why = Annotated[str, Field(min_length=1, max_length=500, description="It is kept in the audit log")]
-CardCode = Annotated[str, Field(min_length=1, max_length=LONGEST_CODE, examples=["K7QP-29XM-HHTR-5ZED"])]
 
 
 class NewGiftCard(Input):

@@ -1,6 +1,7 @@
 """Whoever asks too often is told to come again later, before anything else is done for the request."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ MACHINES = frozenset({"/health", "/ready", "/metrics"})
 """What has no limit: whoever watches a shop must be able to see it when it is busy."""
 GUESSED_AT = frozenset({"/v1/auth/login", "/v1/gift-cards/balance"})
 """Where somebody may try one secret after the other."""
+ENTERS_A_CARD = re.compile(r"/v1/carts/[^/]+/gift-cards")
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 CATALOGUE = Kind.CATALOGUE  # looking it up in its enumeration takes longer than all the rest
 
@@ -29,7 +31,7 @@ def kind_of(method: str, path: str) -> Kind | None:
     path = normalize_path(path)
     if path in MACHINES:
         return None
-    if path in GUESSED_AT:
+    if path in GUESSED_AT or (method == "POST" and ENTERS_A_CARD.fullmatch(path)):
         return Kind.LOGIN
     kind = shedding.kind_of(path) or Kind.OTHERS
     return Kind.STAFF if kind is Kind.CATALOGUE and method not in READS else kind

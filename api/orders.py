@@ -23,12 +23,13 @@ from db import audit_log, cancellations, order_views
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.carriers import tracking_url
+from domain.credit import CreditKind
 from domain.disputes import DisputeStatus
 from domain.errors import Refusal
 from domain.orders import AskToCancel, CancelReason, OrderStatus, PendingStep, allowed_moves, number_of
 from domain.payments import PaymentStatus
 from domain.permissions import Permission
-from domain.refunds import RefundStatus
+from domain.refunds import RefundStatus, RefundTo
 from domain.returns import OrderReturnStatus, ReturnStatus
 from domain.shipping import CancelUnits, Remedy, Undelivered, Units
 from domain.taxes import TaxSource
@@ -76,6 +77,12 @@ class FulfillmentOut(Output):
     delivered_at: datetime | None
 
 
+class PaidByCardOut(Output):
+    id: UUID
+    last4: str = Field(description="How the gift card's code ends")
+    amount: Amount
+
+
 class UnitsOut(Output):
     order_item_id: UUID
     quantity: int
@@ -85,6 +92,8 @@ class RefundOut(Output):
     id: UUID
     status: RefundStatus
     amount: Amount
+    of_credit: Amount = Field(description="What of it gift cards or store credit had paid; it is credit again")
+    to: RefundTo = Field(description="`store_credit`: all of it became the customer's store credit")
     reason: str
     refusal: str | None = Field(description="Why the provider refuses it, in its own code")
     reference: str | None = Field(description="What the provider calls it, or the person who sent it by bank transfer")
@@ -149,6 +158,9 @@ class OrderOut(Output):
     email: str | None
     items: list[OrderItemOut]
     totals: TotalsOut | None
+    gift_cards: list[PaidByCardOut] = Field(description="What gift cards paid when it was ordered")
+    store_credit: Amount | None = Field(description="What store credit paid then")
+    amount_due: Amount | None = Field(description="What they left of the total; the amount of its payment")
     taxes: list[TaxOut] = Field(description="What was due when it was ordered, by the names of the taxes")
     tax_source: TaxSource = Field(
         description="Who said so; `table_instead`: the shop's own table, because the tax provider was silent"
@@ -399,7 +411,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 "status": row["payment_status"],
                 "provider": row["provider"],
                 "provider_reference": row["provider_reference"],
-                "amount": amount(row["total"], currency),
+                "amount": amount(row["total"] - row["credit"], currency),
                 "captured": amount(row["captured"], currency),
                 "refunded": amount(row["refunded"], currency),
                 "decline_code": row["decline_code"],
@@ -410,7 +422,19 @@ def order_out(row: RowMapping) -> OrderOut:
                 {**parcel, "tracking_url": tracking_url(parcel["tracking_url"], parcel["tracking_number"])}
                 for parcel in row["fulfillments"]
             ],
-            "refunds": [{**refund, "amount": amount(refund["amount"], currency)} for refund in row["refunds"]],
+            "refunds": [
+                {**refund, **{name: amount(refund[name], currency) for name in ("amount", "of_credit")}}
+                for refund in row["refunds"]
+            ],
+            "gift_cards": [
+                {**paid, "amount": amount(paid["amount"], currency)}
+                for paid in row["paid_with"]
+                if paid["kind"] == CreditKind.GIFT_CARD
+            ],
+            "store_credit": amount(
+                sum(paid["amount"] for paid in row["paid_with"] if paid["kind"] == CreditKind.STORE_CREDIT), currency
+            ),
+            "amount_due": amount(row["total"] - row["credit"], currency),
             "disputes": [{**dispute, "amount": amount(dispute["amount"], currency)} for dispute in row["disputes"]],
             "items": [
                 {
@@ -453,6 +477,9 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         email=None,
         items=[],
         totals=None,
+        gift_cards=[],
+        store_credit=None,
+        amount_due=None,
         taxes=[],
         tax_source=TaxSource.NOBODY,
         shipping_address=None,

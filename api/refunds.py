@@ -15,7 +15,7 @@ from api.stories import Stories
 from db import audit_log, refunds
 from db.refunds import Refund, RefundWish
 from domain.permissions import Permission
-from domain.refunds import RefundStatus
+from domain.refunds import RefundStatus, RefundTo
 from runtime.resources import Resources
 
 
@@ -25,6 +25,11 @@ class NewRefund(Input):
     amount: Amount | None = None
     items: Annotated[list[UnitsIn], Field(min_length=1, max_length=500)] | None = Field(
         default=None, description="Refunds what was paid for these units: their price, less discounts, plus tax"
+    )
+    to: RefundTo = Field(
+        default=RefundTo.ORIGIN,
+        description="`origin`: to where it came from, what the provider took first and credit last; `store_credit`: "
+        "all of it becomes the customer's store credit, at once",
     )
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -48,6 +53,7 @@ class NewRefund(Input):
         "refund_not_possible_yet",
         "payment_disputed",
         "units_not_refundable",
+        "store_credit_needs_account",
         "idempotency_key_reused",
     ),
 )
@@ -69,6 +75,7 @@ async def refund_order(
             actor=caller.name,
             amount=data.amount.as_money() if data.amount else None,
             items={unit.order_line_id: unit.quantity for unit in summed(data.items)} if data.items else None,
+            goes_to=data.to,
         )
         async with resources.sessions.begin() as session:
             refund = await refunds.request(session, wish)

@@ -6,6 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from domain.catalog_files import why_not_storable
+from domain.credit import LONGEST_CODE
 from domain.money import Money
 
 
@@ -38,6 +39,11 @@ class Output(BaseModel):
 
 
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["USD"])]
+
+
+CardCode = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_CODE, description="Of a gift card", examples=["K7QP-29XM-HHTR-5ZED"])
+]
 
 
 class Amount(BaseModel):

@@ -9,13 +9,15 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import promotions, tax_answers, taxes
+from db import credit, promotions, tax_answers, taxes
 from db.catalog import CATEGORIES_OF_PRODUCT, IS_IN_THE_SHOP, sold_name
+from db.credit import PURSES
 from db.inventory import Demand
 from db.price_lists import groups_of, list_prices, list_prices_of
 from db.promotions import customer_of
 from db.shipping_rates import ADDRESS_OF_CART, tariffs_of, tariffs_to
 from domain.baskets import Basket, Code, Destination, Line, Shopper
+from domain.credit import Tender, tender
 from domain.errors import Refusal
 from domain.money import Money
 from domain.price_lists import unit_price
@@ -38,6 +40,8 @@ class PricedCart:
     """What was priced, before a way of shipping was chosen."""
     unsold: tuple[Line, ...]
     """Lines that cannot be ordered: they have left the shop, or have no price in the cart's currency."""
+    tender: Tender
+    """What it would be paid with."""
     is_shipping_offered: bool
     """The chosen way of shipping carries these goods to the address; false also when none is chosen."""
     question: TaxQuestion | None
@@ -147,9 +151,11 @@ async def priced(
         taxables(before_taxes), policy, basket.destination, basket.currency, is_exempt=shopper.is_tax_exempt
     )
     due = await _taxes_due(session, policy, basket, asked, is_provider_silent=is_tax_provider_silent)
+    whole = taxed(before_taxes, shipped, due)
     return PricedCart(
         cart=cart,
-        priced=taxed(before_taxes, shipped, due),
+        priced=whole,
+        tender=tender(whole.totals.total, credit.purses_of(cart["purses"])),
         without_shipping=without_shipping,
         basket=basket,
         unsold=tuple(line for line, is_sold in items if not is_sold),
@@ -239,6 +245,7 @@ CART = text(
                END AS orders_before, {groups_of("carts.user_id")} AS groups,
                EXISTS (SELECT FROM tax_exemptions WHERE tax_exemptions.user_id = carts.user_id) AS is_tax_exempt,
                current_setting('sutler.taxes') AS taxes,
+               {PURSES} AS purses, carts.uses_store_credit,
                carts.promotion_codes, {CODES} AS codes, {USED_UP} AS used_up,
                {USED_UP_BY_SHOPPER} AS used_up_by_shopper, (SELECT version FROM pricing_rules) AS rules_version
         FROM carts

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Row, func, insert, select, t
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import deadlines, inventory, parcels, refunds
+from db import credit, deadlines, inventory, parcels, refunds
 from db.base import Base, Id, Now
 from db.orders import Order, OrderLine, locked, record, worth_of_cancelled
 from db.refunds import Refund, RefundWish
@@ -97,7 +97,8 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     before = await worth_of_cancelled(session, order.id)
     await _give_up(session, order, wish, wanted, lines)
     await parcels.forget_charges(session, order.id)
-    worth = Money(await worth_of_cancelled(session, order.id) - before, order.currency)
+    given_up = await worth_of_cancelled(session, order.id)
+    worth = Money(given_up - before, order.currency)
     await record(
         session,
         order.id,
@@ -115,7 +116,9 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     refund = RefundWish(
         refund_id=wish.id, order_id=order.id, reason="units_cancelled", actor=request.actor, amount=worth
     )
-    await refunds.request_for_cancelled_units(session, refund)
+    if await refunds.request_for_cancelled_units(session, refund) is None:
+        owed = 0 if order.status == OrderStatus.CANCELLED else order.total - given_up
+        await credit.give_back(session, order.id, why=f"cancellation/{wish.id}", keeps=owed, actor=request.actor)
     return await _state(session, order, wish)
 
 
@@ -225,5 +228,5 @@ async def _state(
         unpacked=list(unpacked),
         is_complete=order.status != OrderStatus.CONFIRMED,
         waits=await deadlines.waits(session, order.id),
-        refund=await refunds.to_pay_back(session, refund) if refund else None,
+        refund=await refunds.to_pay_back(session, refund) if refund and refund.asks_somebody else None,
     )

@@ -11,6 +11,7 @@ from db import carts
 from db.base import new_id
 from db.carts import Cart
 from domain.carts import CartCaps, MergeStrategy, merge
+from domain.credit import MOST_CARDS
 from domain.errors import Refusal
 from domain.promotions import MOST_CODES
 
@@ -117,7 +118,7 @@ LEAVE = text(
 
 
 def _take_over_what_was_said(own: Cart, guests: Cart, strategy: MergeStrategy) -> None:
-    """Where it goes, how, and by which codes; no address stays in a cart that nobody looks into any more."""
+    """Where it goes, how, and what it is paid with; no address stays in a cart that nobody looks into any more."""
     if guests.email is not None and (own.email is None or strategy is MergeStrategy.GUEST):
         own.reminder_consent_at = guests.reminder_consent_at
     for name in ("email", "shipping_address", "shipping_method"):
@@ -126,6 +127,7 @@ def _take_over_what_was_said(own: Cart, guests: Cart, strategy: MergeStrategy) -
             setattr(own, name, said)
     first, then = (guests, own) if strategy is MergeStrategy.GUEST else (own, guests)
     own.promotion_codes = list(dict.fromkeys([*first.promotion_codes, *then.promotion_codes]))[:MOST_CODES]
+    own.gift_cards = list(dict.fromkeys([*first.gift_cards, *then.gift_cards]))[:MOST_CARDS]
     guests.email = guests.shipping_address = guests.reminder_consent_at = None
 
 

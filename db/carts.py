@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    Uuid,
     delete,
     func,
     text,
@@ -25,6 +26,7 @@ from db import baskets
 from db.base import Base, Id, Now, new_id
 from db.catalog import IS_IN_THE_SHOP
 from domain.carts import LARGEST_QUANTITY, MOST_LINES, MOST_UNITS, USUAL_CAPS, CartCaps, RunningCheckout
+from domain.credit import MOST_CARDS, Obstacle, Tender
 from domain.errors import Refusal, unacceptable
 from domain.promotions import MOST_CODES
 
@@ -49,6 +51,9 @@ class Cart(Base):
     """Both are counted by a trigger of the items."""
     promotion_codes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
     """What the customer has entered, as :func:`domain.promotions.normalised` writes it."""
+    gift_cards: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
+    """Those that shall pay, in that order; of their codes nothing is kept."""
+    uses_store_credit: Mapped[bool] = mapped_column(server_default=text("false"))
     order_id: Mapped[UUID | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
@@ -63,6 +68,8 @@ class Cart(Base):
         CheckConstraint("merged_into IS NULL OR order_id IS NULL", name="merged_is_not_ordered"),
         CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
         CheckConstraint(f"cardinality(promotion_codes) <= {MOST_CODES}", name="few_codes"),
+        CheckConstraint(f"cardinality(gift_cards) <= {MOST_CARDS}", name="few_gift_cards"),
+        CheckConstraint("NOT uses_store_credit OR user_id IS NOT NULL", name="guests_have_no_store_credit"),
         CheckConstraint(f"line_count BETWEEN 0 AND {MOST_LINES}", name="line_count_range"),
         CheckConstraint(f"unit_count BETWEEN 0 AND {MOST_UNITS}", name="unit_count_range"),
     )
@@ -235,6 +242,43 @@ def remove_code(cart: Cart, code: str) -> None:
     if code not in cart.promotion_codes:
         raise Refusal("not_found", "There is no such code in this cart.")
     cart.promotion_codes = [known for known in cart.promotion_codes if known != code]
+
+
+def enter_gift_card(cart: Cart, card_id: UUID) -> None:
+    """Refuses ``gift_card_not_usable`` when there are enough cards in the cart."""
+    if card_id in cart.gift_cards:
+        return
+    if len(cart.gift_cards) >= MOST_CARDS:
+        raise gift_card_not_usable(Obstacle.TOO_MANY)
+    cart.gift_cards = [*cart.gift_cards, card_id]
+
+
+def remove_gift_card(cart: Cart, card_id: UUID) -> None:
+    """Refuses ``not_found`` for a card that was not entered."""
+    if card_id not in cart.gift_cards:
+        raise Refusal("not_found", "There is no such gift card in this cart.")
+    cart.gift_cards = [known for known in cart.gift_cards if known != card_id]
+
+
+def gift_card_not_usable(why: Obstacle, last4: str | None = None) -> Refusal:
+    which = f"The gift card that ends with {last4}" if last4 else "This gift card"
+    return Refusal(
+        "gift_card_not_usable", f"{which} cannot pay for this cart; nothing was charged.", reason=why, last4=last4
+    )
+
+
+def check_can_pay(paid: Tender) -> None:
+    """Refuses ``gift_card_not_usable``: nobody is charged in full in silence who counts on a card."""
+    for share in paid.cards:
+        if why := paid.obstacle_of(share):
+            raise gift_card_not_usable(why, share.purse.last4)
+
+
+def use_store_credit(cart: Cart, *, wanted: bool) -> None:
+    """Refuses ``validation_failed`` for a guest's cart."""
+    if wanted and cart.user_id is None:
+        raise unacceptable("/use", "a guest has no store credit")
+    cart.uses_store_credit = wanted
 
 
 async def choose_shipping(session: AsyncSession, cart: Cart, code: str) -> None:

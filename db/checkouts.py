@@ -35,6 +35,8 @@ class Checkout(Base):
     cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id"), index=True)
     payment_method: Mapped[str]
     expected_total: Mapped[int | None] = mapped_column(BigInteger)
+    expected_due: Mapped[int | None] = mapped_column(BigInteger)
+    """What the customer was told that is left to pay, after credit."""
     is_refused: Mapped[bool] = mapped_column(server_default=text("false"))
     answer_status: Mapped[int | None]
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
@@ -59,6 +61,7 @@ class Wish:
     cart_id: UUID
     payment_method: str
     expected_total: int | None
+    expected_due: int | None = None
 
     @property
     def named(self) -> Named:
@@ -117,7 +120,8 @@ async def take_in(session: AsyncSession, wish: Wish, *, order_id: UUID | None = 
     }
     key = vars(wish.named)
     while True:
-        made = (await session.execute(TAKE_IN, {**wanted, **key, "ordered": wish.cart_id})).one_or_none()
+        facts_of_it = {**wanted, **key, "ordered": wish.cart_id, "expected_due": wish.expected_due}
+        made = (await session.execute(TAKE_IN, facts_of_it)).one_or_none()
         if made is not None:
             if not made.is_keyed:  # the same key came with another cart a moment ago
                 await repeated(session, wish)
@@ -133,8 +137,10 @@ async def take_in(session: AsyncSession, wish: Wish, *, order_id: UUID | None = 
 TAKE_IN = text(
     """
     WITH made AS (
-        INSERT INTO checkouts (order_id, order_number, payment_id, cart_id, payment_method, expected_total)
-        VALUES (:order_id, nextval('order_numbers'), :payment_id, :ordered, :payment_method, :expected_total)
+        INSERT INTO checkouts (order_id, order_number, payment_id, cart_id, payment_method, expected_total,
+                               expected_due)
+        VALUES (:order_id, nextval('order_numbers'), :payment_id, :ordered, :payment_method, :expected_total,
+                CAST(:expected_due AS bigint))
         ON CONFLICT (cart_id) WHERE NOT is_refused DO NOTHING
         RETURNING order_id, order_number
     ), keyed AS (

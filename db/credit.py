@@ -1,7 +1,7 @@
 """Gift cards and store credit: balances, and the ledger of all that ever moved them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,19 @@ from db import audit_log, paging
 from db.base import Base, Id, Now, new_id, one_of
 from db.customers import User
 from db.tokens import hash_of
-from domain.credit import SHOWN_LENGTH, CreditKind, CreditReason, GiftCardStatus, normalised
+from domain.credit import (
+    SHOWN_LENGTH,
+    CreditKind,
+    CreditReason,
+    GiftCardStatus,
+    Obstacle,
+    Paid,
+    Purse,
+    Tender,
+    coming_back,
+    normalised,
+)
+from domain.customers import AccountStatus
 from domain.errors import Refusal
 from domain.money import Money
 
@@ -90,7 +102,7 @@ class CreditEntry(Base):
         CheckConstraint(one_of("reason", CreditReason), name="reason"),
         CheckConstraint("(reason = 'spent' AND amount < 0) OR reason = 'adjusted' OR amount > 0", name="sign"),
         CheckConstraint("(reason IN ('issued', 'adjusted')) = (order_id IS NULL)", name="has_an_order"),
-        CheckConstraint("(reason = 'refunded') = (refund_id IS NOT NULL)", name="has_a_refund"),
+        CheckConstraint("(reason IN ('refunded', 'converted')) = (refund_id IS NOT NULL)", name="has_a_refund"),
         Index("ix_credit_entries_account_id_id", "account_id", "id"),
         Index("ix_credit_entries_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),
     )
@@ -231,6 +243,12 @@ async def of_customer(session: AsyncSession, user_id: UUID) -> Sequence[CreditAc
     return found.all()
 
 
+async def has_account(session: AsyncSession, user_id: UUID) -> bool:
+    """Nobody is given credit whose account may still vanish, or is closed."""
+    user = await session.get(User, user_id)
+    return user is not None and user.status == AccountStatus.ACTIVE
+
+
 async def account_of(session: AsyncSession, user_id: UUID, currency: str) -> UUID:
     """The customer's account in this currency, opened when there is none."""
     opened = {"id": new_id(), "kind": CreditKind.STORE_CREDIT, "user_id": user_id, "currency": currency}
@@ -243,7 +261,7 @@ async def account_of(session: AsyncSession, user_id: UUID, currency: str) -> UUI
 
 async def adjust(session: AsyncSession, user_id: UUID, change: Money, *, actor: str, words: str) -> CreditAccount:
     """Give a customer store credit, or take some; refuses ``not_found`` and ``insufficient_credit``."""
-    if await session.get(User, user_id) is None:
+    if not await has_account(session, user_id):
         raise Refusal("not_found", "There is no such account.")
     account_id = await account_of(session, user_id, change.currency)
     note_id = await audit_log.note(session, actor, "adjust_store_credit", words=f"{user_id} by {change}: {words}")
@@ -265,6 +283,176 @@ async def adjust(session: AsyncSession, user_id: UUID, change: Money, *, actor: 
             balance={"amount": there.amount, "currency": there.currency},
         ) from None
     return await _fresh(session, account_id)
+
+
+# --- paying with it
+
+PURSES = """(
+                   CASE WHEN cardinality(carts.gift_cards) = 0 AND NOT carts.uses_store_credit THEN '[]' ELSE (
+                       SELECT coalesce(jsonb_agg(jsonb_build_object(
+                           'account_id', mine.id, 'kind', mine.kind, 'last4', mine.last4,
+                           'obstacle', CASE
+                               WHEN mine.currency <> carts.currency THEN 'other_currency'
+                               WHEN mine.disabled_at IS NOT NULL THEN 'disabled'
+                               WHEN mine.expires_at <= now() THEN 'expired'
+                           END,
+                           'balance', mine.balance + coalesce((
+                               SELECT -sum(amount) FROM credit_entries
+                               WHERE order_id = carts.order_id AND account_id = mine.id AND reason <> 'converted'
+                           ), 0)
+                       ) ORDER BY mine.position), '[]')
+                       FROM (
+                           SELECT credit_accounts.*, position
+                           FROM unnest(carts.gift_cards) WITH ORDINALITY AS entered (id, position)
+                           JOIN credit_accounts ON credit_accounts.id = entered.id
+                           UNION ALL
+                           SELECT credit_accounts.*, cardinality(carts.gift_cards) + 1
+                           FROM credit_accounts
+                           WHERE carts.uses_store_credit AND credit_accounts.user_id = carts.user_id
+                             AND credit_accounts.currency = carts.currency
+                       ) AS mine
+                   ) END
+               )"""
+"""SQL for what a cart shall be paid with, in that order; what its own order was paid with is still there for it."""
+
+
+def purses_of(rows: Sequence[Mapping[str, Any]]) -> list[Purse]:
+    return [
+        Purse(
+            account_id=UUID(row["account_id"]),
+            kind=CreditKind(row["kind"]),
+            last4=row["last4"],
+            balance=row["balance"],
+            obstacle=Obstacle(row["obstacle"]) if row["obstacle"] else None,
+        )
+        for row in rows
+    ]
+
+
+async def locked_purses(session: AsyncSession, cart_id: UUID, accounts: Sequence[UUID]) -> list[Purse]:
+    """The cart's purses as they are now that nobody else can change them."""
+    await session.execute(LOCK_ACCOUNTS, {"accounts": list(accounts)})
+    return purses_of(await session.scalar(READ_PURSES, {"cart_id": cart_id}))
+
+
+LOCK_ACCOUNTS = text("SELECT FROM credit_accounts WHERE id = ANY(:accounts) ORDER BY id FOR NO KEY UPDATE")
+READ_PURSES = text(f"SELECT {PURSES} FROM carts WHERE id = :cart_id")  # noqa: S608 (constant text)
+
+
+async def spend(session: AsyncSession, order_id: UUID, paid: Tender) -> None:
+    """The order that was just placed is paid with these; the caller has locked the balances."""
+    spent = [
+        Move(
+            account_id=share.purse.account_id,
+            amount=-share.amount,
+            reason=CreditReason.SPENT,
+            key=f"order/{order_id}/spent/{share.purse.account_id}",
+            order_id=order_id,
+        )
+        for share in paid.shares
+        if share.amount
+    ]
+    if spent:
+        await move(session, spent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What credit the shop has of an order; minor units."""
+
+    paid: list[Paid]
+    """By accounts, in the order in which they paid."""
+    amount: int
+    """In all, without what has gone back, to wherever."""
+    promised: int
+    """What of it is on its way back, with refunds that the provider has not answered yet."""
+
+    @property
+    def free(self) -> int:
+        return self.amount - self.promised
+
+
+async def held_of(session: AsyncSession, order_id: UUID) -> Held:
+    """The caller holds the lock of the order's row."""
+    found = (await session.execute(HELD, {"order_id": order_id})).one()
+    paid = [Paid(account_id=UUID(one["account_id"]), amount=one["amount"]) for one in found.paid or []]
+    return Held(paid=paid, amount=found.amount, promised=found.promised)
+
+
+HELD = text(
+    """
+    SELECT (
+        SELECT jsonb_agg(jsonb_build_object('account_id', account_id, 'amount', amount) ORDER BY first) FROM (
+            SELECT account_id, -sum(amount) AS amount, min(id::text) AS first FROM credit_entries
+            WHERE order_id = orders.id AND reason <> 'converted'
+            GROUP BY account_id HAVING sum(amount) < 0
+        ) AS parts
+    ) AS paid, orders.credit - coalesce((
+        SELECT sum(amount) FROM credit_entries WHERE order_id = orders.id AND reason = 'given_back'
+    ), 0)::bigint - coalesce(made.back, 0)::bigint AS amount, coalesce(made.asked, 0)::bigint AS promised
+    FROM orders CROSS JOIN LATERAL (
+        SELECT sum(of_credit) FILTER (WHERE status = 'succeeded') AS back,
+               sum(of_credit) FILTER (WHERE status = 'requested') AS asked
+        FROM refunds WHERE refunds.order_id = orders.id
+    ) AS made
+    WHERE orders.id = :order_id
+    """
+)
+
+
+async def give_back(session: AsyncSession, order_id: UUID, *, why: str, keeps: int = 0, actor: str = "system") -> int:
+    """What the shop has of an order's credit beyond ``keeps`` goes back to where it came from, once for each ``why``.
+
+    The caller holds the lock of the order's row. Returns how much went back.
+    """
+    held = await held_of(session, order_id)
+    too_much = max(held.free - keeps, 0)
+    back = [
+        Move(
+            account_id=part.account_id,
+            amount=part.amount,
+            reason=CreditReason.GIVEN_BACK,
+            key=f"{why}/given_back/{part.account_id}",
+            order_id=order_id,
+        )
+        for part in coming_back(too_much, held.paid)
+    ]
+    if back:
+        await move(session, back, actor=actor)
+    return too_much
+
+
+async def refund(session: AsyncSession, order_id: UUID, refund_id: UUID, amount: int, *, actor: str) -> None:
+    """So much of the order's credit goes back to where it came from."""
+    held = await held_of(session, order_id)
+    back = [
+        Move(
+            account_id=part.account_id,
+            amount=part.amount,
+            reason=CreditReason.REFUNDED,
+            key=f"refund/{refund_id}/{part.account_id}",
+            order_id=order_id,
+            refund_id=refund_id,
+        )
+        for part in coming_back(amount, held.paid)
+    ]
+    if back:
+        await move(session, back, actor=actor)
+
+
+async def convert(
+    session: AsyncSession, order_id: UUID, refund_id: UUID, user_id: UUID, amount: Money, *, actor: str
+) -> None:
+    """The customer gets what is refunded of an order as store credit."""
+    converted = Move(
+        account_id=await account_of(session, user_id, amount.currency),
+        amount=amount.minor,
+        reason=CreditReason.CONVERTED,
+        key=f"refund/{refund_id}/converted",
+        order_id=order_id,
+        refund_id=refund_id,
+    )
+    await move(session, [converted], actor=actor)
 
 
 # --- the ledger

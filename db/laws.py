@@ -247,11 +247,14 @@ TABLE_LAWS: dict[Law, TableLaw] = {
                    payments.refunded, payments.refunding, coalesce(paid.back, 0) AS back,
                    coalesce(paid.asked, 0) AS asked
             FROM orders JOIN payments ON payments.order_id = orders.id LEFT JOIN (
-                SELECT order_id, sum(amount) FILTER (WHERE status = 'succeeded') AS back,
-                       sum(amount) FILTER (WHERE status = 'requested') AS asked
+                SELECT order_id,
+                       sum(amount - of_credit) FILTER (WHERE status = 'succeeded' AND goes_to = 'origin') AS back,
+                       sum(amount - of_credit) FILTER (WHERE status = 'requested') AS asked,
+                       sum(amount - of_credit) FILTER (WHERE status = 'succeeded' AND goes_to = 'store_credit')
+                           AS credited
                 FROM refunds GROUP BY order_id
             ) AS paid ON paid.order_id = orders.id
-            WHERE payments.refunding <> coalesce(paid.asked, 0)
+            WHERE payments.refunding <> coalesce(paid.asked, 0) OR payments.credited <> coalesce(paid.credited, 0)
                OR (payments.refunded <> coalesce(paid.back, 0)
                    AND (orders.status <> 'cancelled'
                         OR EXISTS (SELECT FROM fulfillments WHERE order_id = orders.id AND shipped_at IS NOT NULL)))
@@ -264,13 +267,15 @@ TABLE_LAWS: dict[Law, TableLaw] = {
     Law.CANCELLED_ORDERS_KEEP_NOTHING: TableLaw(
         query="""
             SELECT orders.id AS subject, orders.id AS order_id, orders.number, payments.currency,
-                   payments.captured - payments.refunded - payments.refunding - disputed.amount AS kept
+                   payments.captured - payments.refunded - payments.refunding - payments.credited - disputed.amount
+                       AS kept
             FROM orders JOIN payments ON payments.order_id = orders.id CROSS JOIN LATERAL (
                 SELECT coalesce(sum(amount), 0)::bigint AS amount FROM disputes
                 WHERE disputes.order_id = orders.id AND disputes.status <> 'won'
             ) AS disputed
             WHERE orders.status = 'cancelled'
-              AND payments.captured > payments.refunded + payments.refunding + disputed.amount
+              AND payments.captured
+                  > payments.refunded + payments.refunding + payments.credited + disputed.amount
         """,
         sentence="order S-{number} is cancelled, and {kept} of it are kept",
         amounts=("kept",),
@@ -298,14 +303,82 @@ TABLE_LAWS: dict[Law, TableLaw] = {
     Law.PAYMENTS_FIT_THEIR_ORDERS: TableLaw(
         query="""
             SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.status, orders.currency,
-                   orders.total, coalesce(payments.amount, 0) AS amount, coalesce(payments.authorized, 0) AS authorized
+                   orders.total, orders.credit, coalesce(payments.amount, 0) AS amount,
+                   coalesce(payments.authorized, 0) AS authorized
             FROM orders LEFT JOIN payments ON payments.order_id = orders.id
-            WHERE payments.id IS NULL OR payments.amount <> orders.total OR payments.currency <> orders.currency
-               OR (payments.status = 'authorized' AND payments.authorized < orders.total)
+            WHERE payments.id IS NULL OR payments.amount <> orders.total - orders.credit
+               OR payments.currency <> orders.currency
+               OR (payments.status = 'authorized' AND payments.authorized < orders.total - orders.credit)
         """,
-        sentence="order S-{number} is {status} and costs {total}, but its payment is of {amount}, of which "
-        "{authorized} were promised",
-        amounts=("total", "amount", "authorized"),
+        sentence="order S-{number} is {status} and costs {total}, of which credit paid {credit}, but its payment is of "
+        "{amount}, of which {authorized} were promised",
+        amounts=("total", "credit", "amount", "authorized"),
+    ),
+    Law.CREDIT_IS_ITS_ENTRIES: TableLaw(
+        query="""
+            SELECT credit_accounts.id AS subject, NULL::uuid AS order_id, kind, currency, balance,
+                   coalesce(moved.amount, 0) AS moved
+            FROM credit_accounts LEFT JOIN (
+                SELECT account_id, sum(amount)::bigint AS amount FROM credit_entries GROUP BY account_id
+            ) AS moved ON moved.account_id = credit_accounts.id
+            WHERE balance <> coalesce(moved.amount, 0)
+        """,
+        sentence="a {kind} has {balance}, but its entries add up to {moved}",
+        amounts=("balance", "moved"),
+        repair=Repair.RECOUNT_CREDIT,
+    ),
+    Law.CREDIT_PAYS_WHAT_ORDERS_SAY: TableLaw(
+        query="""
+            SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.currency, orders.credit,
+                   coalesce(spent.amount, 0) AS spent, coalesce(spent.back, 0) AS back, coalesce(made.back, 0) AS made
+            FROM orders LEFT JOIN (
+                SELECT order_id, -sum(amount) FILTER (WHERE reason = 'spent') AS amount,
+                       sum(amount) FILTER (WHERE reason IN ('refunded', 'converted')) AS back
+                FROM credit_entries WHERE order_id IS NOT NULL GROUP BY order_id
+            ) AS spent ON spent.order_id = orders.id LEFT JOIN (
+                SELECT order_id, sum(CASE goes_to WHEN 'origin' THEN of_credit ELSE amount END) AS back
+                FROM refunds WHERE status = 'succeeded' GROUP BY order_id
+            ) AS made ON made.order_id = orders.id
+            WHERE orders.credit <> coalesce(spent.amount, 0) OR coalesce(spent.back, 0) <> coalesce(made.back, 0)
+        """,
+        sentence="credit paid {credit} of order S-{number}, and refunds gave {made} back as credit, but the "
+        "ledger says {spent} and {back}",
+        amounts=("credit", "spent", "back", "made"),
+    ),
+    Law.CANCELLED_ORDERS_KEEP_NO_CREDIT: TableLaw(
+        query="""
+            SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.currency,
+                   orders.credit - coalesce(given.back, 0) - coalesce(made.back, 0) AS kept
+            FROM orders LEFT JOIN (
+                SELECT order_id, sum(amount) AS back FROM credit_entries WHERE reason = 'given_back' GROUP BY order_id
+            ) AS given ON given.order_id = orders.id LEFT JOIN (
+                SELECT order_id, sum(of_credit) AS back FROM refunds WHERE status <> 'failed' GROUP BY order_id
+            ) AS made ON made.order_id = orders.id
+            WHERE orders.status = 'cancelled' AND orders.credit > coalesce(given.back, 0) + coalesce(made.back, 0)
+        """,
+        sentence="order S-{number} is cancelled, and {kept} of its credit have not gone back",
+        amounts=("kept",),
+        repair=Repair.GIVE_CREDIT_BACK,
+    ),
+    Law.ORDERS_ARE_PAID_IN_FULL: TableLaw(
+        query="""
+            SELECT * FROM (
+                SELECT orders.id AS subject, orders.id AS order_id, orders.number, orders.currency, payments.captured,
+                       orders.credit - coalesce((
+                           SELECT sum(amount) FROM credit_entries
+                           WHERE order_id = orders.id AND reason = 'given_back'
+                       ), 0) AS credit,
+                       orders.total - (
+                           SELECT sum((line_total - discount + tax) * cancelled / quantity) FROM order_lines
+                           WHERE order_id = orders.id
+                       ) AS owed
+                FROM orders JOIN payments ON payments.order_id = orders.id
+                WHERE orders.status IN ('shipped', 'delivered') AND orders.credit > 0
+                  AND payments.provider <> 'manual'
+            ) AS paid WHERE captured + credit <> owed
+        """,
+        sentence="{captured} were taken and {credit} of credit spent for order S-{number}, which costs {owed}",
+        amounts=("captured", "credit", "owed"),
     ),
     Law.STATUSES_AGREE: TableLaw(
         query="""

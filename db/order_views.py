@@ -21,7 +21,7 @@ _ORDERS = f"""
            coalesce((
                SELECT jsonb_agg(jsonb_build_object(
                    'id', refunds.id, 'status', refunds.status, 'amount', refunds.amount, 'reason', refunds.reason,
-                   'refusal', refunds.refusal,
+                   'of_credit', refunds.of_credit, 'to', refunds.goes_to, 'refusal', refunds.refusal,
                    'reference', coalesce(
                        refunds.provider_reference,
                        (SELECT note FROM audit_log WHERE audit_log.id = refunds.paid_note_id)
@@ -44,6 +44,13 @@ _ORDERS = f"""
                ) ORDER BY disputes.opened_at, disputes.reference)
                FROM disputes WHERE disputes.order_id = orders.id
            ), '[]') AS disputes,
+           coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                   'id', account_id, 'kind', credit_accounts.kind, 'last4', last4, 'amount', -spent.amount
+               ) ORDER BY spent.id)
+               FROM credit_entries AS spent JOIN credit_accounts ON credit_accounts.id = account_id
+               WHERE spent.order_id = orders.id AND spent.reason = 'spent'
+           ), '[]') AS paid_with,
            (SELECT note FROM audit_log WHERE audit_log.id = orders.cancel_note_id) AS cancel_note,
            coalesce((
                SELECT jsonb_agg(jsonb_build_object(

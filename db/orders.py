@@ -11,11 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import carts, checkouts, concerns, inventory, mailbox, payments, promotions, shipping
+from db import carts, checkouts, concerns, credit, inventory, mailbox, payments, promotions, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.events import as_told, version_of
+from domain.money import Money
 from domain.notifications import Occasion
 from domain.orders import (
     AwaitCustomer,
@@ -67,6 +68,8 @@ class Order(Base):
     shipping: Mapped[int] = mapped_column(BigInteger)
     tax: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[int] = mapped_column(BigInteger)
+    credit: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of the total gift cards and store credit have paid; the rest is the amount of its payment."""
     shipping_discount: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """What of the discount lowers the costs of shipping; the rest is that of the lines."""
     shipping_tax: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -106,6 +109,7 @@ class Order(Base):
         CheckConstraint(
             "shipping_discount BETWEEN 0 AND least(shipping, discount)", name="shipping_discount_within_shipping"
         ),
+        CheckConstraint("credit BETWEEN 0 AND total", name="credit_within_total"),
         CheckConstraint("shipping_tax BETWEEN 0 AND tax", name="shipping_tax_within_tax"),
         CheckConstraint("included_tax BETWEEN 0 AND total - tax", name="included_tax_within_total"),
         CheckConstraint(one_of("pending_step", PendingStep), name="pending_step"),
@@ -116,6 +120,11 @@ class Order(Base):
             name="closed_is_delivered",
         ),
     )
+
+    @property
+    def due(self) -> Money:
+        """What its payment is of."""
+        return Money(self.total - self.credit, self.currency)
 
 
 class OrderLine(Base):
@@ -296,7 +305,7 @@ async def confirm(session: AsyncSession, request: ConfirmOrder) -> OrderState:
     Money of a bank transfer is ours at once, and what a person has allowed to go without it is still expected.
 
     Refuses ``order_transition_not_allowed`` for an order that is not pending, and ``amount_mismatch`` when the
-    provider holds another amount than the order's total.
+    provider holds another amount than the order's total, less its credit.
     """
     authorization = request.authorization
     status = _paid_by(authorization)
@@ -335,7 +344,8 @@ CONFIRM = text(
     WITH confirmed AS (
         UPDATE orders SET status = 'confirmed', payment_status = CAST(:status AS text), pending_step = NULL,
                updated_at = now()
-        WHERE id = :order_id AND status = 'pending' AND (total = :authorized OR CAST(:status AS text) = 'pending')
+        WHERE id = :order_id AND status = 'pending'
+          AND (total - credit = :authorized OR CAST(:status AS text) = 'pending')
         RETURNING id, cart_id, total, currency
     ), paid AS (
         UPDATE payments SET status = CAST(:status AS text), authorized = :authorized, captured = :captured,
@@ -363,7 +373,7 @@ async def receive_transfer(session: AsyncSession, request: TransferReceived) -> 
     if order.status in (OrderStatus.PENDING, OrderStatus.CANCELLED):
         check_move(OrderStatus(order.status), OrderStatus.CONFIRMED)
     if order.payment_status == PaymentStatus.PENDING:
-        paid = order.total - await worth_of_cancelled(session, order.id)
+        paid = await still_to_pay(session, order)
         order.payment_status = await payments.received(session, order.id, paid, note_id=request.note_id)
         order.updated_at = func.now()
         await session.flush()
@@ -375,6 +385,12 @@ async def receive_transfer(session: AsyncSession, request: TransferReceived) -> 
             data={"amount": paid, "currency": order.currency},
         )
     return state_of(order)
+
+
+async def still_to_pay(session: AsyncSession, order: Order) -> int:
+    """What the units that are wanted cost beyond what credit has paid, in minor units."""
+    held = await credit.held_of(session, order.id)
+    return order.total - await worth_of_cancelled(session, order.id) - held.amount
 
 
 async def worth_of_cancelled(session: AsyncSession, order_id: UUID) -> int:
@@ -427,6 +443,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them
         await checkouts.refuse(session, order.id)
     await inventory.release(session, order.id, reason="cancelled")
+    await credit.give_back(session, order.id, why=f"order/{order.id}", actor=request.actor)
     await promotions.give_back(session, order.id)
     await shipping.cancel_pending(session, order.id)
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)

@@ -100,7 +100,7 @@ async def _to_capture(session: AsyncSession, order: Order, parcel: Fulfillment) 
     unsent = await session.execute(UNSENT, about)
     charged = await session.scalar(CHARGED, about)
     return amount_to_capture(
-        total=Money(order.total, order.currency),
+        due=order.due,
         unsent=worth_of_staying((LineCost(quantity=row.quantity, cost=row.cost), row.unsent) for row in unsent),
         captured=Money(int(charged or 0), order.currency),
     ).minor

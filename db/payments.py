@@ -32,6 +32,8 @@ class Payment(Base):
     refunded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     refunding: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Set aside for refunds that the provider has not answered yet."""
+    credited: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of it the shop keeps, since the customer got it back as store credit."""
     decline_code: Mapped[str | None]
     redirect_url: Mapped[str | None]
     due_at: Mapped[datetime | None]
@@ -47,12 +49,18 @@ class Payment(Base):
         CheckConstraint("amount >= 0 AND authorized >= 0", name="amounts_not_negative"),
         CheckConstraint("captured BETWEEN 0 AND authorized", name="captured_within_authorized"),
         CheckConstraint(
-            "least(refunded, refunding) >= 0 AND refunded + refunding <= captured", name="refunded_within_captured"
+            "least(refunded, refunding, credited) >= 0 AND refunded + refunding + credited <= captured",
+            name="refunded_within_captured",
         ),
         CheckConstraint(
             "provider = 'manual' OR (due_at IS NULL AND received_note_id IS NULL)", name="only_transfers_are_awaited"
         ),
     )
+
+    @property
+    def left(self) -> int:
+        """What was taken and can still go back."""
+        return self.captured - self.refunded - self.refunding - self.credited
 
 
 class WebhookEvent(Base):

@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import baskets, carts, checkouts, inventory, promotions
+from db import baskets, carts, checkouts, credit, inventory, promotions
 from db.base import new_id
 from db.baskets import TAX_UNAVAILABLE, PricedCart
 from db.engine import Sessions
 from db.orders import Order, record
+from domain.credit import Tender, tender
 from domain.errors import Refusal
 from domain.events import amount_of
 from domain.money import Money
@@ -29,27 +30,52 @@ async def place(session: AsyncSession, request: PlaceOrder, *, provider: str) ->
     ``provider`` has the payments by card.
 
     Refuses, with nothing written: ``checkout_cancelled``, ``cart_incomplete``, ``cart_completed``,
-    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``,
-    ``tax_unavailable``, ``price_changed``, ``promotion_used_up``, ``out_of_stock``.
+    ``cart_in_checkout``, ``cart_merged``, ``not_sold_in_currency``, ``tax_unknown``, ``tax_unavailable``,
+    ``price_changed``, ``promotion_used_up``, ``gift_card_not_usable``, ``out_of_stock``. Locks are taken in one
+    order by all who place and cancel orders: stock, credit, promotions.
     """
     cart = await _cart_of(session, request)
     if cart.order_id == request.order_id:
         return await _placed_before(session, request.order_id)
     _check_may_become_an_order(cart)
     found = await _priced(session, request)
-    total, demand = found.priced.totals.total, found.demand
+    demand = found.demand
     _check_is_expected(request, found.priced)
     await inventory.reserve(session, request.order_id, demand, hold_seconds=request.hold_seconds)
     if cart.is_refused:  # a late try: the checkout has come to nothing meanwhile, and its workflow is over
         raise Refusal("checkout_cancelled", "The checkout was cancelled; nothing was charged.")
-    await _write(session, request, found.priced, provider=_payee(request, total, provider))
+    paid = await _paid_with(session, request, found, expected_due=cart.expected_due)
+    await _write(session, request, found.priced, paid, provider=_payee(request, paid.due, provider))
     await _take_promotions(session, request.order_id, found.priced)
-    return PlacedOrder(order_id=request.order_id, total=total, units=sum(goods.quantity for goods in demand))
+    await credit.spend(session, request.order_id, paid)
+    return PlacedOrder(order_id=request.order_id, total=paid.due, units=sum(goods.quantity for goods in demand))
 
 
-def _payee(request: PlaceOrder, total: Money, cards: str) -> str:
+async def _paid_with(
+    session: AsyncSession, request: PlaceOrder, found: PricedCart, *, expected_due: int | None
+) -> Tender:
+    """What pays for the order, as it is now that nobody else can spend it."""
+    paid = found.tender
+    if paid.shares:
+        accounts = [share.purse.account_id for share in paid.shares]
+        paid = tender(paid.total, await credit.locked_purses(session, request.cart_id, accounts))
+    carts.check_can_pay(paid)
+    if expected_due is not None and expected_due != paid.due.minor:
+        raise due_changed(paid.due)
+    return paid
+
+
+def due_changed(due: Money) -> Refusal:
+    return Refusal(
+        "price_changed",
+        f"There are {due} left to pay now; nothing was charged.",
+        amount_due={"amount": due.amount, "currency": due.currency},
+    )
+
+
+def _payee(request: PlaceOrder, due: Money, cards: str) -> str:
     """Who is asked for the money."""
-    if total.minor == 0:
+    if due.minor == 0:
         return NOTHING
     return MANUAL if request.is_manual else cards
 
@@ -120,7 +146,7 @@ async def _cart_of(session: AsyncSession, request: PlaceOrder) -> Row[Any]:
 
 LOCK_CART = text(
     """
-    SELECT carts.order_id, carts.completed_at, carts.merged_into, checkouts.is_refused
+    SELECT carts.order_id, carts.completed_at, carts.merged_into, checkouts.is_refused, checkouts.expected_due
     FROM carts JOIN checkouts ON checkouts.cart_id = carts.id
     WHERE carts.id = :cart_id AND checkouts.order_id = :order_id
     FOR UPDATE OF carts FOR SHARE OF checkouts
@@ -131,7 +157,7 @@ LOCK_CART = text(
 async def _placed_before(session: AsyncSession, order_id: UUID) -> PlacedOrder:
     order = await session.get_one(Order, order_id)
     units = await session.scalar(text("SELECT sum(quantity) FROM order_lines WHERE order_id = :id"), {"id": order_id})
-    return PlacedOrder(order_id=order.id, total=Money(order.total, order.currency), units=int(units or 0))
+    return PlacedOrder(order_id=order.id, total=order.due, units=int(units or 0))
 
 
 def _check_may_become_an_order(cart: Row[Any]) -> None:
@@ -152,7 +178,7 @@ async def _priced(session: AsyncSession, request: PlaceOrder) -> PricedCart:
     return found
 
 
-async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, provider: str) -> None:
+async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, paid: Tender, *, provider: str) -> None:
     totals, total = priced.totals, priced.totals.total
     lines = {line.line.id: _order_line(line) for line in priced.lines}
     await session.execute(
@@ -166,6 +192,7 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, *, 
             "shipping": totals.shipping.minor,
             "tax": totals.tax.minor,
             "total": total.minor,
+            "credit": paid.credit,
             "shipping_discount": priced.shipping.discount.minor,
             "shipping_tax": priced.shipping.tax.minor,
             "included_tax": priced.included_tax.minor,
@@ -213,15 +240,16 @@ WRITE_ORDER = text(
         RETURNING *
     ), placed AS (
         INSERT INTO orders (id, number, cart_id, user_id, email, currency, subtotal, discount, shipping, tax, total,
-                            shipping_discount, shipping_tax, included_tax, pricing, shipping_method, shipping_address)
-        SELECT :order_id, :number, id, user_id, email, currency, :subtotal, :discount, :shipping, :tax, :total,
+                            credit, shipping_discount, shipping_tax, included_tax, pricing, shipping_method,
+                            shipping_address)
+        SELECT :order_id, :number, id, user_id, email, currency, :subtotal, :discount, :shipping, :tax, :total, :credit,
                :shipping_discount, :shipping_tax, :included_tax, CAST(:pricing AS jsonb), shipping_method,
                shipping_address
         FROM cart
-        RETURNING id, currency, total
+        RETURNING id, currency, total - credit AS due
     ), payment AS (
         INSERT INTO payments (id, order_id, provider, currency, amount)
-        SELECT :payment_id, id, :provider, currency, total FROM placed
+        SELECT :payment_id, id, :provider, currency, due FROM placed
     )
     INSERT INTO order_lines (id, order_id, position, variant_id, sku, name, quantity, unit_price, line_total,
                              base_price, price_list, discount, tax, included_tax)

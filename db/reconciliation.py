@@ -11,7 +11,7 @@ OURS = """
     SELECT payments.id AS payment_id, payments.order_id, payments.provider, payments.currency,
            payments.provider_reference AS reference,
            payments.status AS payment_status, payments.authorized, payments.captured, payments.refunded,
-           payments.refunding, orders.number, orders.status, (
+           payments.refunding, payments.credited, orders.number, orders.status, (
                SELECT coalesce(sum(charge), 0)::bigint FROM fulfillments
                WHERE fulfillments.order_id = orders.id AND fulfillments.status = 'pending'
            ) AS charging, (

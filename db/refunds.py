@@ -9,15 +9,17 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, sel
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db import credit
 from db.base import Base, Id, Now, new_id, one_of
 from db.orders import Order, attend, locked, record
 from db.payments import Payment
 from domain.attention import Concern
+from domain.credit import RefundParts, refund_parts
 from domain.errors import Refusal, unacceptable
 from domain.money import Money
 from domain.orders import OrderAttention, number_of
-from domain.payments import MANUAL, PaymentStatus
-from domain.refunds import RefundMoney, RefundState, RefundStatus, SettleRefund
+from domain.payments import MANUAL, NOTHING, PaymentStatus
+from domain.refunds import RefundMoney, RefundState, RefundStatus, RefundTo, SettleRefund
 from domain.settling import LineCost, worth_of_units
 
 
@@ -30,6 +32,9 @@ class Refund(Base):
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
     status: Mapped[str] = mapped_column(server_default=RefundStatus.REQUESTED)
     amount: Mapped[int] = mapped_column(BigInteger)
+    of_credit: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of the amount gift cards and store credit had paid; the rest is the provider's."""
+    goes_to: Mapped[str] = mapped_column(server_default=RefundTo.ORIGIN)
     reason: Mapped[str]
     """In the words of whoever asked; it stays in this table."""
     actor: Mapped[str]
@@ -43,10 +48,21 @@ class Refund(Base):
     __table_args__ = (
         CheckConstraint(one_of("status", RefundStatus), name="status"),
         CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("of_credit BETWEEN 0 AND amount", name="credit_within_amount"),
+        CheckConstraint(one_of("goes_to", RefundTo), name="goes_to"),
         CheckConstraint("(status = 'requested') = (settled_at IS NULL)", name="settled_has_time"),
         CheckConstraint("paid_note_id IS NULL OR status = 'succeeded'", name="paid_has_succeeded"),
         Index("ix_refunds_requested", "created_at", postgresql_where=text("status = 'requested'")),
     )
+
+    @property
+    def of_payment(self) -> int:
+        return self.amount - self.of_credit
+
+    @property
+    def asks_somebody(self) -> bool:
+        """Credit is the shop's own to give, and nobody has to be asked."""
+        return self.of_payment > 0 and self.goes_to == RefundTo.ORIGIN
 
 
 class RefundItem(Base):
@@ -71,13 +87,37 @@ class RefundWish:
     actor: str
     amount: Money | None = None
     items: Mapping[UUID, int] | None = None
+    goes_to: RefundTo = RefundTo.ORIGIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What can still go back of an order, in minor units."""
+
+    payment: int
+    """Of what the provider has taken, and no bank has taken back."""
+    credit: int
+
+    @property
+    def all(self) -> int:
+        return self.payment + self.credit
+
+    def parts(self, amount: int) -> RefundParts:
+        return refund_parts(amount, payment_left=self.payment)
+
+
+async def _left(session: AsyncSession, payment: Payment, *, disputed: int, is_everything: bool = False) -> Left:
+    """Credit stays where it is while a bank transfer is still to come, unless nothing of the order is wanted."""
+    is_expected = payment.status == PaymentStatus.PENDING and not is_everything
+    held = await credit.held_of(session, payment.order_id)
+    return Left(payment=payment.left - disputed, credit=0 if is_expected else held.free)
 
 
 async def request(session: AsyncSession, wish: RefundWish) -> Refund:
     """Set the amount aside; the same refund again when it was set aside before.
 
-    Refuses ``refund_exceeds_captured``, ``payment_disputed``, ``units_not_refundable``, ``refund_not_possible_yet``
-    with nothing written.
+    Refuses ``refund_exceeds_captured``, ``payment_disputed``, ``units_not_refundable``, ``refund_not_possible_yet`` and
+    ``store_credit_needs_account`` with nothing written.
     """
     order = await locked(session, wish.order_id)  # twins wait here for each other
     if order is None:
@@ -85,19 +125,27 @@ async def request(session: AsyncSession, wish: RefundWish) -> Refund:
     if known := await session.get(Refund, wish.refund_id):
         return known
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
-    amount = await _amount(session, order, payment, wish)
+    if wish.goes_to is RefundTo.STORE_CREDIT:
+        await _check_has_account(session, order)
     disputed = await _disputed(session, order.id)
-    left = payment.captured - payment.refunded - payment.refunding - disputed
-    if disputed and (amount > left or left <= 0):
+    left = await _left(session, payment, disputed=disputed)
+    amount = await _amount(session, order, wish, all_of_it=left.all + disputed)
+    if disputed and (amount > left.all or left.all <= 0):
         raise _is_disputed(Money(disputed, order.currency))
-    if amount > left or amount == 0:
+    if amount > left.all or amount == 0:
+        most = Money(left.all, order.currency)
         raise Refusal(
             "refund_exceeds_captured",
-            f"At most {Money(left, order.currency)} can be refunded.",
-            refundable={"amount": Money(left, order.currency).amount, "currency": order.currency},
+            f"At most {most} can be refunded.",
+            refundable={"amount": most.amount, "currency": order.currency},
         )
     _check_all_is_captured(payment)
-    return await _set_aside(session, order, payment, wish, amount)
+    return await _set_aside(session, order, payment, wish, left.parts(amount))
+
+
+async def _check_has_account(session: AsyncSession, order: Order) -> None:
+    if order.user_id is None or not await credit.has_account(session, order.user_id):
+        raise Refusal("store_credit_needs_account", "This order belongs to no open account, which store credit needs.")
 
 
 async def _disputed(session: AsyncSession, order_id: UUID, *, only_open: bool = False) -> int:
@@ -123,22 +171,29 @@ def _is_disputed(amount: Money) -> Refusal:
 
 
 def _check_all_is_captured(payment: Payment) -> None:
-    if payment.captured < payment.authorized and payment.status == PaymentStatus.AUTHORIZED:
+    is_incomplete = payment.captured < payment.authorized or payment.provider == NOTHING
+    if is_incomplete and payment.status == PaymentStatus.AUTHORIZED:
         raise Refusal(
             "refund_not_possible_yet",
             "Parts of this order are still to be shipped and paid for; the provider refunds when all is captured.",
         )
 
 
-async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish, amount: int) -> Refund:
-    payment.refunding += amount
+async def _set_aside(
+    session: AsyncSession, order: Order, payment: Payment, wish: RefundWish, parts: RefundParts
+) -> Refund:
+    """Nobody else can refund this a second time. What only the shop has to give, it has given then."""
     refund = Refund(
         id=wish.refund_id,
         order_id=order.id,
-        amount=amount,
+        amount=parts.of_payment + parts.of_credit,
+        of_credit=parts.of_credit,
+        goes_to=wish.goes_to,
         reason=wish.reason,
         actor=wish.actor,
     )
+    if refund.asks_somebody:
+        payment.refunding += parts.of_payment
     session.add(refund)
     await session.flush()
     for line, quantity in (wish.items or {}).items():
@@ -149,10 +204,48 @@ async def _set_aside(session: AsyncSession, order: Order, payment: Payment, wish
         order.id,
         "refund.requested",
         actor=wish.actor,
-        data={"refund_id": refund.id, "amount": amount, "currency": order.currency},
+        data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
     )
+    if not refund.asks_somebody:
+        await _succeed(session, order, payment, refund)
+        await _tell(session, order, refund, actor=wish.actor)
     await session.refresh(refund)
     return refund
+
+
+async def _succeed(session: AsyncSession, order: Order, payment: Payment, refund: Refund) -> None:
+    """The money is on its way back, or is credit now."""
+    refund.status, refund.settled_at = RefundStatus.SUCCEEDED, func.now()
+    if refund.goes_to == RefundTo.STORE_CREDIT:
+        payment.credited += refund.of_payment
+    else:
+        payment.refunded += refund.of_payment
+    await session.flush()
+    await _credit(session, order, refund)
+    held = await credit.held_of(session, order.id)
+    is_all = payment.refunded + payment.credited == payment.captured and held.amount == 0
+    payment.status = PaymentStatus.REFUNDED if is_all else PaymentStatus.PARTIALLY_REFUNDED
+    order.payment_status = payment.status
+    payment.updated_at = order.updated_at = func.now()
+    await session.flush()
+
+
+async def _credit(session: AsyncSession, order: Order, refund: Refund) -> None:
+    if refund.goes_to == RefundTo.ORIGIN:
+        await credit.refund(session, order.id, refund.id, refund.of_credit, actor=refund.actor)
+    elif order.user_id is not None:
+        amount = Money(refund.amount, order.currency)
+        await credit.convert(session, order.id, refund.id, order.user_id, amount, actor=refund.actor)
+
+
+async def _tell(session: AsyncSession, order: Order, refund: Refund, *, actor: str) -> None:
+    await record(
+        session,
+        order.id,
+        f"refund.{refund.status}",
+        actor=actor,
+        data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
+    )
 
 
 async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everything: bool = False) -> Refund | None:
@@ -170,38 +263,45 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everyt
         line: min(quantity, lines[line].shipped - lines[line].refunded) for line, quantity in (wish.items or {}).items()
     }
     items = {line: quantity for line, quantity in owed.items() if quantity > 0}
-    worth = await _amount(session, order, payment, replace(wish, items=items)) if items else 0
+    worth = await _amount(session, order, replace(wish, items=items), all_of_it=0) if items else 0
     if (worth or is_everything) and (in_dispute := await _disputed(session, order.id, only_open=True)):
         raise _is_disputed(Money(in_dispute, order.currency))
-    left = payment.captured - payment.refunded - payment.refunding - await _disputed(session, order.id)
-    amount = left if is_everything else min(worth, left)
+    disputed = await _disputed(session, order.id)
+    left = await _left(session, payment, disputed=disputed, is_everything=is_everything)
+    amount = left.all if is_everything else min(worth, left.all)
     if amount <= 0:
         return None
     _check_all_is_captured(payment)
-    return await _set_aside(session, order, payment, replace(wish, items=items), amount)
+    return await _set_aside(session, order, payment, replace(wish, items=items), left.parts(amount))
 
 
 async def request_for_cancelled_units(session: AsyncSession, wish: RefundWish) -> Refund | None:
-    """Set aside what was paid ahead for units that will not be sent; ``None`` when no parcel was paid ahead."""
+    """Set aside what was paid ahead for units that will not be sent; ``None`` when no parcel was paid ahead.
+
+    Then less is captured, and what credit has paid too much of is given back without a refund.
+    """
     order = await session.get_one(Order, wish.order_id)
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
-    left = payment.captured - payment.refunded - payment.refunding
-    if payment.provider != MANUAL or wish.amount is None or min(left, wish.amount.minor) == 0:
+    left = await _left(session, payment, disputed=0)
+    if payment.provider != MANUAL or payment.captured == 0 or wish.amount is None:
         return None
-    return await _set_aside(session, order, payment, wish, min(left, wish.amount.minor))
+    amount = min(left.all, wish.amount.minor)
+    return await _set_aside(session, order, payment, wish, left.parts(amount)) if amount else None
 
 
 async def request_for_cancelled_order(session: AsyncSession, order_id: UUID, *, actor: str) -> Refund | None:
-    """Set aside all that has come for an order that is cancelled; the same refund again when that was done before."""
+    """Set aside all that has come for an order that is cancelled; the same refund again when that was done before.
+
+    Its credit has gone back with the cancellation.
+    """
     order = await session.get_one(Order, order_id)
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
-    left = payment.captured - payment.refunded - payment.refunding
-    if left == 0:
+    if payment.left == 0:
         made = select(Refund).where(Refund.order_id == order.id, Refund.reason == ORDER_CANCELLED)
         refund = (await session.scalars(made)).one_or_none()
     else:
         wish = RefundWish(refund_id=new_id(), order_id=order.id, reason=ORDER_CANCELLED, actor=actor)
-        refund = await _set_aside(session, order, payment, wish, left)
+        refund = await _set_aside(session, order, payment, wish, RefundParts(of_payment=payment.left, of_credit=0))
     await _say_what_is_owed(session, order)  # a cancelled order has no concerns any more but this
     return refund
 
@@ -209,13 +309,13 @@ async def request_for_cancelled_order(session: AsyncSession, order_id: UUID, *, 
 ORDER_CANCELLED = "order_cancelled"
 
 
-async def _amount(session: AsyncSession, order: Order, payment: Payment, wish: RefundWish) -> int:
+async def _amount(session: AsyncSession, order: Order, wish: RefundWish, *, all_of_it: int) -> int:
     if wish.amount is not None:
         if wish.amount.currency != order.currency:
             raise unacceptable("/amount/currency", f"the order is in {order.currency}")
         return wish.amount.minor
     if wish.items is None:
-        return payment.captured - payment.refunded - payment.refunding
+        return all_of_it
     lines = {row.id: row for row in await session.execute(UNITS, {"order_id": order.id})}
     too_many = [
         {"order_item_id": str(line), "refundable": lines[line].shipped - lines[line].refunded if line in lines else 0}
@@ -258,26 +358,15 @@ async def settle(session: AsyncSession, request: SettleRefund) -> RefundState:
         raise Refusal("not_found", "There is no such refund.")
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
     if refund.status == RefundStatus.REQUESTED:
-        payment.refunding -= refund.amount
-        refund.settled_at = func.now()
+        payment.refunding -= refund.of_payment
         if request.outcome.is_refunded:
-            refund.status, refund.provider_reference = RefundStatus.SUCCEEDED, request.outcome.reference
-            refund.paid_note_id = request.note_id
-            payment.refunded += refund.amount
-            is_all = payment.refunded == payment.captured
-            payment.status = PaymentStatus.REFUNDED if is_all else PaymentStatus.PARTIALLY_REFUNDED
-            order.payment_status = payment.status
+            refund.provider_reference, refund.paid_note_id = request.outcome.reference, request.note_id
+            await _succeed(session, order, payment, refund)
         else:
             refund.status, refund.refusal = RefundStatus.FAILED, request.outcome.refusal
-        payment.updated_at = order.updated_at = func.now()
-        await session.flush()
-        await record(
-            session,
-            order.id,
-            f"refund.{refund.status}",
-            actor=request.actor or refund.actor,
-            data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
-        )
+            refund.settled_at = payment.updated_at = order.updated_at = func.now()
+            await session.flush()
+        await _tell(session, order, refund, actor=request.actor or refund.actor)
         if payment.provider == MANUAL:
             await _say_what_is_owed(session, order)
     return RefundState(
@@ -304,7 +393,7 @@ async def _say_what_is_owed(session: AsyncSession, order: Order) -> None:
     waiting = await session.scalars(
         select(Refund).where(Refund.order_id == order.id, Refund.status == RefundStatus.REQUESTED).order_by(Refund.id)
     )
-    owed = [f"{Money(refund.amount, order.currency)} for refund {refund.id}" for refund in waiting]
+    owed = [f"{Money(refund.of_payment, order.currency)} for refund {refund.id}" for refund in waiting]
     detail = f"to be sent back by bank transfer: {', '.join(owed)}" if owed else None
     await attend(session, OrderAttention(order_id=order.id, concern=Concern.REFUND_DUE, detail=detail))
 
@@ -322,7 +411,7 @@ async def to_pay_back(session: AsyncSession, refund: Refund) -> RefundMoney:
         order_id=order.id,
         order_number=number_of(order.number),
         payment_id=payment.id,
-        amount=Money(refund.amount, order.currency),
+        amount=Money(refund.of_payment, order.currency),
         is_by_hand=payment.provider == MANUAL,
     )
 

@@ -6,12 +6,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import inventory, orders, refunds
+from db import credit, inventory, orders, refunds
 from db.base import new_id
+from db.credit import LOCK_ACCOUNTS
 from db.orders import record
 from db.refunds import Refund, RefundWish
 from domain.errors import Refusal
-from domain.orders import CancelOrder, CancelReason
+from domain.orders import CancelOrder, CancelReason, OrderStatus
 
 
 async def write_missing_movement(session: AsyncSession, variant_id: UUID, location: str, *, actor: str) -> None:
@@ -224,10 +225,12 @@ async def recount_refunds(session: AsyncSession, order_id: UUID) -> None:
 
 RECOUNT_REFUNDS = text(
     """
-    UPDATE payments SET refunded = coalesce(made.back, 0), refunding = coalesce(made.asked, 0), updated_at = now()
+    UPDATE payments SET refunded = coalesce(made.back, 0), refunding = coalesce(made.asked, 0),
+           credited = coalesce(made.credited, 0), updated_at = now()
     FROM (
-        SELECT sum(amount) FILTER (WHERE status = 'succeeded') AS back,
-               sum(amount) FILTER (WHERE status = 'requested') AS asked
+        SELECT sum(amount - of_credit) FILTER (WHERE status = 'succeeded' AND goes_to = 'origin') AS back,
+               sum(amount - of_credit) FILTER (WHERE status = 'requested') AS asked,
+               sum(amount - of_credit) FILTER (WHERE status = 'succeeded' AND goes_to = 'store_credit') AS credited
         FROM refunds WHERE order_id = :order_id
     ) AS made
     WHERE payments.order_id = :order_id
@@ -239,11 +242,38 @@ async def refund_the_rest(session: AsyncSession, order_id: UUID, *, actor: str) 
     """Set aside what is kept of a cancelled order's money."""
     try:
         async with session.begin_nested():
-            return await refunds.request(
+            refund = await refunds.request(
                 session, RefundWish(refund_id=new_id(), order_id=order_id, reason="audit", actor=actor)
             )
+            return refund if refund.asks_somebody else None
     except Refusal:  # nothing is left
         return None
+
+
+async def recount_credit(session: AsyncSession, account_id: UUID) -> str | None:
+    """A balance is what its entries add up to; why not, when that cannot be."""
+    try:
+        async with session.begin_nested():
+            await session.execute(LOCK_ACCOUNTS, {"accounts": [account_id]})
+            await session.execute(RECOUNT_CREDIT, {"id": account_id})
+    except IntegrityError:
+        return "its entries add up to less than nothing, or to more than the card was worth; look who wrote them"
+    return None
+
+
+RECOUNT_CREDIT = text(
+    """
+    UPDATE credit_accounts SET balance = coalesce((
+        SELECT sum(amount) FROM credit_entries WHERE account_id = credit_accounts.id
+    ), 0) WHERE id = :id
+    """
+)
+
+
+async def give_credit_back(session: AsyncSession, order_id: UUID, *, actor: str) -> None:
+    order = await orders.locked(session, order_id)
+    if order is not None and order.status == OrderStatus.CANCELLED:
+        await credit.give_back(session, order_id, why=f"order/{order_id}/audit", actor=actor)
 
 
 async def copy_payment_status(session: AsyncSession, order_id: UUID) -> None:

@@ -94,7 +94,7 @@ async def _fulfillment(session: AsyncSession, order: Order) -> FulfillOrder:
         order_id=order.id,
         order_number=number_of(order.number),
         payment_id=payment.id,
-        total=Money(order.total, order.currency),
+        total=order.due,
         units=units.ordered,
         authorize_key=authorize_key(order.id),
         transfer_due_at=payment.due_at if payment.status == PaymentStatus.PENDING else None,

@@ -296,7 +296,7 @@ async def _state(session: AsyncSession, made: Return) -> ReturnState:
     return ReturnState(
         return_id=made.id,
         status=ReturnStatus(made.status),
-        refund=await refunds.to_pay_back(session, refund),
+        refund=await refunds.to_pay_back(session, refund) if refund.asks_somebody else None,
     )
 
 

@@ -114,7 +114,7 @@ async def _demand(session: AsyncSession, parcel: Fulfillment) -> list[Demand]:
 
 async def _outcome(session: AsyncSession, order: Order, parcel: Fulfillment) -> ParcelGivenUp:
     refund = await session.get(refunds.Refund, parcel.refund_id) if parcel.refund_id else None
-    if refund is None:
+    if refund is None or not refund.asks_somebody:
         return ParcelGivenUp(state=await parcels.state_of(session, order, parcel), refund=None)
     return ParcelGivenUp(
         state=await parcels.state_of(session, order, parcel), refund=await refunds.to_pay_back(session, refund)

@@ -39,6 +39,12 @@ class Law(StrEnum):
     REFUNDED_ADDS_UP = "refunded_adds_up"
     CANCELLED_ORDERS_KEEP_NOTHING = "cancelled_orders_keep_nothing"
     PAYMENTS_FIT_THEIR_ORDERS = "payments_fit_their_orders"
+    CREDIT_IS_ITS_ENTRIES = "credit_is_its_entries"
+    """What a gift card or a customer has is what moved it."""
+    CREDIT_PAYS_WHAT_ORDERS_SAY = "credit_pays_what_orders_say"
+    CANCELLED_ORDERS_KEEP_NO_CREDIT = "cancelled_orders_keep_no_credit"
+    ORDERS_ARE_PAID_IN_FULL = "orders_are_paid_in_full"
+    """What was taken and what credit has paid is what the customer had to pay."""
     STATUSES_AGREE = "statuses_agree"
     NOTHING_IS_HELD_IN_VAIN = "nothing_is_held_in_vain"
     # --- what was told
@@ -108,6 +114,8 @@ class Repair(StrEnum):
     RECOUNT_USES = "recount_uses"
     RECOUNT_REFUNDS = "recount_refunds"
     REFUND_THE_REST = "refund_the_rest"
+    RECOUNT_CREDIT = "recount_credit"
+    GIVE_CREDIT_BACK = "give_credit_back"
     COPY_PAYMENT_STATUS = "copy_payment_status"
     FREE_THE_REST = "free_the_rest"
     MARK_THE_GAP = "mark_the_gap"
@@ -134,6 +142,8 @@ REPAIRS_IN_WORDS: dict[Repair, str] = {
     Repair.RECOUNT_USES: "count the promotion's uses anew",
     Repair.RECOUNT_REFUNDS: "count the order's refunds anew",
     Repair.REFUND_THE_REST: "refund what is left of the cancelled order's money",
+    Repair.RECOUNT_CREDIT: "let the balance be what its entries add up to",
+    Repair.GIVE_CREDIT_BACK: "give the cancelled order's credit back to where it came from",
     Repair.COPY_PAYMENT_STATUS: "show the payment's status on the order",
     Repair.FREE_THE_REST: "free what the card still holds",
     Repair.MARK_THE_GAP: "note in the timeline that an entry was lost",

@@ -16,6 +16,12 @@ class RefundStatus(StrEnum):
     """The provider refuses for good; the amount can be refunded in another way."""
 
 
+class RefundTo(StrEnum):
+    ORIGIN = "origin"
+    """To where the money came from."""
+    STORE_CREDIT = "store_credit"
+
+
 ALLOWED_MOVES: dict[RefundStatus, frozenset[RefundStatus]] = {
     RefundStatus.REQUESTED: frozenset({RefundStatus.SUCCEEDED, RefundStatus.FAILED}),
     RefundStatus.SUCCEEDED: frozenset(),

@@ -41,11 +41,11 @@ def worth_of_units(*, wanted: Mapping[UUID, int], refunded: Mapping[UUID, int], 
     )
 
 
-def amount_to_capture(*, total: Money, unsent: int, captured: Money) -> Money:
+def amount_to_capture(*, due: Money, unsent: int, captured: Money) -> Money:
     """What a parcel costs the card: what the customer owes once it has left, less what was captured before.
 
-    Owed is the total without the worth of the units that stay here (``unsent``): so the costs of shipping go with the
-    first parcel, what parcels capture adds up to the total less what the cancelled units were worth, to the cent, and
-    a parcel that is sent again costs nothing again.
+    Owed is what the payment is of (``due``) without the worth of the units that stay here (``unsent``): so credit pays
+    for the first parcels, the costs of shipping go with the first, what parcels capture adds up to what is due less
+    what the cancelled units were worth, to the cent, and a parcel that is sent again costs nothing again.
     """
-    return max(total - Money(unsent, total.currency) - captured, Money.zero(total.currency))
+    return max(due - Money(unsent, due.currency) - captured, Money.zero(due.currency))

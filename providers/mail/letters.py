@@ -47,6 +47,9 @@ class OrderLetter:
     shipping: Money
     tax: Money
     total: Money
+    credit: Money | None
+    """What gift cards and store credit have paid of it."""
+    due: Money
     due_at: datetime | None
     """Until when its bank transfer is waited for."""
     address: Sequence[str]

@@ -16,6 +16,7 @@ from domain.customers import Role
 from domain.permissions import FOR_KEYS, GRANTED, OPEN, Permission, granted_to_key
 from runtime.resources import Resources
 from tests.support.catalog import a_product
+from tests.support.credit import a_gift_card
 from tests.support.orders import Written, written_about
 from tests.support.promotions import enter
 from tests.support.shopper import ADDRESS, Shopper
@@ -149,6 +150,9 @@ CALLS: dict[tuple[str, str], Any] = {
     ("POST", "/v1/carts/{cart_id}/promotion-codes"): {"code": "MALLORY"},
     ("DELETE", "/v1/carts/{cart_id}/promotion-codes"): {"code": "FIRST"},
     ("DELETE", "/v1/carts/{cart_id}/promotion-codes/{code}"): None,
+    ("POST", "/v1/carts/{cart_id}/gift-cards"): {"code": "MALLORY"},
+    ("DELETE", "/v1/carts/{cart_id}/gift-cards/{card_id}"): None,
+    ("PUT", "/v1/carts/{cart_id}/store-credit"): {"use": True},
     ("PUT", "/v1/carts/{cart_id}/email"): {"email": "mallory@example.com"},
     ("PUT", "/v1/carts/{cart_id}/shipping-address"): {**ADDRESS, "name": "Mallory"},
     ("PUT", "/v1/carts/{cart_id}/shipping-method"): {"code": "express"},
@@ -254,11 +258,14 @@ async def things_of(api: httpx.AsyncClient, resources: Resources, headers: Heade
     assert answer.status_code == 201, answer.text
     cart = await shopper.a_cart((product.variant_id, 2))
     await enter(resources.sessions, UUID(cart), "FIRST", "SECOND")
+    card_id, code = await a_gift_card(resources.sessions)
+    await shopper.send("POST", f"/v1/carts/{cart}/gift-cards", json={"code": code})
     shown = (await shopper.send("GET", f"/v1/carts/{cart}")).json()
     address = await shopper.send("POST", "/v1/users/me/addresses", json=ADDRESS)
     [session] = (await shopper.send("GET", "/v1/users/me/sessions")).json()["items"]
     return {
         "code": "SECOND",
+        "card_id": str(card_id),
         "cart_id": cart,
         "item_id": shown["items"][0]["id"],
         "variant_id": str(product.variant_id),

@@ -56,7 +56,7 @@ class Sale:
         for index in units:
             self.sent[index] += 1
         due = amount_to_capture(
-            total=Money(self.total, self.currency),
+            due=Money(self.total, self.currency),
             unsent=self.unsent,
             captured=Money(sum(self.captures), self.currency),
         )

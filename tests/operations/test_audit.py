@@ -10,8 +10,11 @@ from db.base import new_id
 from db.laws import TABLE_LAWS, breaches_of
 from domain.audit import Breach, Law, RepairBreach, RepairOutcome
 from tests.support.catalog import a_product
+from tests.support.credit import a_gift_card, balance_of
 from tests.support.own_shop import OwnShop
+from tests.support.shopper import Shopper
 from tests.support.superuser import behind_its_back
+from tests.support.waiting import eventually
 from workflows.audit import Repair as RepairStory
 from workflows.names import Queue, repair_id
 
@@ -124,6 +127,21 @@ LEFT_TO_PEOPLE: dict[Law, tuple[str, str]] = {
         "UPDATE order_lines SET discount = discount + 1 WHERE order_id = :order",
     ),
     Law.PAYMENTS_FIT_THEIR_ORDERS: ("confirmed", "UPDATE payments SET amount = 1 WHERE order_id = :order"),
+    Law.CREDIT_PAYS_WHAT_ORDERS_SAY: (
+        "confirmed",
+        "WITH paid AS (UPDATE orders SET credit = 1 WHERE id = :order) "
+        "UPDATE payments SET amount = amount - 1 WHERE order_id = :order",
+    ),
+    Law.ORDERS_ARE_PAID_IN_FULL: (
+        "shipped",
+        "WITH card AS (INSERT INTO credit_accounts (id, kind, currency, balance, code_hash, last4, initial_amount) "
+        "VALUES (gen_random_uuid(), 'gift_card', 'USD', 0, 'x', '0000', 1) RETURNING id), "
+        "moved AS (INSERT INTO credit_entries (id, account_id, amount, reason, key, order_id, actor) "
+        "SELECT gen_random_uuid(), card.id, amount, reason, reason, order_id, 'nobody' FROM card, "
+        "(VALUES (1, 'issued', NULL), (-1, 'spent', CAST(:order AS uuid))) AS moves (amount, reason, order_id)), "
+        "paid AS (UPDATE orders SET credit = 1 WHERE id = :order) "
+        "UPDATE payments SET amount = amount - 1 WHERE order_id = :order",
+    ),
     Law.TIMELINES_TELL_THE_STATUS: (
         "confirmed",
         "UPDATE order_events SET type = 'order.noted' WHERE order_id = :order AND type = 'order.confirmed'",
@@ -168,6 +186,100 @@ async def test_of_all_laws_a_fault_breaks_its_own(shop: OwnShop, law: Law) -> No
         await session.rollback()
 
     assert [breach.law for breach in found] == [law]
+
+
+async def test_a_shop_in_which_credit_paid_is_healthy(shop: OwnShop) -> None:
+    delivered = await buy_with_a_card(shop, "15.00")
+    await shop.deliver(delivered)
+    line = delivered["items"][0]["id"]
+    wish = {"items": [{"order_item_id": line, "quantity": 2, "reason": "too small"}]}
+    made = (await shop.http.post(f"/v1/orders/{delivered['id']}/returns", json=wish, headers=shop.operator)).json()
+    for move in ("approve", "receive"):
+        await shop.desk(f"/returns/{made['id']}/{move}")
+    free = await buy_with_a_card(shop, "50.00")
+    await shop.deliver(free)
+    await shop.desk(f"/orders/{free['id']}/refunds", {"amount": usd("3.00"), "reason": "late"})
+    cancelled = await buy_with_a_card(shop, "15.00")
+    await shop.desk_cancel(cancelled)
+    fewer = await buy_with_a_card(shop, "15.00")
+    units = {"reason": "one is enough", "items": [{"order_item_id": fewer["items"][0]["id"], "quantity": 1}]}
+    await shop.http.post(f"/v1/orders/{fewer['id']}/cancel", json=units, headers=shop.operator)
+    lost = await buy_with_a_card(shop, "15.00")
+    parcel = await shop.ship(lost)
+    await shop.desk(f"/fulfillments/{parcel}/lost", {"remedy": "refund"})
+    await eventually(lambda: is_refunded(shop, lost))
+
+    assert [(await left_on_the_card_of(shop, order)) for order in (delivered, free, cancelled, fewer, lost)] == [
+        1001,  # 20.00 came back, of which 9.99 had been taken from the card with which the rest was paid
+        5000 - 2499 + 300,
+        1500,
+        1,
+        1500,
+    ]
+    assert [(await shop.look(order))["payment"]["refunded"] for order in (delivered, free, lost)] == [
+        usd("9.99"),
+        usd("0.00"),
+        usd("9.99"),
+    ]
+    assert (await shop.audit()).breaches == []
+
+
+async def test_a_balance_that_is_not_what_moved_it_is_counted_anew(shop: OwnShop) -> None:
+    order = await buy_with_a_card(shop, "15.00")
+    await shop.sql("UPDATE credit_accounts SET balance = 700 WHERE id = :id", id=UUID(order["gift_cards"][0]["id"]))
+
+    [breach] = (await shop.audit()).breaches
+
+    assert (breach.law, breach.words) == (
+        Law.CREDIT_IS_ITS_ENTRIES,
+        "a gift_card has USD 7.00, but its entries add up to USD 0.00",
+    )
+    assert (await repair(shop, breach)).is_healed
+    assert await left_on_the_card_of(shop, order) == 0
+    assert (await shop.audit()).breaches == []
+
+
+async def test_credit_that_a_cancelled_order_has_kept_goes_back(shop: OwnShop) -> None:
+    order = await buy_with_a_card(shop, "15.00")
+    await shop.desk_cancel(order)
+    await shop.sql(
+        "DELETE FROM credit_entries WHERE order_id = :order AND reason = 'given_back'", order=UUID(order["id"])
+    )
+    await shop.sql("UPDATE credit_accounts SET balance = 0 WHERE id = :id", id=UUID(order["gift_cards"][0]["id"]))
+
+    [breach] = (await shop.audit()).breaches
+
+    assert breach.law is Law.CANCELLED_ORDERS_KEEP_NO_CREDIT
+    assert (await repair(shop, breach)).is_healed
+    assert await left_on_the_card_of(shop, order) == 1500
+    assert (await shop.audit()).breaches == []
+
+
+async def is_refunded(shop: OwnShop, order: Order) -> bool:
+    return bool((await shop.look(order))["payment"]["status"] == "refunded")
+
+
+async def buy_with_a_card(shop: OwnShop, worth: str) -> Order:
+    """Two units for 24.99 with their shipping, by a new gift card and, for the rest, a payment card."""
+    _, code = await a_gift_card(shop.resources.sessions, worth)
+    product = await a_product(shop.resources.sessions, price="10.00", stock=20)
+    shopper = Shopper(shop.http)
+    cart = await shopper.a_cart((product.variant_id, 2))
+    entered = await shopper.send("POST", f"/v1/carts/{cart}/gift-cards", json={"code": code})
+    assert entered.status_code == 200, entered.text
+    told = await shopper.check_out(cart)
+    assert told.status_code == 201, told.text
+    order: Order = told.json()
+    return order
+
+
+async def left_on_the_card_of(shop: OwnShop, order: Order) -> int:
+    balance, _ = await balance_of(shop.resources.sessions, UUID(order["gift_cards"][0]["id"]))
+    return balance
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
 
 
 async def test_goods_that_an_order_lacks_are_held_again(shop: OwnShop) -> None:

@@ -167,6 +167,8 @@ def an_order_letter(name: str) -> OrderLetter:
         shipping=usd(499),
         tax=usd(0),
         total=usd(4497),
+        credit=None,
+        due=usd(4497),
         due_at=datetime(2026, 12, 2, 14, 30, tzinfo=UTC),
         address=["Ada Testcase", "12 Orchard Lane", "62701 Springfield IL", "US"],
     )
