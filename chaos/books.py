@@ -103,7 +103,8 @@ UNDECIDED = """
     WHERE refunds.status = 'requested' AND payments.provider <> 'manual'
 """
 RUNNING = "ExecutionStatus = 'Running'"
-NEVER_AT_REST = ("Mailbox",)
+NEVER_AT_REST = ("Mailbox", "EventRelay")
+"""Somebody always carries letters and events."""
 QUESTIONS_AT_A_TIME = 20
 
 
