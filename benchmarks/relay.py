@@ -25,7 +25,7 @@ from sqlalchemy import TextClause, text
 
 from benchmarks.report import keep_text
 from db.engine import Sessions
-from db.outbox import lag
+from db.outbox import PUBLISHED
 from deploy import embedded
 from deploy.ports import free_ports
 from deploy.processes import kill_session
@@ -124,34 +124,38 @@ async def relay(environment: Mapping[str, str], directory: Path) -> AsyncIterato
         await asyncio.to_thread(worker.__exit__, None, None, None)
 
 
-async def carried(sessions: Sessions, name: str, environment: Mapping[str, str], directory: Path, kills: int) -> float:
-    """How long it takes until nothing waits, from the first event that is carried; killed so often in between."""
-    count = await waiting(sessions, name)
+async def carried(
+    sessions: Sessions, name: str, environment: Mapping[str, str], directory: Path, *, count: int, kills: int
+) -> float:
+    """How long it takes until so many are carried, from the first one; the relay is killed so often in between."""
+    first = await place(sessions, name, otherwise=await place(sessions, PUBLISHED, otherwise=0))
     began = 0.0
-    for left in [*(count - count * kill // (kills + 1) for kill in range(1, kills + 1)), 0]:
+    for killed in range(kills + 1):
         async with relay(environment, directory) as kill:
-            while (now := await waiting(sessions, name)) > left:
-                began = began or (time.perf_counter() if now < count else 0.0)
+            while (now := await place(sessions, name, otherwise=first)) < first + count * (killed + 1) // (kills + 1):
+                began = began or (time.perf_counter() if now > first else 0.0)
                 await asyncio.sleep(0.01)
             kill()
     return time.perf_counter() - began
 
 
-async def waiting(sessions: Sessions, name: str) -> int:
+async def place(sessions: Sessions, name: str, *, otherwise: int) -> int:
+    """How far the stream has the events; nothing is there before it begins."""
     async with sessions() as session:
-        return int((await lag(session, name)).waiting)
+        found = await session.scalar(text("SELECT position FROM event_cursors WHERE name = :name"), {"name": name})
+    return int(found or otherwise)
 
 
-async def heard(stream: EventStream) -> Found:
-    """All that the stream has."""
-    found, before = Found(), -1
+async def heard(stream: EventStream, at_least: int) -> Found:
+    """All that the stream has; whatever is missing after ten minutes is lost."""
+    found, before, ends_at = Found(), -1, time.monotonic() + 600
 
     async def listen() -> None:
         async for event in stream.read("beginning"):
             found.hear(event)
 
     listening = asyncio.create_task(listen())
-    while found.events > before:
+    while found.events > before or (len(found.bodies) < at_least and time.monotonic() < ends_at):
         before = found.events
         await asyncio.sleep(3)
     listening.cancel()
@@ -217,7 +221,7 @@ async def main(count: int, kills: int) -> None:
     for column in ("to", "what", "inserts/s", "sends/s", "both/s", "of the floor", "lost", "twice", "out of order"):
         table.add_column(column, justify="left" if column in ("to", "what") else "right")
     with embedded.stack() as stack, TemporaryDirectory() as folder:
-        migrated(stack.database)
+        await asyncio.to_thread(migrated, stack.database)
         settings = Settings(database=stack.database)
         async with (
             opened(settings) as resources,
@@ -235,9 +239,11 @@ async def main(count: int, kills: int) -> None:
                 rounds = []
                 for killed in (0, kills):
                     inserts = await written(resources.sessions, TELL, count)
-                    sends = await carried(resources.sessions, target.name, environment, Path(folder), killed)
+                    sends = await carried(
+                        resources.sessions, target.name, environment, Path(folder), count=count, kills=killed
+                    )
                     rounds.append(Round(inserts, sends))
-                found = await heard(target.stream)
+                found = await heard(target.stream, at_least=len(rounds) * count)
                 tell(table, target.name, count, kills, floor, rounds, found)
     console.print(table)
     console.print(f"Written to {keep_text(table, 'relay')}")

@@ -137,24 +137,23 @@ async def published(
     session: AsyncSession, *, after: int, most: int, types: Sequence[str] = (), key: str | None = None
 ) -> list[Published]:
     """The events behind a place, in their order."""
-    wanted = select(OutboxEvent).where(OutboxEvent.position > after).order_by(OutboxEvent.position).limit(most)
+    wanted = select(*TOLD).where(OutboxEvent.position > after).order_by(OutboxEvent.position).limit(most)
     if types:
         wanted = wanted.where(OutboxEvent.type.in_(types))
     if key is not None:
         wanted = wanted.where(OutboxEvent.key == key)
-    return [_published(row) for row in await session.scalars(wanted)]
+    return [Published(**row) for row in (await session.execute(wanted)).mappings()]
 
 
-def _published(row: OutboxEvent) -> Published:
-    return Published(
-        position=row.position or 0,
-        id=row.event_id,
-        type=row.type,
-        version=row.version,
-        key=row.key,
-        data=row.payload,
-        at=row.created_at,
-    )
+TOLD = (
+    OutboxEvent.position,
+    OutboxEvent.event_id.label("id"),
+    OutboxEvent.type,
+    OutboxEvent.version,
+    OutboxEvent.key,
+    OutboxEvent.payload.label("data"),
+    OutboxEvent.created_at.label("at"),
+)
 
 
 async def place_of(session: AsyncSession, event_id: UUID) -> int | None:

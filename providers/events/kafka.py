@@ -101,9 +101,10 @@ class KafkaStream:
     async def read(self, begin: str) -> AsyncIterator[dict[str, Any]]:
         try:
             async with self._consumer() as consumer:
-                await self._go_to(consumer, begin)
+                oldest_ms = await self._go_to(consumer, begin)
                 async for record in consumer:
-                    yield json.loads(record.value)
+                    if record.timestamp >= oldest_ms:
+                        yield json.loads(record.value)
         except (KafkaError, OSError) as error:
             raise StreamAway(f"Kafka: {type(error).__name__}: {error}") from error
 
@@ -119,22 +120,32 @@ class KafkaStream:
         finally:
             await consumer.stop()
 
-    async def _go_to(self, consumer: AIOKafkaConsumer, begin: str) -> None:
+    async def _go_to(self, consumer: AIOKafkaConsumer, begin: str) -> int:
+        """The time of the oldest event that is wanted: some brokers find a time only roughly."""
         match begin:
             case "beginning":
                 await consumer.seek_to_beginning()
+                return 0
             case "now":
                 await consumer.seek_to_end()
-            case time:
-                at = int(datetime.fromisoformat(time).timestamp() * 1000)
-                found = await consumer.offsets_for_times(dict.fromkeys(consumer.assignment(), at))
-                for partition, place in found.items():
-                    if place is None:
-                        await consumer.seek_to_end(partition)
-                    else:
-                        consumer.seek(partition, place.offset)
+                return 0
+        at = _milliseconds(begin)
+        found = await consumer.offsets_for_times(dict.fromkeys(consumer.assignment(), at))
+        for partition, place in found.items():
+            if place is None:
+                await consumer.seek_to_end(partition)
+            else:
+                consumer.seek(partition, place.offset)
+        return at
 
     async def aclose(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+
+
+def _milliseconds(time: str) -> int:
+    try:
+        return int(datetime.fromisoformat(time).timestamp() * 1000)
+    except ValueError:
+        raise ValueError(f"{time!r} is neither `beginning`, nor `now`, nor a time such as 2026-03-04T05:06Z") from None

@@ -234,4 +234,11 @@ async def test_kafka_gets_every_event_in_its_orders_order_and_what_waited_while_
     async with with_topic(port, log):
         await all_carried(carrier, stream)
         assert once_and_in_order(await heard(stream, 30)) == {key: list(range(1, 11)) for key in later}
+
+        [newest] = await tell(resources.sessions, orders=1, each=4)
+        await all_carried(carrier, stream)
+        when = max(event["time"] for event in await heard(stream, 34))
+        assert {event["partitionkey"] for event in await heard(stream, 4, begin=when)} == {newest}
+        with pytest.raises(ValueError, match="yesterday"):
+            await heard(stream, 1, begin="yesterday")
         await stream.aclose()
