@@ -55,7 +55,7 @@ def api() -> None:
         factory=True,
         address=listen.host,
         port=listen.port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.RSGI,
         loop=Loops.uvloop,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(

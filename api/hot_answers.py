@@ -1,38 +1,28 @@
 """Answers that are ready: what was asked a moment ago is sent again before the framework is even entered."""
 
 import time
-from collections.abc import Iterable
+from asyncio import AbstractEventLoop
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from litestar import Response
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from granian.rsgi import HTTPProtocol
+from granian.rsgi import Scope as Asked
+from litestar import Litestar, Response
+from litestar.types import Scope
 
 from api.browsers import Browsers
 from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.limiting import Doorway
 from api.metrics import answered
+from api.rsgi import Lifespan, tell
 from api.tracing import ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
 
 LONGEST_QUERY = 300
 """Longer questions are hardly ever asked twice."""
-
-
-def _negotiated(languages: Languages, scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"accept-language":
-            return languages.negotiated(value.decode("latin-1"))
-    return languages.own
-
-
-@lru_cache(maxsize=64)
-def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
-    """Once for all answers, of which each has only its tag for itself."""
-    return name.lower().encode(), value.encode()
 
 
 class ReadyAnswer(Kept):
@@ -51,10 +41,14 @@ class ReadyAnswer(Kept):
             part.serve(self)
         self.path_template = path_template
         self.tag = response.headers["ETag"]
-        kept = [_encoded(name, value) for name, value in response.headers.items()]
-        length = (b"content-length", str(len(self.body)).encode())
-        self.headers = [*kept, (b"content-type", b"application/json"), length]
-        self.not_modified = kept
+        self.not_modified = [_shared(name, value) for name, value in response.headers.items()]
+        self.headers = [*self.not_modified, _shared("Content-Type", "application/json")]
+
+
+@lru_cache(maxsize=64)
+def _shared(name: str, value: str) -> tuple[str, str]:
+    """One for all answers, of which each has only its tag for itself."""
+    return name.lower(), value
 
 
 def make_ready(scope: Scope, response: Response[Any], parts: Iterable[Kept]) -> Response[Any]:
@@ -64,52 +58,67 @@ def make_ready(scope: Scope, response: Response[Any], parts: Iterable[Kept]) -> 
 
 
 class HotAnswers:
-    """In front of the application: a ready answer costs a look into a dictionary and two messages.
+    """In front of the application: a ready answer costs a look into a dictionary and one call of the server.
 
     Metrics and request ids are those of every other answer. Questions with an ``Authorization`` go the long way.
     """
 
     def __init__(
-        self, app: ASGIApp, doorway: Doorway, browsers: Browsers, *, languages: Languages, most_bytes: int
+        self, app: Litestar, doorway: Doorway, browsers: Browsers, *, languages: Languages, most_bytes: int
     ) -> None:
         self._app = app
+        self._lifespan = Lifespan(app.lifespan())
         self._languages = languages if languages.others else None
         self._doorway = doorway
         self._browsers = browsers
-        self._ready: Memory[tuple[str, bytes], ReadyAnswer] = Memory(most_bytes)
+        self._ready: Memory[str, ReadyAnswer] = Memory(most_bytes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
-        key = (scope["path"], scope["query_string"])
-        if self._languages is not None:
-            key = (f"{_negotiated(self._languages, scope)} {key[0]}", key[1])
-        ready = self._ready.get(key)
-        if ready is None or not ready.is_fresh:
-            await self._the_long_way(key, scope, receive, send)
+    def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
+        loop.run_until_complete(self._lifespan.begin())
+
+    def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
+        loop.run_until_complete(self._lifespan.end())
+
+    async def __rsgi__(self, asked: Asked, proto: HTTPProtocol) -> None:
+        if asked.method != "GET":
+            await tell(self._app, asked, proto)
             return
         began = time.perf_counter()
-        headers = dict(scope["headers"])
-        if b"authorization" in headers or time.monotonic() >= ready.expires_at:
-            await self._the_long_way(key, scope, receive, send)
+        question, headers = self._question(asked), asked.headers
+        ready = self._ready.get(question)
+        if (
+            ready is None
+            or "authorization" in headers
+            or not ready.is_good(time.monotonic())
+            or not await self._doorway.lets_read(asked.client.rpartition(":")[0], _forwarded_for(asked))
+            or not ready.is_fresh  # it may have changed meanwhile
+        ):
+            await self._the_long_way(question, asked, proto)
             return
-        if not await self._doorway.lets_read(scope) or not ready.is_fresh:  # it may have changed meanwhile
-            await self._the_long_way(key, scope, receive, send)
-            return
-        more = [*self._browsers.told(headers), (b"x-request-id", ids_of(headers)[1])]
-        if_none_match = headers.get(b"if-none-match")
-        if if_none_match is not None and is_known(if_none_match.decode("latin-1"), ready.tag):
-            await send({"type": "http.response.start", "status": 304, "headers": [*ready.not_modified, *more]})
+        request_id = ids_of(headers.get("traceparent"), headers.get("x-request-id"))[1]
+        more = [*self._browsers.told(headers.get("origin")), ("x-request-id", request_id)]
+        if is_known(headers.get("if-none-match"), ready.tag):
             answered("GET", ready.path_template, 304, began)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": [*ready.headers, *more]})
-        answered("GET", ready.path_template, 200, began)
-        await send({"type": "http.response.body", "body": ready.body, "more_body": False})
+            proto.response_empty(304, ready.not_modified + more)
+        else:
+            answered("GET", ready.path_template, 200, began)
+            proto.response_bytes(200, ready.headers + more, ready.body)
 
-    async def _the_long_way(self, key: tuple[str, bytes], scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+    def _question(self, asked: Asked) -> str:
+        """What is asked for, and in which language where there are several."""
+        question = f"{asked.query_string} {asked.path}"  # of these only a path can have blanks
+        if self._languages is None:
+            return question
+        return f"{self._languages.negotiated(asked.headers.get('accept-language', ''))} {question}"
+
+    async def _the_long_way(self, question: str, asked: Asked, proto: HTTPProtocol) -> None:
+        scope: Scope = await tell(self._app, asked, proto)
         ready: ReadyAnswer | None = scope.get("ready_answer")  # type: ignore[assignment]
-        if ready is not None and ready.is_fresh and len(key[0]) + len(key[1]) <= LONGEST_QUERY:
-            self._ready.put(key, ready)
+        if ready is not None and ready.is_fresh and len(question) <= LONGEST_QUERY:
+            self._ready.put(question, ready)
+
+
+def _forwarded_for(asked: Asked) -> Iterator[str]:
+    for name, value in asked.headers.items():
+        if name == "x-forwarded-for":
+            yield value

@@ -3,10 +3,10 @@
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from api import shedding
@@ -46,11 +46,10 @@ class Doorway:
         for name in sorted(NAMES):
             LIMITED.labels(name)
 
-    async def lets_read(self, scope: HTTPScope) -> bool:
+    async def lets_read(self, peer: str | None, forwarded_for: Iterable[str]) -> bool:
         """May the catalogue be read once more? If not, the application refuses."""
-        limits, client = self.limiter.of[CATALOGUE], scope["client"]
-        address = self._addresses.of(client[0] if client else None, scope["headers"])
-        leases = (limits.everything.of(""), limits.address.of(address))
+        limits = self.limiter.of[CATALOGUE]
+        leases = (limits.everything.of(""), limits.address.of(self._addresses.of(peer, forwarded_for)))
         return self.limiter.passes(leases) or await self.limiter.refusing(leases) is None
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -59,8 +58,7 @@ class Doorway:
             if kind is None:
                 await app(scope, receive, send)
                 return
-            client = scope["client"]
-            scope["state"]["address"] = address = self._addresses.of(client[0] if client else None, scope["headers"])
+            scope["state"]["address"] = address = self._address_of(scope)
             limits = self.limiter.of[kind]
             leases = [limits.everything.of(""), limits.address.of(address)]
             if (user := _who_changes(scope)) is not None:
@@ -75,6 +73,11 @@ class Doorway:
                 await app(scope, receive, _telling(leases[1:], send))
 
         return middleware
+
+    def _address_of(self, scope: Scope) -> str:
+        client = scope["client"]
+        forwarded_for = (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
+        return self._addresses.of(client[0] if client else None, forwarded_for)
 
 
 def _who_changes(scope: Scope) -> str | None:

@@ -16,13 +16,13 @@ class Addresses:
     def __init__(self, trusted_proxies: Iterable[Network] = ()) -> None:
         self._trusted = tuple(trusted_proxies)
 
-    def of(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """What the limits know the client by."""
+    def of(self, peer: str | None, forwarded_for: Iterable[str]) -> str:
+        """What the limits know the client by. The values of the header are looked at only if they can matter."""
         if peer is None:
             return UNKNOWN
         if not self._trusted or not self._trusts(peer):
             return known_by(peer)
-        for hop in reversed(forwarded_for(headers)):
+        for hop in reversed(_hops(forwarded_for)):
             if known_by(hop) == UNKNOWN:
                 break
             peer = hop
@@ -40,10 +40,9 @@ class Addresses:
         return any(found in network for network in self._trusted)
 
 
-def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+def _hops(forwarded_for: Iterable[str]) -> list[str]:
     """Each hop that the header names, however often the header comes, in the order in which they were passed."""
-    lists = (value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for")
-    return [without_port(hop.strip()) for hops in lists for hop in hops.split(",")]
+    return [without_port(hop.strip()) for hops in forwarded_for for hop in hops.split(",")]
 
 
 def without_port(hop: str) -> str:
