@@ -1,6 +1,7 @@
 """Reading the catalogue, against a bare ASGI answer of the same bytes on the same server in the same run."""
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ SUBJECTS = (
     "product by id",
     "search",
     "list with facets",
-    "list, 304",
+    "catalogue list, 20 products, 304",
     "product by id, 304",
 )
+OF_THE_SERVER = {"date", "server", "content-length"}
 IN_ALL = ROUNDS * len(SUBJECTS) * len(CONNECTIONS)
 
 
@@ -31,6 +33,8 @@ IN_ALL = ROUNDS * len(SUBJECTS) * len(CONNECTIONS)
 class Subject:
     name: str
     path: str
+    headers: Mapping[str, str]
+    """Of the answer, without those that the server adds."""
     body: bytes = b""
     header: str = ""
     status: int = 200
@@ -40,7 +44,7 @@ async def run(shop: Shop, progress: Callable[[str], None]) -> list[Row]:
     """All of them warm: each has been asked for before, as nearly all questions of shoppers have."""
     rows = []
     for subject in await subjects(shop):
-        async with bare(shop, subject.body) as floor_port:
+        async with bare(shop, subject) as floor_port:
             for connections in CONNECTIONS:
                 ours, floor = [], []
                 for _ in range(ROUNDS):
@@ -55,10 +59,11 @@ async def subjects(shop: Shop) -> list[Subject]:
     """What is read, and the bytes of the answers."""
     async with aiohttp.ClientSession(shop.api_url) as http:
 
-        async def answer(path: str) -> tuple[bytes, str]:
-            async with http.get(path) as told:
+        async def answer(path: str, known: str = "") -> tuple[bytes, Mapping[str, str]]:
+            async with http.get(path, headers={"If-None-Match": known} if known else {}) as told:
                 told.raise_for_status()
-                return await told.read(), told.headers["ETag"]
+                body = await told.read()
+                return body, {name: value for name, value in told.headers.items() if name.lower() not in OF_THE_SERVER}
 
         page = await (await http.get("/v1/products?limit=20")).json()
         paths = [
@@ -69,14 +74,19 @@ async def subjects(shop: Shop) -> list[Subject]:
         ]
         answers = [await answer(path) for path in paths]
         known = [
-            Subject(name=name, path=path, body=body)
-            for name, path, (body, _) in zip(SUBJECTS[: len(paths)], paths, answers, strict=True)
+            Subject(name=name, path=path, body=body, headers=headers)
+            for name, path, (body, headers) in zip(SUBJECTS[: len(paths)], paths, answers, strict=True)
         ]
-        unchanged = [
-            Subject(name=name, path=paths[which], header=f"If-None-Match: {answers[which][1]}", status=304)
-            for which, name in enumerate(SUBJECTS[len(paths) :])
+        return known + [
+            Subject(
+                name=f"{subject.name}, 304",
+                path=subject.path,
+                header=f"If-None-Match: {subject.headers['ETag']}",
+                headers=(await answer(subject.path, subject.headers["ETag"]))[1],
+                status=304,
+            )
+            for subject in known[:2]
         ]
-        return known + unchanged
 
 
 async def asked(subject: Subject, connections: int, *ports: int) -> Series:
@@ -91,12 +101,17 @@ async def asked(subject: Subject, connections: int, *ports: int) -> Series:
 
 
 @asynccontextmanager
-async def bare(shop: Shop, body: bytes) -> AsyncIterator[int]:
-    """The port of an application that answers these bytes and nothing else."""
+async def bare(shop: Shop, subject: Subject) -> AsyncIterator[int]:
+    """The port of an application that answers the same bytes, headers included, and nothing else."""
     with TemporaryDirectory() as directory:
         kept, [port] = Path(directory) / "body", free_ports(1)
-        kept.write_bytes(body)
-        own = {**shop.environment, "BENCH_BODY": str(kept), "BENCH_PORT": str(port)}
+        kept.write_bytes(subject.body)
+        own = {
+            **shop.environment,
+            "BENCH_BODY": str(kept),
+            "BENCH_HEADERS": json.dumps(dict(subject.headers)),
+            "BENCH_PORT": str(port),
+        }
         async with part("benchmarks.bare", environment=own, log=Path(directory)):
             await answering(f"http://127.0.0.1:{port}/")
             yield port

@@ -49,7 +49,7 @@ async def a_second(running: Shop, parts: AsyncExitStack) -> int:
 async def measured(running: Shop, subject: Subject, ours: Sequence[int], rounds: int) -> list[Row]:
     """One and both, ours and bare ones, in turns."""
     series: dict[tuple[str, int], list[Series]] = {}
-    async with bare(running, subject.body) as one, bare(running, subject.body) as other:
+    async with bare(running, subject) as one, bare(running, subject) as other:
         for _ in range(rounds):
             for processes in (1, 2):
                 for who, ports in (("floor", [one, other]), ("ours", ours)):

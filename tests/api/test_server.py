@@ -176,6 +176,48 @@ async def test_a_body_that_comes_byte_by_byte_is_given_up(server: Server) -> Non
     assert statuses(told) == [408]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 500\r\n\r\nHandle,Title,Variant Price\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n1c\r\nHandle,Title,Variant Price\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n1c\r\nHandle,Title,Variant Price\r\n\r\nff\r\nmug,",
+    ],
+    ids=["a length", "pieces", "within a piece"],
+)
+async def test_a_file_that_breaks_off_is_not_taken_for_a_whole_one(
+    server: Server, resources: Resources, sent: bytes
+) -> None:
+    operator = await headers_of(resources, Role.OPERATOR)
+    imports = "/v1/admin/catalog/imports"
+    before = (await server.http.get(imports, headers=operator)).json()
+    head = f"POST {imports} HTTP/1.1\r\nHost: shop\r\nAuthorization: {operator['Authorization']}\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head + b"Content-Type: text/csv\r\n" + sent)
+    writer.write_eof()
+
+    async with asyncio.timeout(20):
+        told = await reader.read()
+    writer.close()
+
+    assert statuses(told) in ([400], [])
+    assert (await server.http.get(imports, headers=operator)).json() == before
+
+
+async def test_a_value_that_is_not_ascii_is_refused_where_it_matters(server: Server, resources: Resources) -> None:
+    operator = await headers_of(resources, Role.OPERATOR)
+    product = await a_product(resources.sessions, stock=3)
+    path, change = f"/v1/variants/{product.variant_id}/stock-adjustments", {"quantity_change": 1, "reason": "found"}
+
+    refused = await server.http.post(path, json=change, headers={**operator, "Idempotency-Key": b"\xc3\xa4"})
+    unknown = await server.http.get("/v1/users/me", headers={"Authorization": b"Bearer \xc3\xa4"})
+    harmless = await server.http.get(f"/v1/products/{product.product_id}", headers={"X-Note": b"\xc3\xa4"})
+
+    is_a_problem(refused, 422, "validation_failed")
+    is_a_problem(unknown, 401, "unauthenticated")
+    assert (harmless.status_code, harmless.json()["stock_quantity"]) == (200, 3)
+
+
 @pytest.mark.parametrize("depth", [65, 5_000, 400_000])
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 async def test_a_body_that_is_too_deep_is_refused(server: Server, depth: int, opening: bytes, closing: bytes) -> None:
