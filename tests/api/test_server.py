@@ -209,9 +209,15 @@ async def test_a_value_that_is_not_ascii_is_refused_where_it_matters(server: Ser
     product = await a_product(resources.sessions, stock=3)
     path, change = f"/v1/variants/{product.variant_id}/stock-adjustments", {"quantity_change": 1, "reason": "found"}
 
-    refused = await server.http.post(path, json=change, headers={**operator, "Idempotency-Key": b"\xc3\xa4"})
-    unknown = await server.http.get("/v1/users/me", headers={"Authorization": b"Bearer \xc3\xa4"})
-    harmless = await server.http.get(f"/v1/products/{product.product_id}", headers={"X-Note": b"\xc3\xa4"})
+    refused = await server.http.post(
+        path, json=change, headers=httpx.Headers({**operator, "Idempotency-Key": "ä"}, encoding="utf-8")
+    )
+    unknown = await server.http.get(
+        "/v1/users/me", headers=httpx.Headers({"Authorization": "Bearer ä"}, encoding="utf-8")
+    )
+    harmless = await server.http.get(
+        f"/v1/products/{product.product_id}", headers=httpx.Headers({"X-Note": "ä"}, encoding="utf-8")
+    )
 
     is_a_problem(refused, 422, "validation_failed")
     is_a_problem(unknown, 401, "unauthenticated")
