@@ -204,20 +204,18 @@ async def test_a_file_that_breaks_off_is_not_taken_for_a_whole_one(
     assert (await server.http.get(imports, headers=operator)).json() == before
 
 
+def in_utf8(**headers: str) -> httpx.Headers:
+    return httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}, encoding="utf-8")
+
+
 async def test_a_value_that_is_not_ascii_is_refused_where_it_matters(server: Server, resources: Resources) -> None:
     operator = await headers_of(resources, Role.OPERATOR)
     product = await a_product(resources.sessions, stock=3)
     path, change = f"/v1/variants/{product.variant_id}/stock-adjustments", {"quantity_change": 1, "reason": "found"}
 
-    refused = await server.http.post(
-        path, json=change, headers=httpx.Headers({**operator, "Idempotency-Key": "ä"}, encoding="utf-8")
-    )
-    unknown = await server.http.get(
-        "/v1/users/me", headers=httpx.Headers({"Authorization": "Bearer ä"}, encoding="utf-8")
-    )
-    harmless = await server.http.get(
-        f"/v1/products/{product.product_id}", headers=httpx.Headers({"X-Note": "ä"}, encoding="utf-8")
-    )
+    refused = await server.http.post(path, json=change, headers=in_utf8(**operator, Idempotency_Key="ä"))
+    unknown = await server.http.get("/v1/users/me", headers=in_utf8(Authorization="Bearer ä"))
+    harmless = await server.http.get(f"/v1/products/{product.product_id}", headers=in_utf8(X_Note="ä"))
 
     is_a_problem(refused, 422, "validation_failed")
     is_a_problem(unknown, 401, "unauthenticated")
