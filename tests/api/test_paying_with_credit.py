@@ -12,6 +12,7 @@ from tests.support.catalog import a_product
 from tests.support.credit import a_gift_card, balance_of, expire, store_credit
 from tests.support.shopper import Shopper
 from tests.support.staff import headers_of
+from tests.support.waiting import eventually
 
 
 def usd(amount: str) -> dict[str, str]:
@@ -105,3 +106,48 @@ async def test_a_card_is_taken_out_by_its_id_and_a_guest_has_no_store_credit(
     assert code_of(again) == (404, "not_found")
     guest = await shopper.send("PUT", f"/v1/carts/{cart}/store-credit", json={"use": True})
     assert code_of(guest) == (422, "validation_failed")
+
+
+async def test_a_bank_transfer_is_asked_for_what_credit_leaves_and_goes_back_beside_it(
+    api: httpx.AsyncClient, resources: Resources, operator: dict[str, str]
+) -> None:
+    customer = Shopper(api, headers=await headers_of(resources, Role.CUSTOMER))
+    card_id, code = await a_gift_card(resources.sessions, "10.00")
+    product = await a_product(resources.sessions, price="10.00", stock=20)
+    cart = await customer.a_cart((product.variant_id, 2))
+    await enter(customer, cart, code)
+
+    placed = await customer.check_out(cart, card={"provider": "manual"})
+
+    assert placed.status_code == 202, placed.text
+    order = placed.json()
+    assert (order["payment"]["amount"], order["amount_due"]) == (usd("14.99"), usd("14.99"))
+    assert await balance_of(resources.sessions, card_id) == (0, 0)
+
+    desk = f"/v1/admin/orders/{order['id']}"
+    paid = await api.post(f"{desk}/payment-received", json={"reference": "statement 3"}, headers=operator)
+    assert (paid.status_code, paid.json()["payment"]["captured"]) == (200, usd("14.99"))
+    assert (await customer.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "no"})).status_code == 200
+
+    async def is_given_back() -> bool:
+        return await balance_of(resources.sessions, card_id) == (1000, 1000)
+
+    await eventually(is_given_back)
+    [refund] = (await customer.order(order["id"], cart))["refunds"]
+    assert (refund["status"], refund["amount"]) == ("requested", usd("14.99"))
+
+
+async def test_an_order_that_nobody_pays_gives_its_credit_back(api: httpx.AsyncClient, resources: Resources) -> None:
+    customer = Shopper(api, headers=await headers_of(resources, Role.CUSTOMER))
+    card_id, code = await a_gift_card(resources.sessions, "10.00")
+    product = await a_product(resources.sessions, price="10.00", stock=20)
+    cart = await customer.a_cart((product.variant_id, 2))
+    await enter(customer, cart, code)
+    order = (await customer.check_out(cart, card={"provider": "manual"})).json()
+    assert await balance_of(resources.sessions, card_id) == (0, 0)
+
+    given_up = await customer.send("POST", f"/v1/orders/{order['id']}/cancel", json={"reason": "changed my mind"})
+
+    assert given_up.status_code == 200, given_up.text
+    assert (await customer.order(order["id"], cart))["status"] == "cancelled"
+    assert await balance_of(resources.sessions, card_id) == (1000, 1000)
