@@ -86,6 +86,6 @@ def _place_in(cursor: str | None) -> int | None:
     match decode_cursor(cursor, length=1):
         case None:
             return None
-        case [int(place)] if 0 <= place < 2**63:
+        case [int(place)] if not isinstance(place, bool) and 0 <= place < 2**63:
             return place
     raise Refusal("malformed_request", "This cursor was not made by this list.")

@@ -120,7 +120,7 @@ class AdmissionGate:
         self._set_right = redis.register_script(SET_RIGHT)
         self._hot: frozenset[UUID] = frozenset()
         self._products: frozenset[UUID] = frozenset()
-        self._refusals = Counter[UUID]()
+        self._refusals, self._refusals_before = Counter[UUID](), Counter[UUID]()
         self._rush_ends_at = 0.0
         self._has_news = asyncio.Event()
         self._has_news.set()
@@ -165,13 +165,19 @@ class AdmissionGate:
         self._forget_old_refusals()
         for variant_id in variants:
             self._refusals[variant_id] += 1
-            if self._refusals[variant_id] == self._rush and variant_id not in self._hot:
+            if self._refused(variant_id) == self._rush and variant_id not in self._hot:
                 self._has_news.set()
 
+    def _refused(self, variant_id: UUID) -> int:
+        return self._refusals[variant_id] + self._refusals_before[variant_id]
+
     def _forget_old_refusals(self) -> None:
+        """Those of the time before still count, or a rush would be missed that began at the end of it."""
         now = asyncio.get_running_loop().time()
         if now > self._rush_ends_at:
-            self._refusals.clear()
+            was_just_now = now <= self._rush_ends_at + RUSH_SECONDS
+            self._refusals_before = self._refusals if was_just_now else Counter()
+            self._refusals = Counter()
             self._rush_ends_at = now + RUSH_SECONDS
 
     # What Postgres tells us.
@@ -246,7 +252,8 @@ class AdmissionGate:
         return {UUID(variant.decode()) for variant in found}
 
     def _rushed(self) -> set[UUID]:
-        return {variant for variant, refusals in self._refusals.items() if refusals >= self._rush}
+        known = self._refusals.keys() | self._refusals_before.keys()
+        return {variant_id for variant_id in known if self._refused(variant_id) >= self._rush}
 
     async def _told(self, count: Count) -> list[int]:
         changes: list[int] = await self._set_right(

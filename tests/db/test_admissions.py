@@ -260,6 +260,20 @@ async def test_many_who_come_in_vain_make_a_variant_hot_for_all_processes(
     assert await asks(other, units(product)) == [short(product, 1, 0)]
 
 
+@pytest.mark.parametrize(("ended_ago", "is_rush"), [(0.001, True), (60.0, False)], ids=["just now", "long ago"])
+async def test_those_who_came_at_the_end_of_a_stretch_of_time_count_in_the_next_one(
+    gate: AdmissionGate, resources: Resources, *, ended_ago: float, is_rush: bool
+) -> None:
+    product = await a_product(resources.sessions, stock=0)
+    gate.refused([product.variant_id] * 2)
+
+    gate._rush_ends_at = asyncio.get_running_loop().time() - ended_ago
+    gate.refused([product.variant_id])
+    await gate.set_right()
+
+    assert (product.variant_id in gate.hot) is is_rush
+
+
 async def test_a_request_that_was_turned_away_gets_the_same_answer_again(
     gate: AdmissionGate, resources: Resources, hot: AProduct
 ) -> None:

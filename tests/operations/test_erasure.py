@@ -182,6 +182,8 @@ async def keys_with(shop: OwnShop, word: str) -> list[str]:
             held = await redis.hgetall(key)
         elif "list" in kind:
             held = await redis.lrange(key, 0, -1)
+        elif "stream" in kind:
+            held = await redis.xrange(key)
         else:
             held = await (redis.smembers(key) if "set" in kind and "zset" not in kind else redis.zrange(key, 0, -1))
         if word in f"{key} {held}".lower():
