@@ -63,7 +63,8 @@ async def subjects(shop: Shop) -> list[Subject]:
             async with http.get(path, headers={"If-None-Match": known} if known else {}) as told:
                 told.raise_for_status()
                 body = await told.read()
-                return body, {name: value for name, value in told.headers.items() if name.lower() not in OF_THE_SERVER}
+                headers = {name.lower(): value for name, value in told.headers.items()}
+                return body, {name: value for name, value in headers.items() if name not in OF_THE_SERVER}
 
         page = await (await http.get("/v1/products?limit=20")).json()
         paths = [
@@ -81,8 +82,8 @@ async def subjects(shop: Shop) -> list[Subject]:
             Subject(
                 name=f"{subject.name}, 304",
                 path=subject.path,
-                header=f"If-None-Match: {subject.headers['ETag']}",
-                headers=(await answer(subject.path, subject.headers["ETag"]))[1],
+                header=f"If-None-Match: {subject.headers['etag']}",
+                headers=(await answer(subject.path, subject.headers["etag"]))[1],
                 status=304,
             )
             for subject in known[:2]
