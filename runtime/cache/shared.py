@@ -24,6 +24,15 @@ redis.call('DEL', KEYS[2])
 return 1
 """
 
+FORGET = """
+local epoch = redis.call('GET', KEYS[1]) or '0'
+for i = 2, #ARGV do
+    redis.call('UNLINK', ARGV[1] .. epoch .. ':' .. ARGV[i], ARGV[1] .. epoch .. ':lease:' .. ARGV[i])
+end
+return #ARGV
+"""
+"""Valkey knows which epoch it is; this process may not have heard yet that another one began a new one."""
+
 
 class SharedCache:
     """Entries of several fields each (``USD``, ``EUR``), filled under a lease so that nothing stale can stay behind.
@@ -84,12 +93,11 @@ class SharedCache:
 
     async def forget(self, names: Collection[str]) -> None:
         """Throw the entries away; until that has happened this process does not read them."""
-        keys = [key for name in names for key in (self._key(name), self._lease_key(name))]
         for name in names:
             self._being_forgotten[name] = self._being_forgotten.get(name, 0) + 1
         try:
             pipeline = self._pipeline()
-            pipeline.unlink(*keys)
+            pipeline.eval(FORGET, 1, f"{self._prefix}epoch", self._prefix, *names)
             if await self._executed(pipeline) is None:
                 self.doubt()
         finally:

@@ -176,6 +176,19 @@ async def test_a_doubtful_cache_begins_a_new_epoch_for_everybody(resources: Reso
     assert (await theirs.get(["a"], "USD"))[0] == {}
 
 
+async def test_who_has_not_heard_of_a_new_epoch_forgets_what_is_read_in_it(resources: Resources, prefix: str) -> None:
+    ours, theirs = cache(resources, prefix), cache(resources, prefix)
+    await ours.get(["a"], "USD")
+    _, leases = await theirs.get(["a", "b"], "USD")  # which begins an epoch
+    await theirs.fill("USD", {"a": b"stale"}, leases)
+
+    await ours.forget(["a", "b"])
+
+    assert (await theirs.get(["a"], "USD"))[0] == {}
+    await theirs.fill("USD", {"b": b"read before"}, leases)
+    assert (await theirs.get(["b"], "USD"))[0] == {}
+
+
 async def test_entries_that_are_written_together_do_not_expire_together(resources: Resources, prefix: str) -> None:
     ours = cache(resources, prefix)
     names = [f"n{number}" for number in range(1000)]
