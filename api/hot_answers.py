@@ -16,7 +16,7 @@ from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.limiting import Doorway
 from api.metrics import answered
-from api.rsgi import Lifespan, tell
+from api.rsgi import Lifespan, host_of, tell
 from api.tracing import ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
@@ -90,7 +90,7 @@ class HotAnswers:
             ready is None
             or "authorization" in headers
             or not ready.is_good(time.monotonic())
-            or not await self._doorway.lets_read(asked.client.rpartition(":")[0], _forwarded_for(asked))
+            or not await self._doorway.lets_read(host_of(asked.client), _forwarded_for(asked))
             or not ready.is_fresh  # it may have changed meanwhile
         ):
             await self._the_long_way(question, asked, proto)

@@ -54,11 +54,9 @@ class Exchange:
     def __init__(self, asked: Asked, proto: HTTPProtocol) -> None:
         self.scope = scope_of(asked)
         self._proto = proto
-        lengths = [value for name, value in self.scope["headers"] if name == b"content-length"]
-        is_chunked = asked.headers.get("transfer-encoding") is not None
-        self._missing = int(lengths[0]) if lengths and not is_chunked else 0
-        self._pieces: AsyncIterator[bytes] | None = aiter(proto) if is_chunked or self._missing else None
-        self._is_chunked = is_chunked
+        self._is_chunked = "transfer-encoding" in asked.headers
+        self._missing = 0 if self._is_chunked else int(asked.headers.get("content-length", 0))
+        self._pieces: AsyncIterator[bytes] | None = aiter(proto) if self._is_chunked or self._missing else None
         self._is_told = False
         self._status = 0
         self._headers: Texts = []
@@ -165,5 +163,10 @@ def headers_of(asked: Asked) -> list[tuple[bytes, bytes]]:
 
 
 def peer_of(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port) if port.isdigit() else 0
+    port = address.rpartition(":")[2]
+    return host_of(address), int(port) if port.isdigit() else 0
+
+
+def host_of(address: str) -> str:
+    """Without its port, and an IPv6 address without the brackets that keep the two apart."""
+    return address.rpartition(":")[0].strip("[]")
