@@ -7,7 +7,7 @@ the two sends the last bundle again, with the same ids. While one carries, the c
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -111,8 +111,7 @@ class EventActivities:
             yield waking.woken
         finally:
             listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            await asyncio.gather(listening, return_exceptions=True)
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[EventStream | None]:

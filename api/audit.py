@@ -12,7 +12,7 @@ from api.auth import Caller
 from api.errors import refuses
 from api.operators import DENIED
 from api.orders import OrderOut, visible_order
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor
+from api.paging import Cursor, Limit, encode_cursor, number_in_cursor
 from api.schemas import Output
 from api.stories import Stories
 from db import breaches
@@ -52,14 +52,7 @@ async def list_breaches(
     law: Annotated[Law | None, Parameter(description="Only what breaks this law")] = None,
 ) -> BreachPage:
     """What audits found wrong and nobody has seen healed since, the oldest first."""
-    position = decode_cursor(cursor, length=1)
-    match position:
-        case None:
-            after = 0
-        case [int(after)] if 0 <= after < 2**63:
-            pass
-        case _:
-            raise Refusal("malformed_request", "This cursor was not made by this list.")
+    after = number_in_cursor(cursor) or 0
     async with resources.autocommit() as session:
         rows = await breaches.page(session, limit=limit + 1, after=after, law=law)
     more = encode_cursor([rows[limit - 1]["id"]]) if len(rows) > limit else None

@@ -1,11 +1,12 @@
 """What browsers are told: which pages may ask, and what they must never do with an answer."""
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-Headers = list[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 POLICY = "content-security-policy"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
@@ -23,16 +24,16 @@ class Browsers:
     """Nobody's pages may ask but our own and those of ``origins``, and none of them with cookies."""
 
     def __init__(self, *, is_https: bool, origins: Collection[str]) -> None:
-        always = [
+        always = (
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "DENY"),
             ("referrer-policy", "no-referrer"),
             (POLICY, "default-src 'none'; frame-ancestors 'none'"),
             *([("strict-transport-security", "max-age=31536000; includeSubDomains")] if is_https else []),
             *([("vary", "Origin")] if origins else []),
-        ]
+        )
         self._told: dict[str | None, Headers] = {
-            origin: [*always, ("access-control-allow-origin", origin), ("access-control-expose-headers", MAY_READ)]
+            origin: (*always, ("access-control-allow-origin", origin), ("access-control-expose-headers", MAY_READ))
             for origin in origins
         }
         self._told_to_others = always
@@ -69,13 +70,15 @@ class Browsers:
     def _permits(self, origin: str) -> Headers:
         """What a browser hears that asks whether it may send what could change something."""
         if origin not in self._told:
-            return []
-        return [
+            return ()
+        return (
             ("access-control-allow-methods", METHODS),
             ("access-control-allow-headers", MAY_SEND),
             ("access-control-max-age", REMEMBERED_SECONDS),
-        ]
+        )
 
 
+@lru_cache(maxsize=64)
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Once for each of the few things that are told."""
     return [(name.encode(), value.encode()) for name, value in headers]

@@ -396,13 +396,15 @@ class CartController(Controller):
         A shop with a tax provider asks it, so that `tax_is_final`; while it is silent, the taxes are an estimate.
         """
         is_whole = caller.may(Permission.PROMOTIONS_READ)
-        async with resources.autocommit() as session:
-            found = usable(await baskets.priced(session, cart_id, is_whole=is_whole), caller)
-        if found.question is not None and await is_heard(found.question, resources):
+
+        async def look() -> tuple[CartOut, PricedCart]:
             async with resources.autocommit() as session:
                 found = usable(await baskets.priced(session, cart_id, is_whole=is_whole), caller)
-        async with resources.autocommit() as session:
-            cart = await cart_in(session, found)
+                return await cart_in(session, found), found
+
+        cart, found = await look()
+        if found.question is not None and await is_heard(found.question, resources):
+            cart, found = await look()
         return preview_out(cart, found, is_whole=is_whole)
 
     @post(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.errors import refuses
 from api.operators import DENIED
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor
+from api.paging import Cursor, Limit, encode_cursor, number_in_cursor
 from api.schemas import Output
 from db import outbox
 from domain.errors import Refusal
@@ -65,7 +65,7 @@ async def list_events(
         if each not in CATALOGUE:
             raise Refusal("malformed_request", f"There are no events of the type {each!r}.")
     async with resources.autocommit() as session:
-        begin = _place_in(cursor)
+        begin = number_in_cursor(cursor)
         if begin is None and after is not None:
             begin = await outbox.place_of(session, after)
             if begin is None:
@@ -80,12 +80,3 @@ async def list_events(
 
 def _told(event: Published, source: str) -> dict[str, Any]:
     return {"dataschema": None, "sequence": None, "sequencetype": None, **envelope(event, source)}
-
-
-def _place_in(cursor: str | None) -> int | None:
-    match decode_cursor(cursor, length=1):
-        case None:
-            return None
-        case [int(place)] if not isinstance(place, bool) and 0 <= place < 2**63:
-            return place
-    raise Refusal("malformed_request", "This cursor was not made by this list.")

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller
 from api.errors import refuses
 from api.idempotency import Asked, Once
-from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, forged, id_in_cursor
 from api.schemas import Output
 from api.stories import EngineAwayError, Stories
 from db import audit_log, imports
@@ -307,7 +307,7 @@ def place_in_cursor(cursor: str | None) -> tuple[int, int]:
             return 0, -1
         case [int(line), int(number)] if 0 <= line < 2**31 and 0 <= number < 2**31:
             return line, number
-    raise Refusal("malformed_request", "This cursor was not made by this list.")
+    raise forged()
 
 
 def headers_of_file(name: str, file_format: FileFormat) -> dict[str, str]:

@@ -15,7 +15,7 @@ from api.idempotency import Asked, Once
 from api.inventory import VariantStock
 from api.operators import DENIED
 from api.orders import visible_order
-from api.paging import Cursor, Limit, decode_cursor, encode_cursor
+from api.paging import Cursor, Limit, decode_cursor, encode_cursor, forged
 from api.schemas import Input, Output
 from db import inventory_views, locations
 from domain.catalog import LARGEST_STOCK
@@ -91,7 +91,7 @@ class LocationController(Controller):
             case [int(priority), str(code)] if 0 <= priority < 2**31 and why_not_storable(code) is None:
                 pass
             case _:
-                raise Refusal("malformed_request", "This cursor was not made by this list.")
+                raise forged()
         async with resources.autocommit() as session:
             rows = await locations.page(
                 session, limit=limit + 1, after=(position[0], position[1]) if position else None

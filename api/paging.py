@@ -33,8 +33,12 @@ def decode_cursor(cursor: str | None, length: int) -> list[Any] | None:
     except (ValueError, binascii.Error):
         position = None
     if not isinstance(position, list) or len(position) != length:
-        raise Refusal("malformed_request", "This cursor was not made by this list.")
+        raise forged()
     return position
+
+
+def forged() -> Refusal:
+    return Refusal("malformed_request", "This cursor was not made by this list.")
 
 
 def id_in_cursor(cursor: str | None) -> UUID | None:
@@ -50,7 +54,17 @@ def code_in_cursor(cursor: str | None) -> str | None:
             return None
         case [str(code)] if why_not_storable(code) is None:
             return code
-    raise Refusal("malformed_request", "This cursor was not made by this list.")
+    raise forged()
+
+
+def number_in_cursor(cursor: str | None) -> int | None:
+    """The same where rows lie in the order of their numbers."""
+    match decode_cursor(cursor, length=1):
+        case None:
+            return None
+        case [int(number)] if not isinstance(number, bool) and 0 <= number < 2**63:
+            return number
+    raise forged()
 
 
 def cursor_behind(rows: Sequence[Row], limit: int, id_of: Callable[[Row], Any]) -> str | None:
@@ -63,4 +77,4 @@ def uuid_in_cursor(value: Any) -> UUID:
     try:
         return UUID(value)
     except (AttributeError, TypeError, ValueError):
-        raise Refusal("malformed_request", "This cursor was not made by this list.") from None
+        raise forged() from None

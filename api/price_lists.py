@@ -17,12 +17,20 @@ from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
 from api.customer_groups import GroupCode
 from api.errors import refuses
 from api.operators import DENIED
-from api.paging import Cursor, Limit, code_in_cursor, cursor_behind, decode_cursor, encode_cursor, uuid_in_cursor
+from api.paging import (
+    Cursor,
+    Limit,
+    code_in_cursor,
+    cursor_behind,
+    decode_cursor,
+    encode_cursor,
+    forged,
+    uuid_in_cursor,
+)
 from api.schemas import Amount, CurrencyCode, Input, Output, amount
 from db import audit_log, price_lists
 from db.price_lists import Entry
 from domain.catalog_files import why_not_storable
-from domain.errors import Refusal
 from domain.money import Money
 from domain.permissions import Permission
 from domain.price_lists import MOST_ENTRIES_AT_ONCE, Step, steps
@@ -252,7 +260,7 @@ def entry_in_cursor(cursor: str | None) -> tuple[UUID, str, int] | None:
             return None
         case [variant_id, str(currency), int(quantity)] if not why_not_storable(currency) and 0 <= quantity < 2**31:
             return uuid_in_cursor(variant_id), currency, quantity
-    raise Refusal("malformed_request", "This cursor was not made by this list.")
+    raise forged()
 
 
 async def shown(session: AsyncSession, code: str, *, status_code: int = 200) -> Response[PriceListOut]:

@@ -21,7 +21,7 @@ from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.idempotency import Asked, Once
 from api.operators import DENIED
-from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
+from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, forged, id_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from db import audit_log, promotions
 from db.base import new_id
@@ -372,7 +372,7 @@ class PromotionController(Controller):
             case [str(after)] if why_not_storable(after) is None:
                 pass
             case _:
-                raise Refusal("malformed_request", "This cursor was not made by this list.")
+                raise forged()
         async with resources.autocommit() as session:
             await promotions.one(session, promotion_id)
             rows = await promotions.codes_of(session, promotion_id, limit=limit + 1, after=after)

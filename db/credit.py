@@ -126,6 +126,8 @@ async def move(session: AsyncSession, moves: Sequence[Move], *, actor: str = "sy
 
     Balances are locked in the order of their ids. Postgres refuses one that would fall below zero.
     """
+    if not moves:
+        return
     rows = [{"id": new_id(), **vars(each), "actor": actor} for each in moves]
     await session.execute(MOVE, {"moves": json.dumps(rows, default=str)})
 
@@ -352,8 +354,7 @@ async def spend(session: AsyncSession, order_id: UUID, paid: Tender) -> None:
         for share in paid.shares
         if share.amount
     ]
-    if spent:
-        await move(session, spent)
+    await move(session, spent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,8 +418,7 @@ async def give_back(session: AsyncSession, order_id: UUID, *, why: str, keeps: i
         )
         for part in coming_back(too_much, held.paid)
     ]
-    if back:
-        await move(session, back, actor=actor)
+    await move(session, back, actor=actor)
     return too_much
 
 
@@ -436,8 +436,7 @@ async def refund(session: AsyncSession, order_id: UUID, refund_id: UUID, amount:
         )
         for part in coming_back(amount, held.paid)
     ]
-    if back:
-        await move(session, back, actor=actor)
+    await move(session, back, actor=actor)
 
 
 async def convert(
