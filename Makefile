@@ -4,14 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
 # Dozens of processes are started here, and each would read all its code anew where no bytecode may be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test coverage soak fuzz lint licences vulnerabilities sbom chaos payments charges outage bench lock
+.PHONY: help up reset test soak fuzz lint licences vulnerabilities sbom chaos payments charges outage bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -22,11 +21,8 @@ up: $(INSTALLED) ## Run the whole platform here; Ctrl-C stops it, the data stays
 reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
 
-test: $(INSTALLED) ## Run all tests against real servers
-	$(PYTEST)
-
-coverage: $(INSTALLED) ## The same, measuring what the tests cover; takes twice as long
-	$(PYTEST) --cov --cov-report=term
+test: $(INSTALLED) ## Run all tests against real servers, and measure what they cover
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: $(INSTALLED) ## Run the tests that take many minutes
 	$(BIN)/pytest -m soak --ignore tests/api/test_fuzz.py

@@ -24,9 +24,16 @@ LONGEST_FIRST = ("chaos", "journeys", "deploy", "failures", "operations", "repla
 """Folders whose files take long. Two files run at a time; the short ones come last and fill what is left."""
 
 
+WHOLE_SHOPS = frozenset({"chaos", "journeys", "failures", "operations", "replay"})
+"""Tests of its parts run the same code. Measuring what that covers slows it down to the half, so it is done there."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
+    for item in items:
+        if item.path.parent.name in WHOLE_SHOPS:
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")
