@@ -6,6 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Tests of whole shops. What they run is covered by the tests of its parts, and to measure it slows them down to the half.
+SHOPS := tests/chaos tests/journeys tests/failures tests/operations tests/replay
+
 # Dozens of processes are started here, and each would read all its code anew where no bytecode may be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -22,13 +26,13 @@ reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
 
 test: $(INSTALLED) ## Run all tests against real servers, and measure what they cover
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	@$(PYTEST) $(SHOPS); shops=$$?; $(PYTEST) --cov --cov-report=term $(SHOPS:%=--ignore=%) && exit $$shops
 
 soak: $(INSTALLED) ## Run the tests that take many minutes
-	$(BIN)/pytest -m soak --ignore tests/api/test_fuzz.py
+	$(BIN)/pytest -o faulthandler_timeout=0 -m soak --ignore tests/api/test_fuzz.py
 
 fuzz: $(INSTALLED) ## Ask every operation of the API what nobody thought of, again and again; EXAMPLES=100
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -m soak -rP tests/api/test_fuzz.py
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -o faulthandler_timeout=0 -m soak -rP tests/api/test_fuzz.py
 
 lint: $(INSTALLED) ## Check style, types and import directions
 	$(BIN)/ruff check .

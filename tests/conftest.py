@@ -3,6 +3,7 @@
 Tests share one database and never empty it; each makes the products, carts and people that it needs.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -24,16 +25,28 @@ LONGEST_FIRST = ("chaos", "journeys", "deploy", "failures", "operations", "repla
 """Folders whose files take long. Two files run at a time; the short ones come last and fill what is left."""
 
 
-WHOLE_SHOPS = frozenset({"chaos", "journeys", "failures", "operations", "replay"})
-"""Tests of its parts run the same code. Measuring what that covers slows it down to the half, so it is done there."""
+THROUGH_THE_API = "api"
+"""Its tests are about the API's process, which is measured. To measure its workers as well, which run beside the tests
+and have tests of their own, would take half as long again."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
     for item in items:
-        if item.path.parent.name in WHOLE_SHOPS:
+        if item.path.parent.name == THROUGH_THE_API:
             item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A run is long, and somebody may have to stop it: what fails is told when it fails."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed: {reason_of(report)}", flush=True)
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message if crash else report.longreprtext[-1000:]
 
 
 @pytest.fixture(scope="session")

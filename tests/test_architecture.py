@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,11 @@ def all_steps() -> dict[str, Step[Any, Any]]:
 STEPS = all_steps()
 
 
-def performers(resources: Resources) -> dict[str, dict[Queue, ActivityDefinition]]:
+Performers = dict[str, dict[Queue, ActivityDefinition]]
+
+
+@pytest.fixture(scope="module")
+def performers(resources: Resources) -> Performers:
     """By the step's name: on which queues it is performed, and by what."""
     found: defaultdict[str, dict[Queue, ActivityDefinition]] = defaultdict(dict)
     for queue, build in DUTIES.items():
@@ -81,13 +86,13 @@ def performers(resources: Resources) -> dict[str, dict[Queue, ActivityDefinition
     return dict(found)
 
 
-async def test_every_step_is_performed_and_everything_performed_is_a_step(resources: Resources) -> None:
-    assert set(performers(resources)) == set(STEPS)
+async def test_every_step_is_performed_and_everything_performed_is_a_step(performers: Performers) -> None:
+    assert set(performers) == set(STEPS)
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
-async def test_a_step_is_performed_by_one_method_of_its_own_types(resources: Resources, name: str) -> None:
-    step, performed = STEPS[name], performers(resources)[name]
+async def test_a_step_is_performed_by_one_method_of_its_own_types(performers: Performers, name: str) -> None:
+    step, performed = STEPS[name], performers[name]
 
     assert len({definition.fn.__qualname__ for definition in performed.values()}) == 1
     for definition in performed.values():
@@ -96,8 +101,8 @@ async def test_a_step_is_performed_by_one_method_of_its_own_types(resources: Res
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
-async def test_a_step_is_performed_where_it_is_asked_for(resources: Resources, name: str) -> None:
-    step, performed = STEPS[name], performers(resources)[name]
+async def test_a_step_is_performed_where_it_is_asked_for(performers: Performers, name: str) -> None:
+    step, performed = STEPS[name], performers[name]
     if step.queue is not None:
         assert set(performed) == {step.queue}
         return
@@ -119,6 +124,7 @@ STORIES: dict[Queue, list[type]] = {
 }
 
 
+@cache
 def steps_asked_by(story: type) -> set[str]:
     """The steps that the story names, as ``module.step``, in its file or in those of its paragraphs."""
     named = {
