@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from runtime.keys import SigningKey
     from runtime.settings import Auth
 
+CONNECTIONS = 1024
+"""So many an API process has, beside those that stay open to follow an order."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill and look after a Sutler shop.")
 
 
@@ -49,7 +52,8 @@ def api() -> None:
 
     from runtime.settings import Settings
 
-    listen = Settings().api
+    settings = Settings()
+    listen = settings.api
     Granian(
         "api.app:application",
         factory=True,
@@ -62,6 +66,8 @@ def api() -> None:
             header_read_timeout=listen.headers_seconds * 1000, max_buffer_size=listen.headers_max_bytes
         ),
         websockets=False,
+        # Of connections; one that follows an order must take none of the others' places.
+        backpressure=CONNECTIONS + settings.at_once.streams,
         log_access=False,
     ).serve()
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from api.catalog_cache import CatalogCache
 from api.catalog_clock import keep_time
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
+from api.following import Followers
 from api.hot_answers import HotAnswers
 from api.hot_variants import admission_gate, keep_right
 from api.idempotency import provide_once
@@ -37,6 +39,7 @@ from db.catalog_news import catalog_news
 from db.hot_variants import hot_news
 from db.limits import limit_news
 from db.listening import Listening
+from db.watched_orders import order_news
 from domain.limits import Kind
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
@@ -68,6 +71,10 @@ async def provide_gate(state: State) -> AdmissionGate:
     return state.gate  # type: ignore[no-any-return]
 
 
+async def provide_followers(state: State) -> Followers:
+    return state.followers  # type: ignore[no-any-return]
+
+
 async def provide_profiles(state: State) -> Profiles:
     return state.profiles  # type: ignore[no-any-return]
 
@@ -91,6 +98,15 @@ def profiles_of(resources: Resources) -> Profiles:
     return Profiles(resources.autocommit, shared)
 
 
+def followers_of(resources: Resources) -> Followers:
+    settings = resources.settings.api
+    return Followers(
+        resources.autocommit,
+        most_of_caller=settings.streams_per_caller,
+        longest=timedelta(seconds=settings.stream_seconds),
+    )
+
+
 def create_app(
     settings: Settings,
     open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened_for_requests,
@@ -110,6 +126,7 @@ def create_app(
             app.state.catalog = catalog = catalog_cache(resources)
             app.state.gate = gate = await stack.enter_async_context(admission_gate(resources))
             app.state.profiles = profiles = profiles_of(resources)
+            app.state.followers = followers = followers_of(resources)
             limits = LimitsInForce(resources, doorway)
             shop = settings.database.shop_schema
             news = Listening(
@@ -118,6 +135,7 @@ def create_app(
                 hot_news(shop, [gate]),
                 account_news(shop, [profiles]),
                 limit_news(shop, [limits]),
+                order_news(shop, [followers]),
             )
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
@@ -126,6 +144,7 @@ def create_app(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
             following_limits = asyncio.create_task(limits.follow())
+            following_orders = asyncio.create_task(followers.keep_looking())
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))
@@ -134,7 +153,10 @@ def create_app(
             try:
                 yield
             finally:
-                beside_requests = (listening, counting_units, keeping_time, following_limits, *following, *seeing_to)
+                beside_requests = (
+                    *(listening, counting_units, keeping_time, following_limits, following_orders),
+                    *(*following, *seeing_to),
+                )
                 for task in beside_requests:
                     task.cancel()
                 await asyncio.gather(*beside_requests, return_exceptions=True)
@@ -149,6 +171,7 @@ def create_app(
             "catalog": Provide(provide_catalog),
             "profiles": Provide(provide_profiles),
             "gate": Provide(provide_gate),
+            "followers": Provide(provide_followers),
             "once": Provide(provide_once),
         },
         guards=[permitted],

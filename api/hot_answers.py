@@ -16,7 +16,7 @@ from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.limiting import Doorway
 from api.metrics import answered
-from api.rsgi import Lifespan, host_of, tell
+from api.rsgi import Lifespan, host_of, tell, when_told_to_stop
 from api.tracing import ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
@@ -75,6 +75,7 @@ class HotAnswers:
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         loop.run_until_complete(self._lifespan.begin())
+        when_told_to_stop(loop, self._app.state.followers.stop)
 
     def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
         loop.run_until_complete(self._lifespan.end())

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from api import shedding
 from api.auth import api_key_in, claims_in
 from api.errors import refuse
 from api.metrics import LIMITED
+from api.order_streams import is_stream_wanted
 from domain.errors import Refusal
 from domain.limits import NAMES, Kind
 from runtime.addresses import Addresses
@@ -37,6 +38,11 @@ def kind_of(method: str, path: str) -> Kind | None:
     return Kind.STAFF if kind is Kind.CATALOGUE and method not in READS else kind
 
 
+def kind_of_request(scope: HTTPScope) -> Kind | None:
+    kind = kind_of(scope["method"], scope["path"])
+    return Kind.STREAMS if kind is Kind.OTHERS and is_stream_wanted(scope) else kind
+
+
 class Doorway:
     """Around the application; requests that are answered before it ask with :meth:`lets_read`."""
 
@@ -54,7 +60,7 @@ class Doorway:
 
     def around(self, app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-            kind = kind_of(scope["method"], scope["path"]) if scope["type"] == ScopeType.HTTP else None
+            kind = kind_of_request(scope) if scope["type"] == ScopeType.HTTP else None
             if kind is None:
                 await app(scope, receive, send)
                 return

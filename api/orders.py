@@ -6,7 +6,8 @@ from operator import itemgetter
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from pydantic import Field
 from sqlalchemy import RowMapping
@@ -15,11 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth import Caller
 from api.carts import CartItemOut, TaxOut, TotalsOut, taxes_out
 from api.errors import refuses
+from api.following import Follower, Followers
 from api.idempotency import Asked, Once
+from api.order_streams import LastEventId, StreamedAsWell, is_stream_wanted, stream, whose_stream
 from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
 from api.schemas import Amount, Input, Output, amount
 from api.stories import Stories
-from db import audit_log, cancellations, order_views
+from db import audit_log, cancellations, order_views, watched_orders
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.carriers import tracking_url
@@ -251,28 +254,40 @@ class OrderController(Controller):
         "/{order_id:uuid}/events",
         permission=Permission.SHOP,
         others=Permission.ORDERS_READ,
-        summary="Read an order's timeline",
-        responses=refuses("unauthenticated", "not_found"),
+        summary="Read an order's timeline, or follow it",
+        operation_class=StreamedAsWell,
+        responses=refuses("unauthenticated", "not_found")
+        | {200: ResponseSpec(OrderEventPage, generate_examples=False, description="The timeline")},
     )
     async def events(
         self,
+        request: Request[Any, Any, Any],
         order_id: UUID,
         caller: Caller,
         resources: Resources,
+        followers: Followers,
         cart: GuestsCart,
         limit: Limit,
         cursor: Cursor,
-    ) -> OrderEventPage:
-        """All that happened to the order, oldest first."""
+        last_event_id: LastEventId,
+    ) -> Response[Any]:
+        """All that happened to the order, oldest first.
+
+        With `Accept: text/event-stream` it stays open and tells what happens as it happens, until the order is
+        delivered or cancelled. Whoever comes again with `Last-Event-ID` misses nothing and hears nothing twice.
+        """
         await visible_order(resources, order_id, caller, cart)
         position = decode_cursor(cursor, length=1)
+        after = int(position[0]) if position else 0
+        if is_stream_wanted(request.scope):
+            after = after if last_event_id is None else last_event_id
+            follower = followers.admit(order_id, whose_stream(request, caller), after=after)
+            return await followed(request, resources, followers, follower)
         async with resources.autocommit() as session:
-            rows = await order_views.events(
-                session, order_id, limit=limit + 1, after=int(position[0]) if position else 0
-            )
+            rows = await order_views.events(session, order_id, limit=limit + 1, after=after)
         items = [{**row, "id": row["sequence"]} for row in rows[:limit]]
         more = encode_cursor([items[-1]["id"]]) if len(rows) > limit else None
-        return OrderEventPage.model_validate({"items": items, "next_cursor": more})
+        return Response(OrderEventPage.model_validate({"items": items, "next_cursor": more}))
 
     @post(
         "/{order_id:uuid}/cancel",
@@ -347,6 +362,17 @@ async def cancel_units(
                 note_id=wish_id,
             )
         )
+
+
+async def followed(
+    request: Request[Any, Any, Any], resources: Resources, followers: Followers, follower: Follower
+) -> Response[Any]:
+    """The stream, unless it would be over before it said anything: 204 tells browsers to ask no more."""
+    async with resources.autocommit() as session:
+        standing = (await watched_orders.standings(session, [follower.order_id]))[follower.order_id]
+    if standing.is_final and standing.newest <= follower.after:
+        return Response(None, status_code=204)
+    return stream(request, followers, follower, OrderEventOut)
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:

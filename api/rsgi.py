@@ -5,7 +5,8 @@ All else is put into ASGI's words here. See https://github.com/emmett-framework/
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
@@ -46,6 +47,24 @@ class Lifespan:
         async with self._living:
             has_begun.set()
             await self._ends.wait()
+
+
+def when_told_to_stop(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Beside what the server does then: it waits for the end of all answers before it ends the lifespan.
+
+    Answers that would never end have to hear of it sooner.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _first(lambda: loop.call_soon_threadsafe(stop), signal.getsignal(number)))
+
+
+def _first(ours: Callable[[], object], then: Any) -> Callable[[int, Any], None]:
+    def told(number: int, frame: Any) -> None:
+        ours()
+        if callable(then):
+            then(number, frame)
+
+    return told
 
 
 class Exchange:

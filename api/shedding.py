@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from api.errors import refuse
 from api.metrics import IN_FLIGHT, SHED
+from api.order_streams import is_stream_wanted
 from domain.limits import Kind
 
 KINDS = (
@@ -39,6 +40,11 @@ def kind_of(path: str) -> Kind | None:
     return next((kind for beginning, kind in KINDS if path.startswith(beginning)), None)
 
 
+def kind_of_request(scope: HTTPScope) -> Kind | None:
+    kind = kind_of(scope["path"])
+    return Kind.STREAMS if kind is Kind.OTHERS and is_stream_wanted(scope) else kind
+
+
 def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
     """Lets so many requests of each kind in at a time; nobody waits for a place."""
     in_flight = Counter[Kind]()
@@ -47,7 +53,7 @@ def shedding(app: ASGIApp, limits: Mapping[Kind, int]) -> ASGIApp:
         SHED.labels(kind)
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        kind = kind_of(scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        kind = kind_of_request(scope) if scope["type"] == ScopeType.HTTP else None
         if kind is None:
             await app(scope, receive, send)
         elif in_flight[kind] >= limits[kind]:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     CHECKOUTS = "checkouts"
     ACCOUNTS = "accounts"
     STAFF = "staff"
+    STREAMS = "streams"
     OTHERS = "others"
 
 

@@ -39,6 +39,11 @@ ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 
+def is_final(status: OrderStatus) -> bool:
+    """Nothing moves it on any more; money and goods may still go back."""
+    return not ALLOWED_MOVES[status]
+
+
 def allowed_moves(current: OrderStatus, *, but: OrderStatus | None = None) -> list[str]:
     """What a refusal names as possible; ``but`` is the move that it refuses."""
     return sorted(str(move) for move in ALLOWED_MOVES[current] if move is not but)

@@ -350,6 +350,10 @@ class Api(Section):
     """Longer ones are answered 431, at the latest when they are twice as long."""
     cors_origins: tuple[str, ...] = ()
     """Whose pages may ask from a browser, such as ``["https://shop.example.com"]``; ours need not be named."""
+    streams_per_caller: Annotated[int, Field(ge=1)] = 50
+    """How many timelines one account, one key, or the guests of one address may follow at a time in one process."""
+    stream_seconds: Annotated[int, Field(ge=1)] = 1800
+    """After that a stream ends, and whoever still follows comes again, to whichever process there is."""
     rush: Annotated[int, Field(ge=1)] = 20
     """So many customers whom one process told within ten seconds that a variant is sold out make it hot."""
 
@@ -364,6 +368,8 @@ class AtOnce(Section):
     accounts: Annotated[int, Field(ge=1)] = 100
     staff: Annotated[int, Field(ge=1)] = 100
     webhooks: Annotated[int, Field(ge=1)] = 100
+    streams: Annotated[int, Field(ge=1)] = 1000
+    """Timelines of orders that are followed; each of them stays open."""
     others: Annotated[int, Field(ge=1)] = 500
 
 
