@@ -1,9 +1,10 @@
 """Reminders of a cart that was left: asked for with the customer's consent, and refused by a link in each mail."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import Response, post, put
+from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller
@@ -22,6 +23,9 @@ from runtime.tokens import ForgedTokenError
 
 class ConsentIn(Input):
     consent: bool = Field(strict=True)
+
+
+UnsubscribeToken = Annotated[str, Parameter(query="token", min_length=1, max_length=4096, description="Of the link")]
 
 
 class UnsubscribedOut(Output):
@@ -62,8 +66,25 @@ async def set_reminders(
 )
 async def unsubscribe(data: MailedToken, resources: Resources) -> UnsubscribedOut:
     """Takes the consent of the address back for good; the token of any reminder that was mailed to it will do."""
+    return await unsubscribed(data.token, resources)
+
+
+@post(
+    "/unsubscribe",
+    permission=Permission.SHOP,
+    tags=["Carts"],
+    status_code=200,
+    summary="Be reminded of no cart any more, as mail programs ask for it",
+    responses=refuses(),
+)
+async def unsubscribe_by_one_click(token: UnsubscribeToken, resources: Resources) -> UnsubscribedOut:
+    """What `List-Unsubscribe-Post` of a mail promises (RFC 8058): its body does not matter, nobody is asked."""
+    return await unsubscribed(token, resources)
+
+
+async def unsubscribed(token: str, resources: Resources) -> UnsubscribedOut:
     try:
-        address = resources.tokens.read_unsubscribe(data.token)
+        address = resources.tokens.read_unsubscribe(token)
     except ForgedTokenError:
         raise unacceptable("/token", "This is not a token that we have mailed.") from None
     async with resources.sessions.begin() as session:

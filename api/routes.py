@@ -8,7 +8,7 @@ from api.asyncapi import asyncapi_document
 from api.audit import list_breaches, resume_order
 from api.carriers import CarrierController, list_carrier_messages
 from api.cart_claims import claim_cart, my_cart
-from api.cart_reminders import set_reminders, unsubscribe
+from api.cart_reminders import set_reminders, unsubscribe, unsubscribe_by_one_click
 from api.carts import CartController
 from api.catalog import CategoryController, ProductController, adjust_stock, suggest
 from api.catalog_staff import AttributeController, staff_products, write_many
@@ -108,6 +108,7 @@ HANDLERS: list[Any] = [
     my_cart,
     set_reminders,
     unsubscribe,
+    unsubscribe_by_one_click,
     unsubscribe_page,
     check_out,
     PromotionController,

@@ -43,6 +43,16 @@ class MailOutcome(StrEnum):
     """It could not be sent for a day."""
 
 
+class MailTls(StrEnum):
+    """How the way to the mail server is encrypted."""
+
+    OFFERED = "offered"
+    """Where the server offers it (STARTTLS); mails go in the clear where it does not."""
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+    """From the first byte on, as on port 465."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shift:
     """How long one turn of carrying letters to the mail server lasts."""
@@ -63,3 +73,5 @@ class Mail:
     subject: str
     text: str
     html: str
+    unsubscribe: str | None = None
+    """Where one request is enough to get no more mails of its kind."""

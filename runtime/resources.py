@@ -183,7 +183,8 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
             sender=mail.sender,
             username=mail.username,
             password=mail.password.get_secret_value() if mail.password else None,
-            start_tls=mail.start_tls,
+            tls=mail.tls,
+            ca_file=mail.ca_file,
         )
         stack.push_async_callback(mailer.aclose)
         yield Resources(

@@ -33,6 +33,7 @@ from domain.inventory import Allocation, StockRules
 from domain.languages import Languages
 from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from domain.money import Rounding
+from domain.notifications import MailTls
 from domain.taxes import SHIPPING, STANDARD, Elsewhere, RoundedBy, TaxMode, TaxPolicy, WhenSilent
 from runtime.encryption_keys import keys_in
 
@@ -161,7 +162,10 @@ class Mail(Section):
     port: Port = 8025
     username: str | None = None
     password: SecretStr | None = None
-    start_tls: bool = False
+    tls: MailTls = MailTls.OFFERED
+    """`offered`: where the server offers it; `starttls`: it has to; `implicit`: from the first byte on (port 465)."""
+    ca_file: Path | None = None
+    """Certificates of those who may vouch for the server, instead of those whom the system trusts (PEM)."""
     sender: str = "Sutler <shop@example.com>"
 
 

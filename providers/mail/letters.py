@@ -138,9 +138,9 @@ class Letters:
         subject = f"{self._shop_name}: {SUBJECTS[occasion]}"
         return self._mail(occasion, key, to, subject, lines=lines, unsubscribe=unsubscribe)
 
-    def _mail(self, occasion: Occasion, key: str, to: str, subject: str, **facts: object) -> Mail:
-        text, html = (
-            self._templates.get_template(f"{occasion}.{kind}").render(shop_name=self._shop_name, **facts)
-            for kind in ("txt", "html")
-        )
-        return Mail(key=key, to=to, subject=subject, text=text, html=html)
+    def _mail(
+        self, occasion: Occasion, key: str, to: str, subject: str, *, unsubscribe: str | None = None, **facts: object
+    ) -> Mail:
+        facts = {**facts, "shop_name": self._shop_name, "unsubscribe": unsubscribe}
+        text, html = (self._templates.get_template(f"{occasion}.{kind}").render(facts) for kind in ("txt", "html"))
+        return Mail(key=key, to=to, subject=subject, text=text, html=html, unsubscribe=unsubscribe)

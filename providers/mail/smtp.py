@@ -1,16 +1,18 @@
 """Mail by SMTP, over connections that are kept between mails."""
 
 import asyncio
+import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import format_datetime, parseaddr
+from pathlib import Path
 
 import aiosmtplib
 
-from domain.notifications import Mail
+from domain.notifications import Mail, MailTls
 from providers.mail.base import MailNotAcceptedError, NoSuchMailboxError
 
 FIRST_PERMANENT_REPLY = 500
@@ -19,7 +21,7 @@ MOST_IDLE = 4
 
 
 class SmtpMailer:
-    """Hands mails to one SMTP server, over TLS when the server offers it or ``start_tls`` demands it."""
+    """Hands mails to one SMTP server. Over TLS only to one whose certificate is in its name and from a trusted CA."""
 
     def __init__(
         self,
@@ -29,7 +31,8 @@ class SmtpMailer:
         sender: str,
         username: str | None = None,
         password: str | None = None,
-        start_tls: bool = False,
+        tls: MailTls = MailTls.OFFERED,
+        ca_file: Path | None = None,
         timeout_seconds: float = 8.0,
     ) -> None:
         self._host = host
@@ -37,7 +40,8 @@ class SmtpMailer:
         self._sender = sender
         self._username = username
         self._password = password
-        self._start_tls = start_tls
+        self._tls = tls
+        self._trusted = ssl.create_default_context(cafile=ca_file)
         self._timeout_seconds = timeout_seconds
         self._idle: list[aiosmtplib.SMTP] = []
 
@@ -87,7 +91,9 @@ class SmtpMailer:
             port=self._port,
             username=self._username,
             password=self._password,
-            start_tls=True if self._start_tls else None,
+            use_tls=self._tls is MailTls.IMPLICIT,
+            start_tls={MailTls.OFFERED: None, MailTls.STARTTLS: True, MailTls.IMPLICIT: False}[self._tls],
+            tls_context=self._trusted,
             timeout=self._timeout_seconds,
         )
         await server.connect()
@@ -106,6 +112,11 @@ class SmtpMailer:
             "Message-ID": f"<{mail.key.replace(':', '.')}@{self._domain}>",
             "Auto-Submitted": "auto-generated",  # no out-of-office replies, please
         }
+        if mail.unsubscribe is not None:  # RFC 8058: mail programs do it with one click
+            headers |= {
+                "List-Unsubscribe": f"<{mail.unsubscribe}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            }
         for name, value in headers.items():
             if "\r" in value or "\n" in value.replace("\n ", ""):  # a folded header continues with a space
                 raise ValueError(f"a line break in the header {name}")

@@ -305,6 +305,7 @@ WITHOUT_A_KEY = {
     "/v1/admin/promotions/{id}/codes": "a code is there once, and its promotion keeps it",
     "/v1/carts/{id}/gift-cards": "a card is in a cart once, and nothing is taken from it before the checkout",
     "/v1/gift-cards/balance": "it only reads",
+    "/unsubscribe": "content when the address said so before",
     "/v1/unsubscribe": "content when the address said so before",
     "/v1/carts/{id}/claim": "a cart is claimed once, and then answered as it is",
     "/v1/admin/customer-groups": "a code exists once",

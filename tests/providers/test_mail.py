@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from ssl import SSLContext
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -65,10 +66,17 @@ async def server() -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def listening(server: Server) -> AsyncIterator[Server]:
+async def listening(server: Server, *, ssl: SSLContext | None = None) -> AsyncIterator[Server]:
     loop = asyncio.get_running_loop()
-    factory: Callable[[], SMTP] = lambda: SMTP(server, hostname="test", loop=loop)  # noqa: E731
-    listener = await loop.create_server(factory, "127.0.0.1", 0)
+    async with serving(server, lambda: SMTP(server, hostname="test", loop=loop), ssl=ssl):
+        yield server
+
+
+@asynccontextmanager
+async def serving(
+    server: Server, factory: Callable[[], SMTP], *, ssl: SSLContext | None = None
+) -> AsyncIterator[Server]:
+    listener = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0, ssl=ssl)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
@@ -102,6 +110,16 @@ async def test_a_repeated_mail_has_the_message_id_of_its_occasion(server: Server
     await mailer_to(server).send(MAIL)
 
     assert [letter["Message-ID"] for letter in server.letters] == [f"<verification.{USER}@example.com>"] * 2
+
+
+async def test_a_mail_that_can_be_unsubscribed_from_says_how_one_click_does_it(server: Server) -> None:
+    await mailer_to(server).send(replace(MAIL, unsubscribe="https://shop.test/unsubscribe?token=a.b.c"))
+    await mailer_to(server).send(MAIL)
+
+    reminder, other = server.letters
+    assert reminder["List-Unsubscribe"] == "<https://shop.test/unsubscribe?token=a.b.c>"
+    assert reminder["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert (other["List-Unsubscribe"], other["List-Unsubscribe-Post"]) == (None, None)
 
 
 async def test_a_mailbox_that_does_not_exist_is_told_apart(server: Server) -> None:

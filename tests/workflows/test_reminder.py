@@ -34,8 +34,11 @@ async def test_whoever_left_a_cart_is_reminded_until_they_say_no(
             await environment.sleep(timedelta(hours=25))
 
             token = await mailed_token(sandbox, shopper.email, "unsubscribe")
-            for _ in range(2):
-                answer = await shopper.send("POST", "/v1/unsubscribe", json={"token": token})
+            one_click = await shopper.send(
+                "POST", "/unsubscribe", params={"token": token}, data={"List-Unsubscribe": "One-Click"}
+            )
+            by_hand = await shopper.send("POST", "/v1/unsubscribe", json={"token": token})
+            for answer in (one_click, by_hand):
                 assert (answer.status_code, answer.json()) == (200, {"status": "unsubscribed"})
 
             await environment.sleep(timedelta(hours=25))  # while it is skipped, nobody hears that a story has ended
@@ -47,6 +50,8 @@ async def test_whoever_left_a_cart_is_reminded_until_they_say_no(
     assert await letters(resources, UUID(cart_id)) == [f"cart_reminder:{cart_id}/1"]
     forged = await shopper.send("POST", "/v1/unsubscribe", json={"token": token[:-4]})
     assert [wrong["pointer"] for wrong in is_problem(forged, 422, "validation_failed")["errors"]] == ["/token"]
+    assert mail["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["headers"]["List-Unsubscribe"].replace(" ", "").endswith(f"/unsubscribe?token={token}>")
     page = await api.get("/unsubscribe", params={"token": token})
     assert (page.status_code, "No more reminders" in page.text) == (200, True)
 
