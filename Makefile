@@ -14,7 +14,7 @@ SHOPS := tests/chaos tests/journeys tests/failures tests/operations tests/replay
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test soak fuzz lint licences vulnerabilities sbom chaos payments charges outage bench lock
+.PHONY: help up reset test soak fuzz lint licences vulnerabilities sbom chaos payments charges outage drill bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -61,6 +61,9 @@ charges: $(INSTALLED) ## The same with payments alone, without orders around the
 
 outage: $(INSTALLED) ## Take the workflow engine, or another PART=…, away for a minute under load; SECONDS_AWAY=…
 	@$(BIN)/python -m chaos.outage $(if $(PART),--part $(PART)) $(if $(SECONDS_AWAY),--seconds $(SECONDS_AWAY))
+
+drill: $(INSTALLED) ## Lose the database of a shop, restore it to a moment before, and audit what is there; ORDERS=… LOST=…
+	@$(BIN)/python -m chaos.restore $(if $(ORDERS),--orders $(ORDERS)) $(if $(LOST),--lost $(LOST))
 
 bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks

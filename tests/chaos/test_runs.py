@@ -1,4 +1,4 @@
-"""The short forms of `make chaos`, `make payments`, `make charges` and `make outage`.
+"""The short forms of `make chaos`, `make payments`, `make charges`, `make outage` and `make drill`.
 
 In one file, so that they run one after the other: each has a shop of its own and a machine to wear out.
 """
@@ -76,3 +76,19 @@ def test_no_order_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     assert report["faults"] >= 8
     assert sum(report["orders"].values()) >= 5
     assert "0 violations" in (tmp_path / "chaos-report.md").read_text()
+
+
+@pytest.mark.timeout(420)
+def test_a_restored_shop_adds_up_and_the_audit_names_whatever_was_sold_after_the_moment(tmp_path: Path) -> None:
+    report = run("chaos.restore", "--orders", "2", "--lost", "1", into=tmp_path)
+
+    assert report["violations"] == []
+    assert report["orders"] == 6, "two from the backup, two from the archive, two sold since"
+    assert report["lost_and_named"] == 1
+    assert report["found"] == {
+        "amounts_agree": 1,
+        "money_has_an_order": 1,
+        "orders_have_a_story": 1,
+        "stories_have_an_order": 1,
+    }
+    assert report["left_to_people"] == {"amounts_agree": 1, "money_has_an_order": 1}
