@@ -6,11 +6,16 @@ the two sends the last bundle again, with the same ids. While one carries, the c
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import time_ns
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter
 from sqlalchemy import URL
 from temporalio import activity
 
@@ -21,6 +26,11 @@ from db.listening import Listening
 from domain.events import CarryEvents, Destination, EventsCarried, Published, cursor_of, envelope
 from providers.events import EventStream, Message
 from workflows.steps import events as steps
+
+EVENTS = Counter("sutler_events_total", "What has happened, by the events that tell of it", ["type"])
+
+tracer = trace.get_tracer("sutler.events")
+IN_TRACE = TraceContextTextMapPropagator()
 
 BUNDLE = 1000
 LONGEST_SLEEP_SECONDS = 1.0
@@ -72,18 +82,38 @@ class EventActivities:
             after = await outbox.begin_carrying(session, self._cursor)
             events = await outbox.published(session, after=after, most=BUNDLE)
             if events:
+                began = time_ns()
                 async with asyncio.timeout(SEND_SECONDS):
                     await stream.send([self._message(event) for event in events])
+                self._tell_the_traces(events, began)
                 await outbox.carried(session, self._cursor, up_to=events[-1].position)
         return len(events)
 
     async def _publish(self) -> int:
+        """Each event has its place once, and is counted once, after it has become true."""
         async with self._sessions.begin() as session:
-            return await outbox.publish(session, most=BUNDLE)
+            published = await outbox.publish(session, most=BUNDLE)
+        for happened, times in published.items():
+            EVENTS.labels(happened).inc(times)
+        return published.total()
 
     def _message(self, event: Published) -> Message:
         body = json.dumps(envelope(event, self._source), separators=(",", ":"), ensure_ascii=False).encode()
         return Message(position=event.position, key=event.key, body=body, at_ms=int(event.at.timestamp() * 1000))
+
+    def _tell_the_traces(self, events: Sequence[Published], began: int) -> None:
+        """Each event has come to the stream in the trace in which it happened."""
+        for event in events:
+            if event.traceparent is not None:
+                span = tracer.start_span(
+                    f"publish {event.type}",
+                    IN_TRACE.extract({"traceparent": event.traceparent}),
+                    kind=SpanKind.PRODUCER,
+                    attributes={"messaging.operation.name": "publish", "cloudevents.event_type": event.type}
+                    | {"messaging.system": str(self._cursor), "messaging.message.id": str(event.id)},
+                    start_time=began,
+                )
+                span.end()
 
     async def _forget(self) -> None:
         """Events that were carried so long ago that nobody asks for them again."""

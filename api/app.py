@@ -33,20 +33,23 @@ from api.profiles import Profiles, account_news
 from api.routes import HANDLERS
 from api.shedding import shedding
 from api.stories import Stories
-from api.tracing import tracing
+from api.tracing import RequestSpans, tracing
 from db.admissions import AdmissionGate
 from db.catalog_news import catalog_news
 from db.hot_variants import hot_news
 from db.limits import limit_news
 from db.listening import Listening
+from db.log_level import log_level_news
 from db.watched_orders import order_news
 from domain.limits import Kind
 from runtime.addresses import Addresses
 from runtime.cache.shared import SharedCache
 from runtime.limiter import Limiter
+from runtime.log_level import LevelInForce
 from runtime.resources import Resources, opened_for_requests
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
+from runtime.tracing import begin, told_to_the_end
 from runtime.windows import SharedWindows
 
 log = structlog.get_logger()
@@ -112,11 +115,13 @@ def create_app(
     open_resources: Callable[[Settings], AbstractAsyncContextManager[Resources]] = opened_for_requests,
 ) -> Litestar:
     """The whole API; resources are opened when the server starts and closed when it stops."""
+    traces = begin(settings, "api", begins_traces=True)
+    spans = RequestSpans(traces, ratio=settings.telemetry.sample_ratio) if traces else None
     doorway = Doorway(Limiter(settings.quotas), Addresses(settings.limits.trusted_proxies))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
+        async with told_to_the_end(traces), AsyncExitStack() as stack:
             app.state.resources = resources = await stack.enter_async_context(open_resources(settings))
             doorway.limiter.share(SharedWindows(resources.redis, prefix=settings.cache.prefix))
             log.info("limits", **{name: str(quota) for name, quota in settings.quotas.items()})
@@ -128,6 +133,7 @@ def create_app(
             app.state.profiles = profiles = profiles_of(resources)
             app.state.followers = followers = followers_of(resources)
             limits = LimitsInForce(resources, doorway)
+            level = LevelInForce(resources.autocommit, settings.log_level)
             shop = settings.database.shop_schema
             news = Listening(
                 resources.engine.url,
@@ -136,6 +142,7 @@ def create_app(
                 account_news(shop, [profiles]),
                 limit_news(shop, [limits]),
                 order_news(shop, [followers]),
+                log_level_news(shop, [level]),
             )
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
@@ -145,6 +152,7 @@ def create_app(
             )
             following_limits = asyncio.create_task(limits.follow())
             following_orders = asyncio.create_task(followers.keep_looking())
+            following_level = asyncio.create_task(level.follow())
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))
@@ -154,7 +162,7 @@ def create_app(
                 yield
             finally:
                 beside_requests = (
-                    *(listening, counting_units, keeping_time, following_limits, following_orders),
+                    *(listening, counting_units, keeping_time, following_limits, following_orders, following_level),
                     *(*following, *seeing_to),
                 )
                 for task in beside_requests:
@@ -193,7 +201,8 @@ def create_app(
     app.state.browsers = browsers = Browsers(
         is_https=settings.shop.public_url.startswith("https:"), origins=settings.api.cors_origins
     )
-    app.asgi_handler = browsers.around(tracing(counting(doorway.around(shedding(bodies, at_once)))))
+    app.asgi_handler = browsers.around(tracing(counting(doorway.around(shedding(bodies, at_once))), spans))
+    app.state.spans = spans
     app.state.doorway = doorway
     return app
 
@@ -221,4 +230,5 @@ def application() -> Any:
         app.state.browsers,
         languages=settings.shop.spoken,
         most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4,
+        spans=app.state.spans,
     )

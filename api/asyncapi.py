@@ -101,7 +101,7 @@ def _moved(schema: Any) -> Any:
 
 CLOUD_EVENT: dict[str, Any] = {
     "type": "object",
-    "description": "CloudEvents 1.0 with the extensions for partitioning and sequences.",
+    "description": "CloudEvents 1.0 with the extensions for partitioning, sequences and distributed tracing.",
     "required": [
         *("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "partitionkey", "data")
     ],
@@ -117,6 +117,7 @@ CLOUD_EVENT: dict[str, Any] = {
         "partitionkey": {"type": "string", "description": "Events with the same one keep their order."},
         "sequence": {"type": "string", "description": "Counts the events of an order from 1, without a gap."},
         "sequencetype": {"const": "Integer"},
+        "traceparent": {"type": "string", "description": "In which trace it happened (W3C), where traces are told."},
         "data": {"type": "object"},
     },
 }

@@ -34,6 +34,7 @@ class CloudEvent(Output):
     partitionkey: str = Field(description="Events with the same one keep their order")
     sequence: str | None = Field(description="Counts the events of an order from 1, without a gap")
     sequencetype: str | None
+    traceparent: str | None = Field(description="In which trace it happened (W3C); `null` where nobody traces")
     data: dict[str, Any]
 
 
@@ -79,4 +80,4 @@ async def list_events(
 
 
 def _told(event: Published, source: str) -> dict[str, Any]:
-    return {"dataschema": None, "sequence": None, "sequencetype": None, **envelope(event, source)}
+    return {"dataschema": None, "sequence": None, "sequencetype": None, "traceparent": None, **envelope(event, source)}

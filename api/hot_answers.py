@@ -15,9 +15,9 @@ from api.browsers import Browsers
 from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.limiting import Doorway
-from api.metrics import answered
+from api.metrics import ANSWERS, answered
 from api.rsgi import Lifespan, host_of, tell, when_told_to_stop
-from api.tracing import ids_of
+from api.tracing import RequestSpans, ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
 
@@ -64,9 +64,17 @@ class HotAnswers:
     """
 
     def __init__(
-        self, app: Litestar, doorway: Doorway, browsers: Browsers, *, languages: Languages, most_bytes: int
+        self,
+        app: Litestar,
+        doorway: Doorway,
+        browsers: Browsers,
+        *,
+        languages: Languages,
+        most_bytes: int,
+        spans: RequestSpans | None = None,
     ) -> None:
         self._app = app
+        self._spans = spans
         self._lifespan = Lifespan(app.lifespan())
         self._languages = languages if languages.others else None
         self._doorway = doorway
@@ -96,14 +104,19 @@ class HotAnswers:
         ):
             await self._the_long_way(question, asked, proto)
             return
-        request_id = ids_of(headers.get("traceparent"), headers.get("x-request-id"))[1]
+        traceparent = headers.get("traceparent")
+        trace_id, request_id = ids_of(traceparent, headers.get("x-request-id"))
         more = [*self._browsers.told(headers.get("origin")), ("x-request-id", request_id)]
         if is_known(headers.get("if-none-match"), ready.tag):
-            answered("GET", ready.path_template, 304, began)
+            status = 304
             proto.response_empty(304, ready.not_modified + more)
         else:
-            answered("GET", ready.path_template, 200, began)
+            status = 200
             proto.response_bytes(200, ready.headers + more, ready.body)
+        ANSWERS.ready += 1
+        seconds = answered("GET", ready.path_template, status, began)
+        if self._spans is not None:
+            self._spans.tell_of_ready(traceparent, trace_id, ready.path_template, status, seconds)
 
     def _question(self, asked: Asked) -> str:
         """What is asked for, and in which language where there are several."""

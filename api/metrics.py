@@ -4,6 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import fields
 from itertools import accumulate, repeat
 from math import nan
 from time import perf_counter
@@ -16,12 +17,13 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import breaches, concerns, outbox
+from api.tracing import known_method
+from db import breaches, concerns, measures, outbox
 from domain.attention import Concern
 from domain.audit import Law
 from domain.events import cursor_of
 from domain.permissions import Permission
-from runtime.resources import Resources
+from runtime.resources import Resources, measure_connections
 
 BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody has seen healed since", ["law"])
 NEEDING_ATTENTION = Gauge(
@@ -49,10 +51,22 @@ GATE_CHANGES = Counter(
     ["direction"],
 )
 
-UNKNOWN_LAG = outbox.Lag(waiting=nan, oldest_seconds=nan)
+ORDERS_PENDING = Gauge("sutler_orders_pending", "Orders that are placed and neither confirmed nor cancelled")
+OLDEST_PENDING = Gauge("sutler_orders_oldest_pending_seconds", "For how long the oldest of them is; 0 where none is")
+PAYMENTS_UNKNOWN = Gauge("sutler_payments_unknown", "Pending orders of which nobody knows whether they are paid")
+PROVIDER_EVENTS = Gauge("sutler_provider_events_waiting", "Provider's webhooks that no workflow has heard of yet")
+OLDEST_PROVIDER_EVENT = Gauge(
+    "sutler_provider_events_oldest_waiting_seconds", "For how long the oldest of them waits; 0 where none does"
+)
+LETTERS_WAITING = Gauge("sutler_letters_waiting", "Mails that are to be sent and are not")
+OLDEST_LETTER = Gauge(
+    "sutler_letters_oldest_waiting_seconds", "For how long the oldest of them waits; 0 where none does"
+)
+UNKNOWN = measures.Measures(**dict.fromkeys((each.name for each in fields(measures.Measures)), nan))
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Clients may send any word as a method, and every word would be a new time series."""
+READY_ANSWERS = "sutler_ready_answers"
+
+UNKNOWN_LAG = outbox.Lag(waiting=nan, oldest_seconds=nan)
 
 
 class Answers(Collector):
@@ -67,6 +81,8 @@ class Answers(Collector):
     def __init__(self) -> None:
         self._buckets: defaultdict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0] * len(self.LIMITS))
         self._seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self.ready = 0
+        """How many of them were ready in memory."""
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
         self._buckets[method, path, status][bisect_left(self.LIMITS, seconds)] += 1
@@ -91,15 +107,18 @@ class Answers(Collector):
         for route, buckets in by_route.items():
             durations.add_metric(route, list(zip(names, accumulate(buckets), strict=True)), self._seconds[route])
         yield durations
+        yield CounterMetricFamily(READY_ANSWERS, "Answers that were ready in this process's memory", self.ready)
 
 
 ANSWERS = Answers()
 REGISTRY.register(ANSWERS)
 
 
-def answered(method: str, path: str, status: int, began: float) -> None:
-    """Count an answer that begins now to a request that came at ``began``, by ``perf_counter``."""
-    ANSWERS.count(method, path, status, perf_counter() - began)
+def answered(method: str, path: str, status: int, began: float) -> float:
+    """Count an answer that begins now to a request that came at ``began``, by ``perf_counter``; the seconds between."""
+    seconds = perf_counter() - began
+    ANSWERS.count(method, path, status, seconds)
+    return seconds
 
 
 def counting(app: ASGIApp) -> ASGIApp:
@@ -110,7 +129,7 @@ def counting(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         began = perf_counter()
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        method = known_method(scope["method"])
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -139,6 +158,8 @@ async def metrics(resources: Resources) -> Response[bytes]:
     await count_orders_that_need_a_person(resources)
     await _read_the_breaches(resources)
     await _measure_the_lag(resources)
+    await _measure_what_waits(resources)
+    measure_connections(resources)
     if resources.replica is not None:
         REPLICA_BEHIND.set(resources.replica.behind_seconds)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])
@@ -153,6 +174,22 @@ async def _read_the_breaches(resources: Resources) -> None:
         return
     for law in Law:
         BREACHES.labels(law).set(found.get(law, 0))
+
+
+async def _measure_what_waits(resources: Resources) -> None:
+    """The same."""
+    try:
+        async with asyncio.timeout(LONGEST_COUNT_SECONDS), resources.autocommit() as session:
+            found = await measures.measured(session)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        found = UNKNOWN
+    ORDERS_PENDING.set(found.orders_pending)
+    OLDEST_PENDING.set(found.oldest_pending_seconds)
+    PAYMENTS_UNKNOWN.set(found.payments_unknown)
+    PROVIDER_EVENTS.set(found.provider_events_waiting)
+    OLDEST_PROVIDER_EVENT.set(found.oldest_provider_event_seconds)
+    LETTERS_WAITING.set(found.letters_waiting)
+    OLDEST_LETTER.set(found.oldest_letter_seconds)
 
 
 async def _measure_the_lag(resources: Resources) -> None:

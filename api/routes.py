@@ -29,6 +29,7 @@ from api.inventory import list_stock, set_low_stock
 from api.invitations import InvitationController, accept_invitation
 from api.limits import LimitController
 from api.locations import LocationController, stock_of_order, transfer_stock
+from api.logging import LogLevelController
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.order_addresses import change_address
@@ -93,6 +94,7 @@ HANDLERS: list[Any] = [
     set_low_stock,
     HotVariantController,
     LimitController,
+    LogLevelController,
     LocationController,
     TaxRegionController,
     TaxRateController,

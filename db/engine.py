@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from db.tracing import trace_statements
 from domain.inventory import StockRules
 from domain.taxes import TaxPolicy
 
@@ -52,6 +53,7 @@ async def connect(
     taxes: TaxPolicy,
     country: str = "US",
     limits: TimeLimits = NEVER,
+    is_traced: bool = False,
 ) -> AsyncIterator[AsyncEngine]:
     """An engine whose connections work in the shop's schema and in UTC, and know its rules; closed at the end."""
     engine = create_async_engine(
@@ -77,6 +79,8 @@ async def connect(
             },
         },
     )
+    if is_traced:
+        trace_statements(engine.sync_engine)
     try:
         yield engine
     finally:

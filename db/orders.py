@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db import carts, checkouts, concerns, credit, inventory, mailbox, payments, promotions, shipping
 from db.base import Base, Id, Now, new_id, one_of
+from db.tracing import traceparent
 from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.events import as_told, version_of
@@ -203,6 +204,7 @@ async def record(
             "told": json.dumps(as_told({**(data or {}), **(also_told or {})}), default=str),
             "event_id": new_id(),
             "version": version_of(happened),
+            "traceparent": traceparent(),
         },
     )
 
@@ -215,11 +217,12 @@ RECORD = text(
         FROM order_events WHERE order_id = :order_id
         RETURNING order_id, sequence, type, at
     )
-    INSERT INTO outbox (event_id, type, version, key, payload)
+    INSERT INTO outbox (event_id, type, version, key, payload, traceparent)
     SELECT :event_id, type, :version, CAST(order_id AS text),
            jsonb_build_object('order_id', order_id, 'sequence', sequence, 'order', order_standing(orders),
                               'at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
-               || CAST(:told AS jsonb)
+               || CAST(:told AS jsonb),
+           :traceparent
     FROM event JOIN orders ON orders.id = event.order_id
     """
 )

@@ -6,6 +6,7 @@ place on misses nothing, however late the others commit.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Now, new_id
 from db.listening import Channel, Reader
+from db.tracing import traceparent
 from domain.events import Published, as_told, version_of
 
 PUBLISHED = "published"
@@ -40,12 +42,15 @@ class OutboxEvent(Base):
     published_at: Mapped[datetime | None]
     position: Mapped[int | None] = mapped_column(BigInteger)
     """Its place among all events, given when it is published."""
+    traceparent: Mapped[str | None]
+    """In which trace it happened; ``None`` where nobody traces."""
 
     __table_args__ = (
         Index("ix_outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
         Index("uq_outbox_position", "position", unique=True, postgresql_where=text("position IS NOT NULL")),
         Index("uq_outbox_event_id", "event_id", unique=True),
         Index("ix_outbox_key_id", "key", "id"),
+        CheckConstraint("traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'", name="traceparent_is_one"),
         CheckConstraint("(position IS NULL) = (published_at IS NULL)", name="published_has_position"),
     )
 
@@ -72,25 +77,26 @@ async def tell(session: AsyncSession, happened: str, key: str, facts: Mapping[st
         "version": version_of(happened),
         "key": key,
         "data": json.dumps(as_told(facts), default=str),
+        "traceparent": traceparent(),
     }
     await session.execute(TELL, told)
 
 
 TELL = text(
     """
-    INSERT INTO outbox (event_id, type, version, key, payload)
-    VALUES (:id, :type, :version, :key, CAST(:data AS jsonb))
+    INSERT INTO outbox (event_id, type, version, key, payload, traceparent)
+    VALUES (:id, :type, :version, :key, CAST(:data AS jsonb), :traceparent)
     """
 )
 
 
-async def publish(session: AsyncSession, *, most: int) -> int:
-    """Give the oldest committed events that have none yet their places; how many there were.
+async def publish(session: AsyncSession, *, most: int) -> Counter[str]:
+    """Give the oldest committed events that have none yet their places; how many there were of each type.
 
     Nobody else does meanwhile. Events of one key were written one after the other, so they stay in that order.
     """
     last = await session.scalar(LOCK_CURSOR, {"name": PUBLISHED})
-    return len((await session.execute(PUBLISH, {"last": last, "most": most})).all())
+    return Counter((await session.scalars(PUBLISH, {"last": last, "most": most})).all())
 
 
 LOCK_CURSOR = text("SELECT position FROM event_cursors WHERE name = :name FOR UPDATE")
@@ -105,7 +111,7 @@ PUBLISH = text(
         WHERE name = 'published' AND EXISTS (SELECT FROM fresh)
     )
     UPDATE outbox SET position = :last + fresh.place, published_at = now()
-    FROM fresh WHERE outbox.id = fresh.id RETURNING outbox.id
+    FROM fresh WHERE outbox.id = fresh.id RETURNING outbox.type
     """
 )
 
@@ -153,6 +159,7 @@ TOLD = (
     OutboxEvent.key,
     OutboxEvent.payload.label("data"),
     OutboxEvent.created_at.label("at"),
+    OutboxEvent.traceparent,
 )
 
 

@@ -123,6 +123,7 @@ NOT_PERSONAL = frozenset(
         "categories.name",
         "category_translations.name",
         "changed_limits.name",
+        "changed_log_level.level",
         "concerns.detail",  # sums and dates
         "credit_entries.reason",  # one of few words
         "customer_groups.name",

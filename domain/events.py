@@ -314,6 +314,8 @@ class Published:
     """Events with the same key keep their order: an order's id, mostly."""
     data: Mapping[str, Any]
     at: datetime
+    traceparent: str | None = None
+    """In which trace it happened (W3C); ``None`` where nobody traces."""
 
 
 def envelope(event: Published, source: str) -> dict[str, Any]:
@@ -332,6 +334,8 @@ def envelope(event: Published, source: str) -> dict[str, Any]:
         told["dataschema"] = schema_url(source, event.type, event.version)
     if (sequence := event.data.get("sequence")) is not None:
         told |= {"sequence": str(sequence), "sequencetype": "Integer"}
+    if event.traceparent is not None:
+        told["traceparent"] = event.traceparent
     return {**told, "data": dict(event.data)}
 
 

@@ -62,6 +62,8 @@ class Permission(StrEnum):
     """Who is of the staff, and helping people with their accounts."""
     LIMITS_READ = "limits.read"
     LIMITS_WRITE = "limits.write"
+    LOGS_LEVEL = "logs.level"
+    """What the shop's processes write into their log."""
     PEOPLE_ERASE = "people.erase"
     ENGINE_READ = "engine.read"
     """What workflows carry, decrypted."""

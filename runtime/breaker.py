@@ -5,11 +5,13 @@ Only where a request would otherwise wait for a timeout, and knows what to do in
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import Any, cast
 
 import structlog
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -17,6 +19,7 @@ from redis.exceptions import ConnectionError as CannotConnect
 from redis.exceptions import TimeoutError as TakesTooLong
 
 log = structlog.get_logger()
+tracer = trace.get_tracer("sutler.cache")
 
 SILENCE: tuple[type[Exception], ...] = (CannotConnect, TakesTooLong)
 """What the client of Valkey raises when it hears nothing."""
@@ -99,6 +102,14 @@ class Breaker:
             BREAKERS.labels(self._dependency, state).set(self.state is state)
 
 
+def _told(command: str) -> AbstractContextManager[object]:
+    """A span of the trace that asks, if there is one; it names no keys, which hold the ids of sessions and people."""
+    if not trace.get_current_span().is_recording():
+        return nullcontext()
+    attributes = {"db.system.name": "valkey", "db.operation.name": command}
+    return tracer.start_as_current_span(command, kind=SpanKind.CLIENT, attributes=attributes)
+
+
 class WatchedRedis(Redis):
     """A client of Valkey with a breaker before all that is asked of it."""
 
@@ -111,7 +122,7 @@ class WatchedRedis(Redis):
         return made
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        with self.breaker.watched():
+        with self.breaker.watched(), _told(str(args[0])):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "WatchedPipeline":  # noqa: FBT001
@@ -124,5 +135,5 @@ class WatchedPipeline(Pipeline):
     breaker: Breaker
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001
-        with self.breaker.watched():
+        with self.breaker.watched(), _told("PIPELINE"):
             return await super().execute(raise_on_error)

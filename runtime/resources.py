@@ -5,9 +5,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import cached_property
 
+from prometheus_client import Gauge
 from pydantic import SecretStr
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from sqlalchemy import QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
@@ -29,6 +31,11 @@ from runtime.passwords import Passwords
 from runtime.sealing import Seal, seal_with
 from runtime.settings import Environment, Settings
 from runtime.tokens import Tokens
+from runtime.tracing import is_tracing
+
+CONNECTIONS = Gauge(
+    "sutler_database_connections", "This process's connections to Postgres: in use, and at most", ["state"]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +99,15 @@ def connected(
         country=settings.shop.country,
         taxes=settings.tax.policy,
         limits=limits,
+        is_traced=is_tracing(),
     )
+
+
+def measure_connections(resources: Resources) -> None:
+    pool = resources.engine.pool
+    if isinstance(pool, QueuePool):
+        CONNECTIONS.labels("in_use").set(pool.checkedout())
+        CONNECTIONS.labels("most").set(pool.size())
 
 
 def listened_to(settings: Settings) -> dict[str, CarrierMessages]:

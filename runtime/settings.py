@@ -35,6 +35,7 @@ from domain.limits import EXACT, ONE_MACHINE, Quota, known_name
 from domain.money import Rounding
 from domain.notifications import MailTls
 from domain.taxes import SHIPPING, STANDARD, Elsewhere, RoundedBy, TaxMode, TaxPolicy, WhenSilent
+from domain.telemetry import LogLevel
 from runtime.encryption_keys import keys_in
 
 DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
@@ -423,8 +424,11 @@ class Workers(Section):
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 20
     max_concurrent_workflow_tasks: Annotated[int, Field(ge=2)] = 10
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
+    metrics_host: str = "0.0.0.0"  # noqa: S104 (Prometheus and orchestrators ask from elsewhere)
     metrics_port: Port | None = None
-    """Where the process answers ``/metrics``; unset, it does not."""
+    """Where the process answers ``/metrics``, ``/health`` and ``/ready``; unset, it does not."""
+    engine_metrics_port: Port | None = None
+    """Where what the engine's SDK counts is read, at ``/metrics``: queues, latencies, failures; unset, nowhere."""
     nice: Annotated[int, Field(ge=0, le=19)] = 0
     """How far the process gives way to others on the same machine; where workers have machines of their own, 0."""
     deployment: str | None = None
@@ -485,6 +489,23 @@ class Events(Section):
         return self
 
 
+class Telemetry(Section):
+    """Logs and metrics are always there; traces where a collector is named: `docs/telemetry.md`."""
+
+    otlp_endpoint: str = ""
+    """An OpenTelemetry collector that takes OTLP over HTTP, such as ``http://127.0.0.1:4318``; empty: no traces."""
+    otlp_headers: SecretStr | None = None
+    """What it wants to be told with them, such as ``authorization=Bearer abc``; several with commas between."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Which share of requests is traced where the caller has not decided it (the last digit of ``traceparent``)."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        written = self.otlp_headers.get_secret_value() if self.otlp_headers else ""
+        pairs = (pair.partition("=") for pair in written.split(",") if pair.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 class Sandbox(Section):
     host: str = "127.0.0.1"
     port: Port = 8090
@@ -542,7 +563,8 @@ class Settings(BaseSettings):
         return init_settings, env_settings, files
 
     env: Environment = Environment.DEVELOPMENT
-    log_level: str = "INFO"
+    log_level: LogLevel = LogLevel.INFO
+    """What is logged at least; it can be changed while the shop runs (`PUT /v1/admin/log-level`)."""
     database: Database = Database()
     cache: Cache = Cache()
     temporal: Temporal = Temporal()
@@ -560,6 +582,7 @@ class Settings(BaseSettings):
     catalog: Catalog = Catalog()
     events: Events = Events()
     carriers: Carriers = Carriers()
+    telemetry: Telemetry = Telemetry()
     sandbox: Sandbox = Sandbox()
     demo: Demo = Demo()
 

@@ -16,6 +16,7 @@ from temporalio.service import GrpcCompression
 from runtime.encryption_keys import keys_in
 from runtime.payload_codec import Encryption
 from runtime.settings import Temporal
+from runtime.tracing import through_stories
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ async def connect(engine: Temporal, *, is_lazy: bool = True) -> Client:
         namespace=engine.namespace,
         data_converter=replace(DATA_CONVERTER, payload_codec=encryption(engine)),
         grpc_compression=GrpcCompression.GZIP if engine.is_compressed else GrpcCompression.NONE,
+        interceptors=through_stories(),
         lazy=is_lazy,
     )
 

@@ -10,6 +10,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureTranslation
+from activities.outcomes import Outcomes
 from runtime.resources import Resources
 from runtime.settings import Workers
 from runtime.temporal import connect_now
@@ -59,7 +60,7 @@ def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -
         task_queue=queue,
         workflows=duty.workflows,
         activities=duty.activities,
-        interceptors=[*breakpoints(limits.breakpoints), FailureTranslation()],
+        interceptors=[*breakpoints(limits.breakpoints), FailureTranslation(), Outcomes()],
         workflow_runner=workflow_runner(sandboxed=limits.sandboxed),
         deployment_config=deployment_of(duty, limits),
         max_concurrent_workflow_tasks=limits.max_concurrent_workflow_tasks,

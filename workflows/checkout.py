@@ -51,6 +51,7 @@ from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.attention import Concerns, keep_what_was_said
 from workflows.fulfillment import Fulfillment
 from workflows.inquiry import Inquiry, authorized
+from workflows.measures import checkout_decided
 from workflows.payment import PAYMENT_WINDOW, Payment
 from workflows.steps import orders, payments, taxes
 from workflows.undo import undone_on_failure
@@ -270,6 +271,7 @@ class Checkout:
         self._note_status(OrderStatus.CANCELLED, self._how_the_payment_ended())
         self._concerns.forget()
         workflow.set_current_details(f"Order {self._request.order_number} came to nothing: {refused.code}.")
+        checkout_decided(refused.code)
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=refused)
         return self._outcome
 
@@ -285,6 +287,7 @@ class Checkout:
             f"Order {self._request.order_number} waits for an operator to pack {order.units} of {order.units} units, "
             f"until {deadline:%d %b %H:%M} UTC."
         )
+        checkout_decided("confirmed")
         self._answer = self._outcome = CheckoutOutcome(status=CheckoutStatus.CONFIRMED)
 
     async def _rest_until_somebody_begins_with_it(self) -> bool:

@@ -1,13 +1,17 @@
 """Cards through Stripe, by its official package."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import stripe
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
 from stripe import Charge, PaymentIntent, Refund
 from stripe.params import PaymentIntentCreateParams
 
@@ -30,6 +34,11 @@ from domain.payments import (
 )
 from domain.refunds import PaymentRefund, RefundMoney
 from providers.payments.base import Guard, OutcomeUnknown, WebhookForged
+
+tracer = trace.get_tracer("sutler.payments")
+
+OBJECT_ID = re.compile(r"/[a-z]+_[A-Za-z0-9]*\d[A-Za-z0-9]*")
+"""What Stripe names a payment or a refund in addresses; its kinds have no digits."""
 
 WEBHOOK_TOLERANCE_SECONDS = 300
 LAST_CAPTURE = "last_capture"
@@ -390,9 +399,24 @@ class GuardedHTTP(stripe.AIOHTTPClient):
         super().__init__(**options)
         self._guard = guard
 
-    async def request_async(self, *args: Any, **options: Any) -> Any:
-        with self._guard():
-            return await super().request_async(*args, **options)
+    async def request_async(self, method: str, url: str, *args: Any, **options: Any) -> Any:
+        with self._guard(), _told(method, url) as span:
+            answer = await super().request_async(method, url, *args, **options)
+            span.set_attribute("http.response.status_code", answer[1])
+            return answer
+
+
+def _told(method: str, url: str) -> AbstractContextManager[Span]:
+    """A span of the trace that asks. It names the kind of what is asked about, not the thing itself."""
+    parts = urlsplit(url)
+    template = OBJECT_ID.sub("/{id}", parts.path)
+    attributes: dict[str, str | int] = {
+        "http.request.method": method.upper(),
+        "url.template": template,
+        "server.address": parts.hostname or "",
+        "server.port": parts.port or 443,
+    }
+    return tracer.start_as_current_span(f"{method.upper()} {template}", kind=SpanKind.CLIENT, attributes=attributes)
 
 
 @asynccontextmanager

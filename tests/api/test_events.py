@@ -12,7 +12,7 @@ from tests.db.test_outbox import events_of, publish
 from tests.support.catalog import a_product
 from tests.support.orders import AnOrder, a_confirmed_order
 
-ABSENT = {"dataschema": None, "sequence": None, "sequencetype": None}
+ABSENT = {"dataschema": None, "sequence": None, "sequencetype": None, "traceparent": None}
 
 
 @pytest.fixture

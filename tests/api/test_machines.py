@@ -1,5 +1,6 @@
 """What machines ask: alive, ready, metrics, and the description of the API."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.processes import answers, free_port, process
 
@@ -88,6 +90,30 @@ async def test_a_word_that_is_no_method_is_not_a_time_series(api: httpx.AsyncCli
     text = (await api.get("/metrics")).text
     assert "BREW" not in text
     assert 'method="other"' in text
+
+
+async def test_no_caller_makes_a_time_series(api: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    for n in range(5):
+        await api.request(f"WORD{n}", f"/v1/orders/{uuid4()}", headers={"X-Request-Id": f"series-{n}"})
+        await api.get(f"/v1/products/{uuid4()}?q={uuid4()}")
+        await api.get(f"/nowhere/{uuid4()}")
+    read = text_string_to_metric_families((await api.get("/metrics")).text)
+    samples = [sample for family in read for sample in family.samples]
+    values = {(name, value) for sample in samples for name, value in sample.labels.items() if name != "le"}
+    routes = {value for name, value in values if name == "path"}
+    assert "/v1/products/{product_id}" in routes
+    assert not [route for route in routes if re.search(r"[0-9a-f]{8}-", route)]
+    assert {value for name, value in values if name == "method"} <= KNOWN_METHODS
+    assert not [value for _, value in values if "series-" in value or "WORD" in value]
+    assert {name for name, _ in values} <= BOUNDED
+
+
+KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"}
+BOUNDED = {
+    *("method", "path", "status", "kind", "limit", "concern", "law", "server", "dependency", "state", "outcome"),
+    *("sqlstate", "direction", "implementation", "major", "minor", "patchlevel", "version", "generation"),
+}
+"""All labels of the API's numbers: none holds what callers choose."""
 
 
 async def test_the_metrics_come_in_the_format_of_prometheus(api: httpx.AsyncClient) -> None:

@@ -20,6 +20,8 @@ def test_prometheus_reads_what_its_own_counters_would_have_said() -> None:
         ["method", "path"],
         registry=theirs,
     )
+    answers.ready = 3
+    Counter("sutler_ready_answers_total", "Answers that were ready in this process's memory", registry=theirs).inc(3)
     for path in ("/v1/products", "unmatched"):
         for status, seconds in TIMES:
             answers.count("GET", path, status, seconds)

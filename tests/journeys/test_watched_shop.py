@@ -1,0 +1,447 @@
+"""What those who watch a shop see of it: traces, numbers, health, and as much of the log as they want."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+
+from deploy.observability.dashboards import DASHBOARDS
+from deploy.ports import free_ports
+from domain.customers import Role
+from runtime.databases import migrated
+from runtime.resources import Resources, opened
+from runtime.settings import Settings
+from tests.support.catalog import a_product
+from tests.support.engines import PrivateShop, private_shop
+from tests.support.otlp import Collector, Told, collector, tree_of
+from tests.support.processes import answers, free_port, process
+from tests.support.prometheus import program
+from tests.support.shopper import ADDRESS, Shopper
+from tests.support.staff import headers_of
+from tests.support.waiting import eventually
+from workflows.names import Queue
+
+OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
+EMAIL = "traced.shopper@example.com"
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Collector]:
+    with collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def own(
+    settings: Settings, environment: dict[str, str], told: Collector
+) -> AsyncIterator[tuple[Resources, dict[str, str]]]:
+    """Tables of their own, so that nobody else carries their events."""
+    name = f"traced_{uuid4().hex[:8]}"
+    database = settings.database.model_copy(update={"shop_schema": name})
+    await asyncio.to_thread(migrated, database)
+    variables = {
+        "APP_DATABASE__SHOP_SCHEMA": name,
+        "APP_CACHE__PREFIX": f"{name}:",
+        "APP_EVENTS__STREAM": name,
+        "APP_TELEMETRY__OTLP_ENDPOINT": told.url,
+        "APP_TELEMETRY__OTLP_HEADERS": "x-of-the-shop=7",
+        "APP_TELEMETRY__SAMPLE_RATIO": "0",  # the caller decides
+    }
+    async with opened(settings.model_copy(update={"database": database})) as resources:
+        yield resources, {**environment, **variables}
+
+
+@pytest.fixture(scope="module")
+async def shop(
+    own: tuple[Resources, dict[str, str]], sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PrivateShop]:
+    resources, environment = own
+    async with private_shop(resources, environment, tmp_path_factory.mktemp("traced")) as private:
+        yield private
+
+
+def traced(caller: str, *, flags: str = "01") -> dict[str, str]:
+    return {"traceparent": f"00-{caller}-{'ab' * 8}-{flags}"}
+
+
+async def test_a_checkout_is_one_trace_also_when_its_payment_is_tried_again_and_its_worker_killed(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], told: Collector, sandbox: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    worker = await shop.start_worker(Queue.CHECKOUT)
+    await asyncio.gather(shop.start_worker(Queue.PAYMENTS), shop.start_worker(Queue.EVENTS))
+    trace, shopper = token_hex(16), Shopper(shop.http, email=EMAIL)
+    cart = await shopper.a_cart((product.variant_id, 1))
+    await sandbox.put("/faults", json={"payments": {"next": FAILS_ONCE_THEN_THINKS}})
+
+    answer = asyncio.create_task(
+        shopper.send(
+            "POST",
+            "/v1/checkouts",
+            json={"cart_id": cart, "payment_method": "pm_card_visa"},
+            headers={"Idempotency-Key": f"key-{cart}", **traced(trace)},
+        )
+    )
+    await eventually(lambda: has_come(told, trace, "StartActivity:payments.authorize"))
+    worker.kill()
+    await asyncio.to_thread(worker.wait)
+    await shop.start_worker(Queue.CHECKOUT)
+    assert (await answer).status_code == 201, (await answer).text
+    await eventually(lambda: has_come(told, trace, "publish order.confirmed"))
+    await eventually(lambda: has_come(told, trace, "RunActivity:orders.confirm"))
+    await eventually(lambda: has_come(told, trace, "POST /v1/checkouts"))
+
+    spans = told.spans(trace)
+    steps = [span for span in spans if "db.system.name" not in span.attributes]
+    assert tree_of(steps, root="ab" * 8) == [
+        {
+            "POST /v1/checkouts": [
+                {
+                    "StartUpdateWithStartWorkflow:Checkout": [
+                        {"HandleUpdate:place": []},
+                        {"RunWorkflow:Checkout": []},
+                        {
+                            "StartActivity:orders.place": [
+                                {"RunActivity:orders.place": [{"publish order.placed": []}]},
+                            ]
+                        },
+                        {
+                            "StartActivity:payments.authorize": [
+                                {"RunActivity:payments.authorize": [{"POST /v1/payment_intents": []}]},
+                                {
+                                    "RunActivity:payments.authorize": [
+                                        {"GET /v1/payment_intents/search": []},
+                                        {"POST /v1/payment_intents": []},
+                                    ]
+                                },
+                            ]
+                        },
+                        {
+                            "StartActivity:orders.confirm": [
+                                {"RunActivity:orders.confirm": [{"publish order.confirmed": []}]},
+                            ]
+                        },
+                    ]
+                }
+            ]
+        }
+    ]
+    order_id = (await answer).json()["id"]
+    are_what_they_should_be(steps, order_id)
+    await statements_hang_on_their_steps(spans)
+    await events_know_their_trace(resources, order_id, trace, spans)
+    await nobody_is_in_them(told, cart, product.variant_id)
+    assert told.headers[0]["x-of-the-shop"] == "7"
+
+
+FAILS_ONCE_THEN_THINKS = [
+    {"operation": "create", "fault": "error"},
+    {"operation": "create", "fault": "latency", "ms": 2500},
+]
+
+
+async def has_come(told: Collector, trace: str, name: str) -> bool:
+    return any(span.name == name for span in told.spans(trace))
+
+
+def are_what_they_should_be(steps: list[Told], order_id: str) -> None:
+    by_name = {span.name: span for span in steps}
+    kinds = {name: (span.kind, span.service) for name, span in by_name.items()}
+    assert kinds == {
+        "POST /v1/checkouts": ("SERVER", "sutler-api"),
+        "StartUpdateWithStartWorkflow:Checkout": ("CLIENT", "sutler-api"),
+        "RunWorkflow:Checkout": ("SERVER", "sutler-worker"),
+        "HandleUpdate:place": ("SERVER", "sutler-worker"),
+        "StartActivity:orders.place": ("CLIENT", "sutler-worker"),
+        "RunActivity:orders.place": ("SERVER", "sutler-worker"),
+        "StartActivity:payments.authorize": ("CLIENT", "sutler-worker"),
+        "RunActivity:payments.authorize": ("SERVER", "sutler-worker"),
+        "POST /v1/payment_intents": ("CLIENT", "sutler-worker"),
+        "GET /v1/payment_intents/search": ("CLIENT", "sutler-worker"),
+        "StartActivity:orders.confirm": ("CLIENT", "sutler-worker"),
+        "RunActivity:orders.confirm": ("SERVER", "sutler-worker"),
+        "publish order.placed": ("PRODUCER", "sutler-worker"),
+        "publish order.confirmed": ("PRODUCER", "sutler-worker"),
+    }
+    assert by_name["POST /v1/checkouts"].attributes == {
+        "http.request.method": "POST",
+        "http.route": "/v1/checkouts",
+        "http.response.status_code": 201,
+    }
+    assert by_name["RunWorkflow:Checkout"].attributes["temporalWorkflowID"] == f"order:{order_id}"
+    first, second = [span for span in steps if span.name == "RunActivity:payments.authorize"]
+    assert (first.is_error, [event["exception.type"] for event in first.events]) == (
+        True,
+        ["providers.payments.base.OutcomeUnknown"],
+    )
+    assert (second.is_error, second.events) == (False, [])
+    asked = [span for span in steps if span.name == "POST /v1/payment_intents"]
+    assert [span.attributes["http.response.status_code"] for span in asked] == [500, 200]
+    assert asked[0].attributes["url.template"] == "/v1/payment_intents"
+
+
+async def statements_hang_on_their_steps(spans: list[Told]) -> None:
+    names = {span.span_id: span.name for span in spans}
+    asked = {(names.get(span.parent_id), span.name) for span in spans if span.attributes.get("db.system.name")}
+    assert {
+        ("POST /v1/checkouts", "INSERT checkouts"),
+        ("RunActivity:orders.place", "INSERT order_events"),
+        ("RunActivity:orders.confirm", "UPDATE orders"),
+    } <= asked
+    kinds = {(span.kind, span.attributes["db.system.name"]) for span in spans if "db.system.name" in span.attributes}
+    assert kinds == {("CLIENT", "postgresql"), ("CLIENT", "valkey")}
+
+
+async def events_know_their_trace(resources: Resources, order_id: str, trace: str, spans: list[Told]) -> None:
+    names = {span.span_id: span.name for span in spans}
+    stream = resources.settings.database.shop_schema
+    entries: Any = await resources.redis.xrange(stream)
+    bodies = [httpx.Response(200, content=entry[b"event"]).json() for _, entry in entries]
+    told = {body["type"]: body["traceparent"] for body in bodies if body["data"].get("order_id") == order_id}
+    assert {happened: names[parent.split("-")[2]] for happened, parent in told.items()} == {
+        "order.placed": "RunActivity:orders.place",
+        "order.confirmed": "RunActivity:orders.confirm",
+    }
+    assert {parent.split("-")[1] for parent in told.values()} == {trace}
+
+
+async def nobody_is_in_them(told: Collector, cart: str, variant_id: Any) -> None:
+    everything = b"".join(told.raw)
+    for secret in (EMAIL, ADDRESS["name"], ADDRESS["line1"], "pm_card_visa", "sk_test", cart, str(variant_id)):
+        assert secret.encode() not in everything
+
+
+async def test_ready_answers_are_traced_where_their_caller_is(shop: PrivateShop, told: Collector) -> None:
+    path, trace = "/v1/products?limit=1", token_hex(16)
+    await shop.http.get(path)
+    ready = await shop.http.get(path, headers=traced(trace))
+    unwanted = await shop.http.get(path, headers=traced("c" * 32, flags="00"))
+
+    assert (ready.headers["x-request-id"], unwanted.headers["x-request-id"]) == (trace, "c" * 32)
+    await eventually(lambda: has_come(told, trace, "GET /v1/products"))
+    [span] = told.spans(trace)
+    assert (span.parent_id, span.kind, span.attributes) == (
+        "ab" * 8,
+        "SERVER",
+        {"http.request.method": "GET", "http.route": "/v1/products", "http.response.status_code": 200},
+    )
+    assert span.ended > span.begun
+    assert told.spans("c" * 32) == []
+
+
+async def test_requests_are_answered_while_nobody_takes_their_spans(
+    own: tuple[Resources, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _, environment = own
+    port = free_port()
+    url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("deaf") / "api.log"
+    deaf = {
+        "APP_API__PORT": str(port),
+        "APP_TELEMETRY__OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "APP_TELEMETRY__SAMPLE_RATIO": "1",
+    }
+    with process("cli", "api", environment={**environment, **deaf}, ready=answers(f"{url}/health"), log=log):
+        async with httpx.AsyncClient(base_url=url) as api:
+            statuses = {(await api.get("/v1/categories")).status_code for _ in range(30)}
+
+            async def spans_were_lost() -> bool:
+                return 'sutler_spans_total{outcome="lost"}' in (await api.get("/metrics")).text
+
+            await eventually(spans_were_lost)
+    assert statuses == {200}
+
+
+async def test_events_of_a_shop_without_traces_know_of_none(resources: Resources, api: httpx.AsyncClient) -> None:
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    shopper = Shopper(api)
+    order = (await shopper.check_out(await shopper.a_cart((product.variant_id, 1)))).json()
+    async with resources.sessions() as session:
+        known = await session.scalars(
+            text("SELECT DISTINCT traceparent FROM outbox WHERE key = :id"), {"id": order["id"]}
+        )
+        assert known.all() == [None]
+
+
+@pytest.fixture(scope="module")
+async def watched(shop: PrivateShop) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """The workers of checkouts and payments, and of their events, at the addresses where they are watched."""
+    await shop.stop_workers()
+    ports = dict(zip(("checkout", "engine", "payments", "payments_engine"), free_ports(4), strict=True))
+    await shop.start("cli", "worker", Queue.CHECKOUT, **asked_at(ports["checkout"], ports["engine"]))
+    await shop.start(
+        "cli", "worker", Queue.PAYMENTS, Queue.EVENTS, **asked_at(ports["payments"], ports["payments_engine"])
+    )
+    async with AsyncExitStack() as stack:
+        yield {
+            part: await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
+            for part, port in ports.items()
+        }
+    await shop.stop_workers()
+
+
+def asked_at(port: int, engine: int) -> dict[str, str]:
+    return {"APP_WORKERS__METRICS_PORT": str(port), "APP_WORKERS__ENGINE_METRICS_PORT": str(engine)}
+
+
+async def numbers(part: httpx.AsyncClient) -> dict[str, float]:
+    """The samples, by name and labels, without those that the SDK adds to all of its own."""
+    read = text_string_to_metric_families((await part.get("/metrics")).text)
+    told: dict[str, float] = {}
+    for sample in (sample for family in read for sample in family.samples):
+        labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()) if name not in OF_THE_SDK)
+        told[f"{sample.name}{{{labels}}}"] = sample.value
+    return told
+
+
+OF_THE_SDK = ("namespace", "service_name", "task_queue", "workflow_type")
+
+
+async def test_the_numbers_of_a_shop_say_how_its_checkouts_and_payments_end(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: dict[str, httpx.AsyncClient]
+) -> None:
+    resources, _ = own
+    product = await a_product(resources.sessions, price="10.00", stock=1)
+    shopper = Shopper(shop.http)
+    carts = [await shopper.a_cart((product.variant_id, 1)) for _ in range(3)]
+    cards = ("pm_card_chargeDeclined", "pm_card_visa", "pm_card_visa")
+    statuses = [(await shopper.check_out(cart, card=card)).status_code for cart, card in zip(carts, cards, strict=True)]
+    assert statuses == [402, 201, 409]
+
+    async def all_are_counted() -> bool:
+        engine, payments = await numbers(watched["engine"]), await numbers(watched["payments"])
+        return (
+            [engine.get(f"sutler_checkouts_total{{outcome={outcome}}}") for outcome in OUTCOMES] == [1, 1, 1]
+            and [engine.get(f"sutler_checkout_duration_seconds_count{{outcome={each}}}") for each in OUTCOMES]
+            == [1, 1, 1]
+            and payments.get("sutler_payment_answers_total{answer=declined,step=payments.authorize}") == 1
+            and payments.get("sutler_payment_answers_total{answer=authorized,step=payments.authorize}") == 1
+            and payments.get("sutler_events_total{type=order.confirmed}", 0) >= 1
+            and payments.get("sutler_events_total{type=order.cancelled}", 0) >= 1
+        )
+
+    await eventually(all_are_counted)
+    engine, api = await numbers(watched["engine"]), await numbers(shop.http)
+    assert engine["temporal_worker_task_slots_available{worker_type=WorkflowWorker}"] > 0
+    assert any(name.startswith("temporal_workflow_task_schedule_to_start_latency_seconds_bucket") for name in engine)
+    assert api["http_requests_total{method=POST,path=/v1/checkouts,status=201}"] >= 1
+    assert (api["sutler_orders_pending{}"], api["sutler_payments_unknown{}"]) == (0, 0)
+    assert api["sutler_database_connections{state=most}"] == 10
+
+
+OUTCOMES = ("payment_declined", "confirmed", "out_of_stock")
+
+
+async def test_a_worker_says_that_it_lives_and_that_it_can_work(watched: dict[str, httpx.AsyncClient]) -> None:
+    health, ready = [await watched["payments"].get(path) for path in ("/health", "/ready")]
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ok", "checks": {"database": "ok", "workflow_engine": "ok"}},
+    )
+
+
+async def test_an_admin_changes_what_all_processes_log_and_nobody_restarts_them(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: dict[str, httpx.AsyncClient]
+) -> None:
+    resources, _ = own
+    admin, operator = await headers_of(resources, Role.ADMIN), await headers_of(resources, Role.OPERATOR)
+    at, wish = "/v1/admin/log-level", {"level": "DEBUG", "reason": "a payment looks odd"}
+
+    assert (await shop.http.put(at, json=wish, headers=operator)).status_code == 403
+    assert (await shop.http.put(at, json={**wish, "level": "LOUD"}, headers=admin)).status_code == 422
+    changed = await shop.http.put(at, json=wish, headers=admin)
+    assert (changed.status_code, changed.json()["level"], changed.json()["setting"]) == (200, "DEBUG", "WARNING")
+    await eventually(lambda: all_have_heard(shop, "DEBUG"))
+
+    back = (await shop.http.put(at, json={"level": None, "reason": "it was not"}, headers=admin)).json()
+    assert (back["level"], back["changed_at"]) == ("WARNING", None)
+    await eventually(lambda: all_have_heard(shop, "WARNING"))
+    assert (await shop.http.get(at, headers=admin)).json() == back
+    async with resources.sessions() as session:
+        notes = await session.scalars(text("SELECT note FROM audit_log WHERE action = 'log_level.change' ORDER BY id"))
+        assert notes.all() == ["to DEBUG: a payment looks odd", "to its setting: it was not"]
+
+
+async def all_have_heard(shop: PrivateShop, level: str) -> bool:
+    """Do the last lines about it say so, in the log of the API and in those of both workers that run?"""
+    logs = [max(shop.directory.glob(f"{part}*.log"), key=began) for part in ("api", "checkout", "events")]
+    told = [[line for line in log.read_text().splitlines() if '"event": "log_level"' in line] for log in logs]
+    return all(lines and f'"to": "{level}"' in lines[-1] for lines in told)
+
+
+def began(log: Path) -> float:
+    return log.stat().st_ctime_ns
+
+
+@pytest.fixture
+async def prometheus(
+    shop: PrivateShop, watched: dict[str, httpx.AsyncClient], tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Prometheus itself with the shop's rules, looking often."""
+    config = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+    config["rule_files"] = [str(OBSERVABILITY / "rules.yml")]
+    targets = {
+        "sutler-api": [shop.http],
+        "sutler-worker": [watched["checkout"], watched["payments"]],
+        "sutler-engine": [watched["engine"], watched["payments_engine"]],
+    }
+    for job in config["scrape_configs"]:
+        parts = targets.get(job["job_name"], [])
+        job["static_configs"] = [{"targets": [part.base_url.netloc.decode() for part in parts]}]
+    (tmp_path / "prometheus.yml").write_text(json.dumps(config))
+    port = free_port()
+    binary = [program("prometheus"), f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    with (tmp_path / "prometheus.log").open("wb") as log:
+        running = await asyncio.create_subprocess_exec(
+            *binary, f"--web.listen-address=127.0.0.1:{port}", stdout=log, stderr=log
+        )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        running.terminate()
+        await running.wait()
+
+
+async def test_every_query_of_every_dashboard_and_alert_finds_something(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+    product = await a_product(resources.sessions, price="10.00", stock=50)
+    shopper = Shopper(shop.http)
+    queries = {panel.query for panels in DASHBOARDS.values() for panel in panels}
+
+    async def answer(path: str, **query: str) -> Any:
+        try:
+            told = await prometheus.get(f"/api/v1/{path}", params=query)
+            return told.json()["data"]
+        except (httpx.TransportError, ValueError):
+            return None
+
+    async def all_find_something() -> bool:
+        await shop.http.get("/v1/products?limit=1")
+        for card in ("pm_card_visa", "pm_card_chargeDeclined"):
+            await shopper.check_out(await shopper.a_cart((product.variant_id, 1)), card=card)
+        for query in list(queries):
+            found = await answer("query", query=query)
+            if found and found["result"]:
+                queries.discard(query)
+        return not queries
+
+    with suppress(TimeoutError):
+        await eventually(all_find_something, within=40)
+    assert queries == set()
+    rules = (await answer("rules"))["groups"]
+    assert {rule["health"] for group in rules for rule in group["rules"]} == {"ok"}
