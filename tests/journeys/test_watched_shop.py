@@ -262,17 +262,6 @@ async def test_requests_are_answered_while_nobody_takes_their_spans(
     assert statuses == {200}
 
 
-async def test_events_of_a_shop_without_traces_know_of_none(resources: Resources, api: httpx.AsyncClient) -> None:
-    product = await a_product(resources.sessions, price="10.00", stock=3)
-    shopper = Shopper(api)
-    order = (await shopper.check_out(await shopper.a_cart((product.variant_id, 1)))).json()
-    async with resources.sessions() as session:
-        known = await session.scalars(
-            text("SELECT DISTINCT traceparent FROM outbox WHERE key = :id"), {"id": order["id"]}
-        )
-        assert known.all() == [None]
-
-
 @pytest.fixture(scope="module")
 async def watched(shop: PrivateShop) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     """The workers of checkouts and payments, and of their events, at the addresses where they are watched."""
