@@ -142,6 +142,19 @@ class ConcernOut(Output):
     since: datetime
 
 
+class ReducedOrderItemOut(Output):
+    order_item_id: UUID
+    amount: Amount
+
+
+class OrderPromotionOut(Output):
+    code: str | None = Field(description="`null`: it needed none")
+    name: str
+    amount: Amount
+    lines: list[ReducedOrderItemOut]
+    shipping: Amount = Field(description="What of it lowered the costs of shipping")
+
+
 class OrderOut(Output):
     id: UUID
     number: str
@@ -161,6 +174,7 @@ class OrderOut(Output):
     email: str | None
     items: list[OrderItemOut]
     totals: TotalsOut | None
+    promotions: list[OrderPromotionOut] = Field(description="What was taken off when it was ordered, and where")
     gift_cards: list[PaidByCardOut] = Field(description="What gift cards paid when it was ordered")
     store_credit: Amount | None = Field(description="What store credit paid then")
     amount_due: Amount | None = Field(description="What they left of the total; the amount of its payment")
@@ -471,6 +485,7 @@ def order_out(row: RowMapping) -> OrderOut:
                 for item in row["items"]
             ],
             "totals": {name: amount(row[name], currency) for name in TotalsOut.model_fields},
+            "promotions": [_promotion_out(each, currency) for each in row["pricing"].get("promotions", [])],
             "is_held": row["hold_note_id"] is not None and row["status"] == OrderStatus.CONFIRMED,
             "taxes": [taxes_out(tax, currency) for tax in row["pricing"].get("taxes", [])],
             "tax_source": row["pricing"].get("tax_source", _source_then(row["pricing"])),
@@ -478,6 +493,16 @@ def order_out(row: RowMapping) -> OrderOut:
             "cancel_reason": row["cancel_note"] or row["cancel_reason"],
         }
     )
+
+
+def _promotion_out(applied: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    return {
+        "code": applied["code"],
+        "name": applied["name"],
+        "amount": amount(applied["amount"], currency),
+        "lines": [{**line, "amount": amount(line["amount"], currency)} for line in applied["lines"]],
+        "shipping": amount(applied["shipping"], currency),
+    }
 
 
 def _source_then(pricing: Mapping[str, Any]) -> TaxSource:
@@ -503,6 +528,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
         email=None,
         items=[],
         totals=None,
+        promotions=[],
         gift_cards=[],
         store_credit=None,
         amount_due=None,

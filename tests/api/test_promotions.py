@@ -194,8 +194,18 @@ async def test_a_code_is_entered_seen_paid_with_and_kept_by_the_order(
     order = (await shopper.check_out(cart, expected_total=entered["totals"]["total"])).json()
 
     assert order["totals"] == entered["totals"]
-    assert (order["items"][0]["line_total"], order["items"][0]["discount"]) == (usd("40.00"), usd("4.00"))
+    [bought] = order["items"]
+    assert (bought["line_total"], bought["discount"]) == (usd("40.00"), usd("4.00"))
     assert order["payment"]["amount"] == usd("40.99")
+    assert order["promotions"] == [
+        {
+            "code": code,
+            "name": "Ten percent in spring",
+            "amount": usd("4.00"),
+            "lines": [{"order_item_id": bought["id"], "amount": usd("4.00")}],
+            "shipping": usd("0.00"),
+        }
+    ]
 
 
 async def test_a_code_that_takes_nothing_off_is_refused_with_its_reason_and_not_kept(
