@@ -1,5 +1,6 @@
 """Prometheus and promtool: installed, or else out of Debian's package, which is unpacked and not installed."""
 
+import fcntl
 import shutil
 import subprocess
 from functools import cache
@@ -21,11 +22,14 @@ def program(name: str) -> str:
 @cache
 def _unpacked(name: str) -> str | None:
     there = KEPT / "usr" / "bin" / name
-    if not there.exists():
-        try:
-            _fetch()
-        except (OSError, subprocess.SubprocessError):
-            return None
+    try:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with (KEPT / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes, and one of them fetches it
+            if not there.exists():
+                _fetch()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
     return str(there) if there.exists() else None
 
 
