@@ -116,7 +116,9 @@ def create_app(
 ) -> Litestar:
     """The whole API; resources are opened when the server starts and closed when it stops."""
     traces = begin(settings, "api", begins_traces=True)
-    spans = RequestSpans(traces, ratio=settings.telemetry.sample_ratio) if traces else None
+    telemetry = settings.telemetry
+    ready_ratio = min(telemetry.sample_ratio, telemetry.ready_sample_ratio)
+    spans = RequestSpans(traces, ready_ratio=ready_ratio) if traces else None
     doorway = Doorway(Limiter(settings.quotas), Addresses(settings.limits.trusted_proxies))
 
     @asynccontextmanager

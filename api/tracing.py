@@ -35,10 +35,10 @@ def ids_of(traceparent: str | None, given: str | None) -> tuple[str, str]:
 class RequestSpans:
     """The spans in which the answering of requests is told."""
 
-    def __init__(self, provider: TracerProvider, *, ratio: float) -> None:
+    def __init__(self, provider: TracerProvider, *, ready_ratio: float) -> None:
         self._tracer = provider.get_tracer("sutler.api")
         self._ids = provider.id_generator
-        self._bound = int(ratio * (1 << 64))
+        self._bound = int(ready_ratio * (1 << 64))
 
     def begin(self, method: str, traceparent: str | None, trace_id: str, *, began_ns: int | None = None) -> Span:
         """One that belongs to the caller's span, or else begins the trace of this id."""
@@ -56,7 +56,7 @@ class RequestSpans:
         return span
 
     def wants(self, traceparent: str | None, trace_id: str) -> bool:
-        """What the sampler would say, for a tenth of what asking it costs: most ready answers are not traced."""
+        """Whether a ready answer is traced, for a tenth of what asking the sampler costs: most are not."""
         if traceparent is not None and (caller := TRACEPARENT.match(traceparent)) is not None:
             return bool(int(caller[3], 16) & 1)
         return int(trace_id[16:], 16) < self._bound

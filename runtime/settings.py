@@ -498,6 +498,8 @@ class Telemetry(Section):
     """What it wants to be told with them, such as ``authorization=Bearer abc``; several with commas between."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Which share of requests is traced where the caller has not decided it (the last digit of ``traceparent``)."""
+    ready_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The same of answers that are ready in memory, at most: a span costs more than such an answer, and says little."""
 
     @property
     def headers(self) -> dict[str, str]:
