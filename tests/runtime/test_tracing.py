@@ -3,11 +3,13 @@
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Status, StatusCode
 
+from api.tracing import RequestSpans
 from db.tracing import what_it_does
 from runtime.settings import Settings, Telemetry
-from runtime.tracing import Discreet, begin
+from runtime.tracing import Discreet, Ids, begin
 
 PLANTED = "zanzibar"
 
@@ -73,3 +75,32 @@ def test_a_collectors_headers_are_read_as_opentelemetry_writes_them() -> None:
     told = Telemetry.model_validate({"otlp_headers": "authorization=Bearer a=b, x-shop = 7,"})
     assert told.headers == {"authorization": "Bearer a=b", "x-shop": "7"}
     assert Telemetry().headers == {}
+
+
+LOW, HIGH, CALLER = f"{1:032x}", "f" * 32, "ab" * 16
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace", "is_wanted"),
+    [
+        (None, LOW, True),
+        (None, HIGH, False),
+        (f"00-{CALLER}-{'cd' * 8}-01", HIGH, True),
+        (f"00-{CALLER}-{'cd' * 8}-00", LOW, False),
+        ("not one", HIGH, False),
+    ],
+    ids=["in_the_share", "not_in_the_share", "wanted_by_the_caller", "not_wanted_by_the_caller", "no_traceparent"],
+)
+def test_a_ready_answer_is_traced_as_its_caller_says_or_else_by_its_share(
+    traceparent: str | None, trace: str, *, is_wanted: bool
+) -> None:
+    kept = Kept()
+    provider = TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.5)), id_generator=Ids(), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    spans = RequestSpans(provider, ready_ratio=0.5)
+
+    spans.tell_of_ready(traceparent, trace, "/v1/products", 200, 0.001)
+
+    told = [(span.name, f"{span.context.trace_id:032x}") for span in kept.spans if span.context]
+    of_caller = traceparent is not None and traceparent.startswith("00-")
+    assert told == ([("GET /v1/products", CALLER if of_caller else trace)] if is_wanted else [])
