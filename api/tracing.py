@@ -38,7 +38,7 @@ class RequestSpans:
     def __init__(self, provider: TracerProvider, *, ready_ratio: float) -> None:
         self._tracer = provider.get_tracer("sutler.api")
         self._ids = provider.id_generator
-        self._bound = int(ready_ratio * (1 << 64))
+        self._highest = f"{min(int(ready_ratio * (1 << 64)), (1 << 64) - 1):016x}"
 
     def begin(self, method: str, traceparent: str | None, trace_id: str, *, began_ns: int | None = None) -> Span:
         """One that belongs to the caller's span, or else begins the trace of this id."""
@@ -59,7 +59,7 @@ class RequestSpans:
         """Whether a ready answer is traced, for a tenth of what asking the sampler costs: most are not."""
         if traceparent is not None and (caller := TRACEPARENT.match(traceparent)) is not None:
             return bool(int(caller[3], 16) & 1)
-        return int(trace_id[16:], 16) < self._bound
+        return trace_id[16:] <= self._highest
 
     def tell_of_ready(self, traceparent: str | None, trace_id: str, path: str, status: int, seconds: float) -> None:
         if self.wants(traceparent, trace_id):
