@@ -216,6 +216,64 @@ def events_follow(
     raise typer.Exit(follow(begin))
 
 
+webhooks = typer.Typer(no_args_is_help=True, help="Servers that are told of events, and what came of it.")
+app.add_typer(webhooks, name="webhooks")
+
+EndpointId = Annotated[str, typer.Argument(help="Its id, as `sutler webhooks list` has it.")]
+
+
+@webhooks.command("list")
+def webhooks_list(token: Token = None) -> None:
+    """List the newest webhook endpoints, and how it stands with each."""
+    from deploy.webhooks import list_endpoints
+
+    raise typer.Exit(list_endpoints(token))
+
+
+@webhooks.command("show")
+def webhooks_show(
+    endpoint_id: EndpointId,
+    status: Annotated[str | None, typer.Option(help="waiting, delivered or given_up.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    token: Token = None,
+) -> None:
+    """Show an endpoint and what it was sent, newest first."""
+    from deploy.webhooks import show_endpoint
+
+    raise typer.Exit(show_endpoint(endpoint_id, status, limit, token))
+
+
+@webhooks.command("ping")
+def webhooks_ping(endpoint_id: EndpointId, token: Token = None) -> None:
+    """Send a message that says nothing, and tell what came of it; the exit code is 1 when it was not taken."""
+    from deploy.webhooks import ping
+
+    raise typer.Exit(ping(endpoint_id, token))
+
+
+@webhooks.command("redeliver")
+def webhooks_redeliver(
+    delivery_id: Annotated[str, typer.Argument(help="Its id, as `sutler webhooks show` has it.")], token: Token = None
+) -> None:
+    """Send a delivery again: the same id, the same body."""
+    from deploy.webhooks import redeliver
+
+    raise typer.Exit(redeliver(delivery_id, token))
+
+
+@webhooks.command("replay")
+def webhooks_replay(
+    endpoint_id: EndpointId,
+    begin: Annotated[str, typer.Option("--from", help="A time with its zone, such as 2026-11-26T10:00:00Z.")],
+    end: Annotated[str, typer.Option("--to", help="The first moment that does not belong to it.")],
+    token: Token = None,
+) -> None:
+    """Send all events of a time again, each order's in their order."""
+    from deploy.webhooks import replay
+
+    raise typer.Exit(replay(endpoint_id, begin, end, token))
+
+
 history = typer.Typer(no_args_is_help=True, help="What the engine has kept of orders.")
 app.add_typer(history, name="history")
 

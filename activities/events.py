@@ -5,7 +5,6 @@ the two sends the last bundle again, with the same ids. While one carries, the c
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -23,7 +22,7 @@ from activities.heartbeats import heard_of
 from db import outbox
 from db.engine import Sessions
 from db.listening import Listening
-from domain.events import CarryEvents, Destination, EventsCarried, Published, cursor_of, envelope
+from domain.events import CarryEvents, Destination, EventsCarried, Published, as_bytes, cursor_of
 from providers.events import EventStream, Message
 from workflows.steps import events as steps
 
@@ -98,8 +97,8 @@ class EventActivities:
         return published.total()
 
     def _message(self, event: Published) -> Message:
-        body = json.dumps(envelope(event, self._source), separators=(",", ":"), ensure_ascii=False).encode()
-        return Message(position=event.position, key=event.key, body=body, at_ms=int(event.at.timestamp() * 1000))
+        body, at_ms = as_bytes(event, self._source), int(event.at.timestamp() * 1000)
+        return Message(position=event.position, key=event.key, body=body, at_ms=at_ms)
 
     def _tell_the_traces(self, events: Sequence[Published], began: int) -> None:
         """Each event has come to the stream in the trace in which it happened."""

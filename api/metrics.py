@@ -18,11 +18,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.tracing import known_method
-from db import breaches, concerns, measures, outbox
+from db import breaches, concerns, measures, outbox, webhook_deliveries, webhooks
 from domain.attention import Concern
 from domain.audit import Law
 from domain.events import cursor_of
 from domain.permissions import Permission
+from domain.webhooks import EndpointStatus
 from runtime.resources import Resources, measure_connections
 
 BREACHES = Gauge("sutler_audit_breaches", "What audits found wrong and nobody has seen healed since", ["law"])
@@ -31,6 +32,11 @@ NEEDING_ATTENTION = Gauge(
 )
 EVENTS_WAITING = Gauge("sutler_events_waiting", "Events that are not yet where the relay carries them to")
 OLDEST_EVENT = Gauge("sutler_events_oldest_waiting_seconds", "For how long the oldest of them waits; 0 where none does")
+WEBHOOKS_WAITING = Gauge("sutler_webhook_deliveries_waiting", "Events that wait to be taken by webhook endpoints")
+OLDEST_WEBHOOK = Gauge(
+    "sutler_webhook_oldest_waiting_seconds", "For how long the oldest of them waits; 0 where none does"
+)
+ENDPOINTS = Gauge("sutler_webhook_endpoints", "Webhook endpoints, by how it stands with them", ["status"])
 CATALOG_READS = Counter(
     "sutler_catalog_reads_total", "What the catalogue's memory lacked, by the server that it was read from", ["server"]
 )
@@ -160,6 +166,7 @@ async def metrics(resources: Resources) -> Response[bytes]:
     await _measure_the_lag(resources)
     await _measure_what_waits(resources)
     measure_connections(resources)
+    await _look_at_webhooks(resources)
     if resources.replica is not None:
         REPLICA_BEHIND.set(resources.replica.behind_seconds)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.partition("; charset")[0])
@@ -201,3 +208,20 @@ async def _measure_the_lag(resources: Resources) -> None:
         lag = UNKNOWN_LAG
     EVENTS_WAITING.set(lag.waiting)
     OLDEST_EVENT.set(lag.oldest_seconds)
+
+
+async def _look_at_webhooks(resources: Resources) -> None:
+    """The same: no number rather than an old one."""
+    try:
+        async with asyncio.timeout(LONGEST_COUNT_SECONDS), resources.autocommit() as session:
+            waiting, oldest = await webhook_deliveries.waiting(session)
+            found = await webhooks.statuses(session)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        WEBHOOKS_WAITING.set(nan)
+        OLDEST_WEBHOOK.set(nan)
+        ENDPOINTS.clear()
+        return
+    WEBHOOKS_WAITING.set(waiting)
+    OLDEST_WEBHOOK.set(oldest)
+    for status in EndpointStatus:
+        ENDPOINTS.labels(status).set(found.get(status, 0))

@@ -49,6 +49,7 @@ from api.taxes import TaxExemptionController, TaxRateController, TaxRegionContro
 from api.transfers import payment_received, refund_paid
 from api.translations import TranslationController
 from api.users import UserController
+from api.webhook_endpoints import WebhookDeliveryController, WebhookEndpointController
 from api.webhooks import easypost_webhook, stripe_webhook
 
 HANDLERS: list[Any] = [
@@ -130,6 +131,8 @@ HANDLERS: list[Any] = [
     request_return,
     ReturnController,
     ApiKeyController,
+    WebhookEndpointController,
+    WebhookDeliveryController,
     stripe_webhook,
     easypost_webhook,
 ]

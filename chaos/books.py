@@ -103,8 +103,8 @@ UNDECIDED = """
     WHERE refunds.status = 'requested' AND payments.provider <> 'manual'
 """
 RUNNING = "ExecutionStatus = 'Running'"
-NEVER_AT_REST = ("Mailbox", "EventRelay")
-"""Somebody always carries letters and events."""
+NEVER_AT_REST = ("Mailbox", "EventRelay", "Dispatch")
+"""Somebody always carries letters and events, and hands out what endpoints are sent."""
 QUESTIONS_AT_A_TIME = 20
 
 

@@ -16,9 +16,9 @@ SERVERS = ("postgres", "valkey", "temporal", "sandbox", "api")
 PARTS = (*SERVERS, *(f"{queue} worker" for queue in Queue))
 """Everything that can be killed, by the names that the supervisor uses."""
 
-NOT_OF_ORDERS = ("audit", "customers", "notifications", "mailbox", "events")
-"""Nouns whose steps no order asks for: accounts, their mails, the post and the events, which are carried for hours at a
-time, and the audit."""
+NOT_OF_ORDERS = ("audit", "customers", "notifications", "mailbox", "events", "webhooks")
+"""Nouns whose steps no order asks for: accounts, their mails, the post, the events, which are carried for hours at a
+time, whoever they are sent to, and the audit."""
 
 
 @dataclass(frozen=True)

@@ -470,6 +470,18 @@ TABLE_LAWS: dict[Law, TableLaw] = {
         sentence="a webhook of {provider}, {type}, was received at {received_at:%Y-%m-%d %H:%M} and never handled",
         repair=Repair.HANDLE_WEBHOOK,
     ),
+    Law.ENDPOINTS_TAKE_WHAT_THEY_ARE_SENT: TableLaw(
+        query="""
+            SELECT endpoint.id::text AS subject, NULL::uuid AS order_id, endpoint.url, endpoint.paused_at,
+                   endpoint.pause_reason, (
+                       SELECT count(*) FROM webhook_deliveries AS delivery
+                       WHERE delivery.endpoint_id = endpoint.id AND delivery.status = 'waiting'
+                   ) AS waiting
+            FROM webhook_endpoints AS endpoint WHERE endpoint.status = 'paused'
+        """,
+        sentence="the webhook endpoint {url} has taken nothing since {paused_at:%Y-%m-%d %H:%M} ({pause_reason}); "
+        "{waiting} events wait for it, and it is tried again by itself",
+    ),
 }
 
 

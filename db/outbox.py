@@ -185,7 +185,10 @@ def wakes(shop_schema: str, reader: Reader[None]) -> Channel[None]:
 
 
 async def forget(session: AsyncSession, name: str | None, *, kept: timedelta, most: int) -> int:
-    """Remove the oldest events that were published so long ago and carried there, if anywhere; how many there were."""
+    """Remove the oldest events that were published so long ago and carried there, if anywhere; how many there were.
+
+    None is removed before it was written down for the endpoints of webhooks, either.
+    """
     removed = await session.execute(FORGET, {"name": name, "kept": kept, "most": most})
     return len(removed.all())
 
@@ -196,6 +199,7 @@ FORGET = text(
     WHERE position < (SELECT min(position) FROM outbox) + :most AND published_at < now() - CAST(:kept AS interval)
       AND position <= CASE WHEN CAST(:name AS text) IS NULL THEN position
                            ELSE coalesce((SELECT position FROM event_cursors WHERE name = :name), 0) END
+      AND position <= coalesce((SELECT position FROM event_cursors WHERE name = 'webhooks'), position)
     RETURNING id
     """
 )

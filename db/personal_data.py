@@ -160,6 +160,8 @@ NOT_PERSONAL = frozenset(
         "variants.name",
         "variants.options",
         "webhook_events.payload",  # ids
+        "webhook_attempts.said",  # by servers of others, to events in which nobody is; forgotten after a month
+        "webhook_endpoints.pause_reason",  # a code
     }
 )
 """Columns that look as if somebody could be in them, and why nobody is."""

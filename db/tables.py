@@ -42,6 +42,8 @@ from db import (
     taxes,
     tracking,
     translations,
+    webhook_deliveries,
+    webhooks,
 )
 from db.base import Base
 
@@ -90,4 +92,6 @@ __all__ = [
     "taxes",
     "tracking",
     "translations",
+    "webhook_deliveries",
+    "webhooks",
 ]

@@ -21,6 +21,7 @@ NICE = {
     Queue.NOTIFICATIONS: 10,
     Queue.OPERATIONS: 10,
     Queue.EVENTS: 10,
+    Queue.WEBHOOKS: 10,
     Queue.CATALOG: 15,
 }
 """On one machine, work that a customer waits for goes before mails and parcels."""

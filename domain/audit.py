@@ -55,6 +55,8 @@ class Law(StrEnum):
     LETTERS_ARE_CARRIED = "letters_are_carried"
     EVENTS_ARE_PUBLISHED = "events_are_published"
     WEBHOOKS_ARE_HANDLED = "webhooks_are_handled"
+    ENDPOINTS_TAKE_WHAT_THEY_ARE_SENT = "endpoints_take_what_they_are_sent"
+    """No webhook endpoint is paused."""
     # --- workflows
     ORDERS_HAVE_A_STORY = "orders_have_a_story"
     STORIES_HAVE_AN_ORDER = "stories_have_an_order"

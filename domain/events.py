@@ -4,6 +4,7 @@ A version of an event is a promise: fields may be added to it, and are never tak
 has to break that makes the next version. Ids, sums, codes and tracking numbers go out; nobody's name, address or words.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -339,7 +340,14 @@ def envelope(event: Published, source: str) -> dict[str, Any]:
     return {**told, "data": dict(event.data)}
 
 
+def as_bytes(event: Published, source: str) -> bytes:
+    """The envelope as it is sent."""
+    return json.dumps(envelope(event, source), separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def subject_of(event: Published) -> str:
+    if event.type.startswith("webhook."):
+        return f"webhook-endpoints/{event.key}"
     if event.type.startswith("stock."):
         return f"variants/{event.key}"
     return f"orders/{event.key}" if event.data.get("order_id") else f"payments/{event.key}"

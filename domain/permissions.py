@@ -56,6 +56,9 @@ class Permission(StrEnum):
     BREACHES_READ = "breaches.read"
     EVENTS_READ = "events.read"
     """All that has happened to all orders, as other systems hear it."""
+    WEBHOOKS_READ = "webhooks.read"
+    """Where events are sent to, and what came of it."""
+    WEBHOOKS_WRITE = "webhooks.write"
     AUDIT_READ = "audit.read"
     KEYS_MANAGE = "keys.manage"
     STAFF_MANAGE = "staff.manage"
@@ -100,6 +103,8 @@ OPERATOR = SUPPORT | {
     Permission.TAXES_EXEMPT,
     Permission.BREACHES_READ,
     Permission.EVENTS_READ,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_WRITE,
     Permission.LIMITS_READ,
     Permission.PEOPLE_ERASE,
     Permission.ENGINE_READ,

@@ -32,6 +32,7 @@ from runtime.sealing import Seal, seal_with
 from runtime.settings import Environment, Settings
 from runtime.tokens import Tokens
 from runtime.tracing import is_tracing
+from runtime.webhooks import Postman
 
 CONNECTIONS = Gauge(
     "sutler_database_connections", "This process's connections to Postgres: in use, and at most", ["state"]
@@ -84,6 +85,15 @@ class Resources:
         """Raises ``SealingKeyError`` in production when there is no key; elsewhere the first process makes one."""
         return seal_with(
             self.settings.auth.sealing_key_file, may_be_made=self.settings.env is not Environment.PRODUCTION
+        )
+
+    @cached_property
+    def postman(self) -> Postman:
+        """Who sends events to webhook endpoints: only in production these have to be in the internet."""
+        return Postman(
+            self.seal,
+            seconds=self.settings.webhooks.timeout_seconds,
+            is_internet=self.settings.env is Environment.PRODUCTION,
         )
 
 

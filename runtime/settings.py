@@ -508,6 +508,21 @@ class Telemetry(Section):
         return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+class Webhooks(Section):
+    """Where the shop tells other servers what has happened: `docs/webhooks.md`."""
+
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """How long an endpoint may take for its answer."""
+    keep_days: Annotated[int, Field(ge=1)] = 30
+    """How long it can be seen, and asked for again, what was sent; what waits is kept until it is sent."""
+    at_once: Annotated[int, Field(ge=1)] = 100
+    """So many endpoints one worker waits for at the same time."""
+
+    @property
+    def kept(self) -> timedelta:
+        return timedelta(days=self.keep_days)
+
+
 class Sandbox(Section):
     host: str = "127.0.0.1"
     port: Port = 8090
@@ -583,6 +598,7 @@ class Settings(BaseSettings):
     operations: Operations = Operations()
     catalog: Catalog = Catalog()
     events: Events = Events()
+    webhooks: Webhooks = Webhooks()
     carriers: Carriers = Carriers()
     telemetry: Telemetry = Telemetry()
     sandbox: Sandbox = Sandbox()

@@ -25,6 +25,9 @@ from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.confirmation import Confirmation
+from workflows.delivery import Delivery
+from workflows.dispatch import Dispatch
+from workflows.endpoint_probe import EndpointProbe
 from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -45,6 +48,9 @@ NOT_JUDGED = {
     "StrayPayment": "ends by itself; what it did not give back is found among the provider's payments",
     "Mailbox": "runs for ever; that it does is told by the letters that wait",
     "EventRelay": "runs for ever; that it does is told by the events that wait",
+    "Dispatch": "runs for ever; that it does is told by the deliveries that wait",
+    "Delivery": "what waits and has no story is handed out anew by whoever begins a shift",
+    "EndpointProbe": "is begun for each paused endpoint by whoever begins a shift",
     "CatalogTidying": "ends by itself, and comes again each night",
     "Reminder": "ends by itself; a mail that is not sent harms nobody",
     "CartTidying": "ends by itself, and comes again each hour",
@@ -121,6 +127,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.OPERATIONS: [Audit, Reconciliation, Repair, CartTidying],
     Queue.EVENTS: [EventRelay],
     Queue.CATALOG: [CatalogImport, CatalogExport, CatalogTidying],
+    Queue.WEBHOOKS: [Dispatch, Delivery, EndpointProbe],
 }
 
 

@@ -28,6 +28,8 @@ class Duty:
     is_pinned: bool = False
     """Its stories are short and end on the build that began them; all others move on to the current build, which must
     be able to replay what older ones have told."""
+    at_once: int | None = None
+    """How many of its activities a worker carries out at a time; ``None``: as the settings say for all queues."""
     always: dict[str, type] = field(default_factory=dict)
     """Workflows that run for ever, by their ids; whoever serves the queue makes sure that they do."""
     scheduled: list[Scheduled] = field(default_factory=list)

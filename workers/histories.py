@@ -22,6 +22,9 @@ from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport, CatalogTidying
 from workflows.checkout import Checkout
 from workflows.confirmation import Confirmation
+from workflows.delivery import Delivery
+from workflows.dispatch import Dispatch
+from workflows.endpoint_probe import EndpointProbe
 from workflows.erasure import Erasure
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
@@ -39,6 +42,7 @@ STORIES: list[type] = [
     *(Audit, Reconciliation, Repair),
     *(CatalogImport, CatalogExport, CatalogTidying),
     *(CartTidying, Reminder, EventRelay),
+    *(Dispatch, Delivery, EndpointProbe),
 ]
 
 OF_SOMEBODY = (

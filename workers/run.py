@@ -14,7 +14,18 @@ from activities.outcomes import Outcomes
 from runtime.resources import Resources
 from runtime.settings import Workers
 from runtime.temporal import connect_now
-from workers import catalog, checkout, events, fulfillment, notifications, operations, payments, registration, schedules
+from workers import (
+    catalog,
+    checkout,
+    events,
+    fulfillment,
+    notifications,
+    operations,
+    payments,
+    registration,
+    schedules,
+    webhooks,
+)
 from workers.breakpoints import breakpoints
 from workers.duty import Duty
 from workflows.names import Queue
@@ -28,6 +39,7 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
     Queue.OPERATIONS: operations.build,
     Queue.EVENTS: events.build,
     Queue.CATALOG: catalog.build,
+    Queue.WEBHOOKS: webhooks.build,
 }
 
 PASSED_THROUGH = (
@@ -64,7 +76,7 @@ def worker_for(queue: Queue, duty: Duty, client: Client, resources: Resources) -
         workflow_runner=workflow_runner(sandboxed=limits.sandboxed),
         deployment_config=deployment_of(duty, limits),
         max_concurrent_workflow_tasks=limits.max_concurrent_workflow_tasks,
-        max_concurrent_activities=limits.max_concurrent_activities,
+        max_concurrent_activities=duty.at_once or limits.max_concurrent_activities,
         max_concurrent_local_activities=limits.max_concurrent_activities,
         # How long orders wait for the cache of a worker that was killed.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),

@@ -18,6 +18,8 @@ class Queue(StrEnum):
     EVENTS = "events"
     CATALOG = "catalog"
     """Apart from the others, so that a large file delays no order and no repair."""
+    WEBHOOKS = "webhooks"
+    """Apart, because its hands mostly wait for servers of others."""
 
 
 REGISTRATION = "registration:"
@@ -51,6 +53,16 @@ def order_id(order: UUID) -> str:
 
 MAILBOX_ID = "mailbox"
 EVENT_RELAY_ID = "event-relay"
+WEBHOOK_DISPATCH_ID = "webhook-dispatch"
+
+
+def webhook_delivery_id(endpoint: UUID, key: str) -> str:
+    """By the endpoint and the order: its events are sent there by one story at a time, so none overtakes another."""
+    return f"webhook:{endpoint}:{key}"
+
+
+def webhook_probe_id(endpoint: UUID) -> str:
+    return f"webhook-probe:{endpoint}"
 
 
 def payment_id(payment: UUID) -> str:

@@ -32,6 +32,7 @@ LISTS = (
     "/v1/admin/audit",
     "/v1/admin/breaches",
     "/v1/admin/events",
+    "/v1/admin/webhook-endpoints",
     "/v1/admin/locations",
     "/v1/admin/customer-groups",
     "/v1/admin/price-lists",

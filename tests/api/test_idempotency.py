@@ -311,6 +311,11 @@ WITHOUT_A_KEY = {
     "/v1/admin/customer-groups": "a code exists once",
     "/v1/admin/price-lists": "a code exists once, and a new list holds no price",
     "/codec/decode": "it only reads",
+    "/v1/admin/webhook-endpoints": "a secret is shown once, and not kept in an answer; one too many is removed",
+    "/v1/admin/webhook-endpoints/{id}/rotate-secret": "the same; a second time takes no secret away that is in use",
+    "/v1/admin/webhook-endpoints/{id}/ping": "a ping says nothing, also twice",
+    "/v1/admin/webhook-endpoints/{id}/replay": "an event waits for an endpoint once",
+    "/v1/admin/webhook-deliveries/{id}/redeliver": "an event waits for an endpoint once",
     "/v1/admin/orders/{id}/resume": "content when the order's workflow runs",
 }
 """Unsafe routes that move neither money nor stock and make no order, each with what becomes of a second time."""

@@ -166,6 +166,11 @@ LEFT_TO_PEOPLE: dict[Law, tuple[str, str]] = {
         "INSERT INTO webhook_events (provider, event_id, type, payload, listener, received_at) "
         "VALUES ('stripe', 'evt_lost', 'charge.updated', '{}', 'order', now() - interval '6 minutes')",
     ),
+    Law.ENDPOINTS_TAKE_WHAT_THEY_ARE_SENT: (
+        "confirmed",
+        "INSERT INTO webhook_endpoints (id, url, status, paused_at, pause_reason) "
+        "VALUES (gen_random_uuid(), 'https://dead.example', 'paused', now(), 'gone')",
+    ),
 }
 
 

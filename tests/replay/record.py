@@ -24,7 +24,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowH
 
 from api.confirmations import begin_confirmation
 from api.stories import Stories
-from db import confirmations, erasures, exports, imports, shipping_rates
+from db import confirmations, erasures, exports, imports, shipping_rates, webhooks
 from db.base import new_id
 from db.confirmations import Confirmation
 from db.customers import User
@@ -49,8 +49,10 @@ from tests.support.files import Importer, a_mark, a_waiting_export, a_waiting_im
 from tests.support.ledger import late_money, moved, moved_by
 from tests.support.orders import a_cart, to_place
 from tests.support.people import Person, mailed_token
+from tests.support.receiver import Receiver, a_receiver
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.waiting import eventually
+from tests.support.webhooks import an_endpoint
 from workers.histories import keep, without_machines
 from workers.run import serving
 from workflows.aftercare import Aftercare
@@ -67,6 +69,7 @@ from workflows.names import (
     CATALOG_TIDYING_ID,
     EVENT_RELAY_ID,
     MAILBOX_ID,
+    WEBHOOK_DISPATCH_ID,
     Queue,
     aftercare_id,
     catalog_export_id,
@@ -80,6 +83,8 @@ from workflows.names import (
     repair_id,
     return_id,
     stray_id,
+    webhook_delivery_id,
+    webhook_probe_id,
 )
 from workflows.registration import Registration
 
@@ -329,6 +334,37 @@ async def test_the_mailbox(recorder: Recorder) -> None:
 
 async def test_the_event_relay(recorder: Recorder) -> None:
     await recorder.so_far(EVENT_RELAY_ID, "EventRelay-carrying")
+
+
+async def test_webhooks_that_are_taken_and_that_are_not(recorder: Recorder, person: Person) -> None:
+    resources = recorder.resources
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    async with a_receiver() as receiver:
+        endpoint = await an_endpoint(resources, receiver.url, "order.placed", "order.confirmed")
+        refusals = iter([503])
+        receiver.answers = lambda _: next(refusals, 200)
+        order = await recorder.check_out(shopper, product, 1)
+        await eventually(lambda: _has_taken(receiver, 2))
+        await recorder.one_chapter(webhook_delivery_id(endpoint, order["id"]), "Delivery-tried-again")
+        receiver.answers = lambda _: 410
+        gone = await recorder.check_out(shopper, product, 1)
+        await eventually(lambda: _is_probed(resources, endpoint))
+        await recorder.one_chapter(webhook_delivery_id(endpoint, gone["id"]), "Delivery-gone")
+        async with resources.sessions.begin() as session:
+            await webhooks.remove(session, endpoint)
+        probe = resources.temporal.get_workflow_handle(webhook_probe_id(endpoint))
+        await eventually(lambda: is_over(probe), within=100)
+        await recorder.one_chapter(probe.id, "EndpointProbe-removed")
+    await recorder.so_far(WEBHOOK_DISPATCH_ID, "Dispatch-handing-out")
+
+
+async def _has_taken(receiver: Receiver, events: int) -> bool:
+    return len(receiver.taken) >= events
+
+
+async def _is_probed(resources: Resources, endpoint: UUID) -> bool:
+    async with resources.sessions() as session:
+        return (await webhooks.endpoint(session, endpoint)).status == "paused"
 
 
 async def test_an_order_delivered_in_two_parcels(recorder: Recorder, person: Person) -> None:
