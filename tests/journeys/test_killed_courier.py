@@ -75,7 +75,7 @@ async def test_a_killed_worker_loses_no_event_and_another_one_sends_the_same_aga
         await eventually(all_taken, within=60)
 
     assert receiver.sequences(key)[-3:] == [1, 2, 3]
-    told = {}
+    told: dict[str, bytes] = {}
     for each in receiver.told:
         assert told.setdefault(each.id, each.body) == each.body
     assert len(told) == 3
