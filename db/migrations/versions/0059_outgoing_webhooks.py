@@ -1,7 +1,7 @@
 """endpoints that are told of events, their secrets, what they are sent, and what came of it
 
 Revision ID: 0059
-Revises: 0063
+Revises: 0068
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0059"
-down_revision = "0063"
+down_revision = "0068"
 branch_labels = None
 depends_on = None
 
