@@ -35,7 +35,7 @@ class ConfirmationActivities:
             made = await confirmations.make_link(session, request.confirmation_id, request.occasion)
         if made is None:
             return MailOutcome.NOBODY_TO_SEND_TO
-        to = Recipient(email=made.email, username=made.username)
+        to = Recipient(email=made.email, username=made.username, language=made.language)
         link = self._link(request.occasion, made.token)
         try:
             await self._mailer.send(

@@ -32,6 +32,9 @@ PAUSE_SECONDS = 0.25
 
 REASONS = {
     Occasion.ORDER_CONFIRMED: {OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED},
+    Occasion.ORDER_DELIVERED: {OrderStatus.DELIVERED},
+    Occasion.ORDER_CANCELLED: {OrderStatus.CANCELLED},
+    Occasion.ORDER_REFUNDED: set(OrderStatus),
     Occasion.PARCEL_SHIPPED: {OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED},
     Occasion.TRANSFER_AWAITED: {OrderStatus.PENDING},
     Occasion.TRANSFER_REMINDER: {OrderStatus.PENDING},
@@ -114,6 +117,7 @@ class MailboxActivities:
                 reminded.email,
                 reminded.lines,
                 unsubscribe=self._unsubscribe(reminded.address_hash),
+                language=reminded.language,
             )
             for letter in wanted
             if (reminded := left.get(letter.about)) is not None
@@ -124,7 +128,9 @@ class MailboxActivities:
         readers = await customers.by_ids(session, {letter.about for letter in wanted}) if wanted else {}
         return {
             letter.key: self._letters.about_account(
-                letter.occasion, letter.key, Recipient(email=user.email, username=user.username)
+                letter.occasion,
+                letter.key,
+                Recipient(email=user.email, username=user.username, language=user.language),
             )
             for letter in wanted
             if (user := readers.get(letter.about)) is not None
@@ -140,7 +146,7 @@ class MailboxActivities:
                 letter.key,
                 order["email"],
                 letter_about(order),
-                returned=returned.get(letter.key),
+                returned=returned.get(letter.key) or refunded_by(letter.key, order),
                 parcel=parcel_of(letter.key, order),
             )
             for letter in letters
@@ -177,6 +183,14 @@ def parcel_of(key: str, order: Mapping[Any, Any]) -> ParcelLetter | None:
     return None
 
 
+def refunded_by(key: str, order: Mapping[Any, Any]) -> Money | None:
+    """What goes back with the refund that the letter is about, if it is about one; credit is there already."""
+    for refund in order["refunds"]:
+        if key == mail_key(Occasion.ORDER_REFUNDED, refund["id"]):
+            return Money(refund["amount"] - refund["of_credit"], order["currency"])
+    return None
+
+
 def letter_about(order: Mapping[Any, Any]) -> OrderLetter:
     def money(minor: int) -> Money:
         return Money(minor, order["currency"])
@@ -202,6 +216,7 @@ def letter_about(order: Mapping[Any, Any]) -> OrderLetter:
         credit=money(order["credit"]) if order["credit"] else None,
         due=money(order["total"] - order["credit"]),
         due_at=order["due_at"],
+        language=order["language"],
         address=[
             part
             for part in (

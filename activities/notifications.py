@@ -50,7 +50,7 @@ class NotificationActivities:
         if user is None or user.status != AccountStatus.PENDING_VERIFICATION:
             return MailOutcome.NOBODY_TO_SEND_TO
         link, until = self._link(user.id, user.created_at)
-        to = Recipient(email=user.email, username=user.username)
+        to = Recipient(email=user.email, username=user.username, language=user.language)
         mail = self._letters.about_account(occasion, key, to, link=link, until=until)
         return await self._send(mail, occasion, user.id)
 

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.conditional import AcceptLanguage
 from api.credentials import NOT_STORED, AccountOut, Credentials, MailedToken, NewPassword, Username, hash_of_new
 from api.errors import refuses
 from api.schemas import Email
@@ -54,15 +55,21 @@ class RegistrationController(Controller):
         summary="Register",
         responses=refuses("email_taken", "username_taken"),
     )
-    async def register(self, data: NewAccount, resources: Resources) -> AccountOut:
+    async def register(self, data: NewAccount, resources: Resources, accept_language: AcceptLanguage) -> AccountOut:
         """Makes an account that waits for its e-mail address to be confirmed, and mails a link to it.
+
+        Mails to it are in the best of the shop's languages for `Accept-Language`.
 
         Without a confirmation it expires, and its e-mail and username are free again.
         """
         password_hash = await hash_of_new(resources, data.password, data.username, data.email)
         async with resources.sessions.begin() as session:
             user = await customers.register(
-                session, username=data.username, email=data.email, password_hash=password_hash
+                session,
+                username=data.username,
+                email=data.email,
+                password_hash=password_hash,
+                language=resources.settings.shop.spoken.negotiated(accept_language),
             )
             # Started before the commit: an account never exists without somebody to look after it. A workflow
             # whose account was not committed after all notices, and ends.

@@ -49,6 +49,7 @@ class Reminded:
 
     email: str
     address_hash: bytes
+    language: str | None
     lines: list[tuple[str, int]]
     """Names and quantities."""
 
@@ -131,6 +132,7 @@ async def still_wanted(session: AsyncSession, carts: Collection[UUID]) -> dict[U
         row.id: Reminded(
             email=row.email,
             address_hash=hashes[row.id],
+            language=row.language,
             lines=[(line["name"], line["quantity"]) for line in row.lines],
         )
         for row in rows
@@ -140,7 +142,7 @@ async def still_wanted(session: AsyncSession, carts: Collection[UUID]) -> dict[U
 
 STILL_WANTED = text(
     """
-    SELECT carts.id, carts.email, jsonb_agg(jsonb_build_object(
+    SELECT carts.id, carts.email, carts.languages[1] AS language, jsonb_agg(jsonb_build_object(
                'name', products.name, 'quantity', cart_items.quantity
            ) ORDER BY cart_items.id) AS lines
     FROM carts

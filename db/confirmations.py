@@ -75,6 +75,7 @@ class Link:
     token: str
     email: str
     username: str
+    language: str | None
     expires_at: datetime
 
 
@@ -122,14 +123,14 @@ async def make_link(session: AsyncSession, confirmation_id: UUID, occasion: Occa
     session.add(MailedToken(token_hash=hash_of(token), confirmation_id=confirmation_id, occasion=occasion))
     await session.flush()
     email = found.wanted_email if occasion in TO_THE_WANTED_ADDRESS else found.email
-    return Link(token=token, email=email, username=found.username, expires_at=found.expires_at)
+    return Link(token=token, email=email, username=found.username, language=found.language, expires_at=found.expires_at)
 
 
 TO_THE_WANTED_ADDRESS = frozenset({Occasion.EMAIL_CHANGE_NEW, Occasion.INVITATION})
 
 READER = text(
     """
-    SELECT users.email, coalesce(users.username, '') AS username, confirmations.email AS wanted_email,
+    SELECT users.email, coalesce(users.username, '') AS username, users.language, confirmations.email AS wanted_email,
            confirmations.expires_at
     FROM confirmations LEFT JOIN users ON users.id = confirmations.user_id
     WHERE confirmations.id = :id AND (users.id IS NOT NULL OR confirmations.purpose = 'invitation')

@@ -30,6 +30,8 @@ class User(Base):
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
     verified_at: Mapped[datetime | None]
+    language: Mapped[str | None]
+    """In which mails are written to them, as they asked for it when they registered; the shop's own where ``None``."""
 
     __table_args__ = (
         Index("uq_users_email", func.lower(text("email")), unique=True),
@@ -41,7 +43,9 @@ class User(Base):
     )
 
 
-async def register(session: AsyncSession, *, username: str, email: str, password_hash: str) -> User:
+async def register(
+    session: AsyncSession, *, username: str, email: str, password_hash: str, language: str | None = None
+) -> User:
     """A new account that waits for its verification; refuses ``email_taken`` and ``username_taken``.
 
     The caller starts the registration's workflow before it commits. The workflow waits about half a minute for the
@@ -49,7 +53,7 @@ async def register(session: AsyncSession, *, username: str, email: str, password
     appear whose workflow has given it up.
     """
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '15s'"))
-    user = User(username=username, email=email, password_hash=password_hash)
+    user = User(username=username, email=email, password_hash=password_hash, language=language)
     session.add(user)
     try:
         await session.flush()

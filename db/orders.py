@@ -442,6 +442,8 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
             current_status=order.status,
             allowed=allowed_moves(OrderStatus(order.status), but=OrderStatus.CANCELLED),
         )
+    if order.status == OrderStatus.CONFIRMED:
+        await mailbox.ask_for(session, Occasion.ORDER_CANCELLED, order.id)
     if order.status == OrderStatus.PENDING:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them
         await checkouts.refuse(session, order.id)

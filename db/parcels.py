@@ -239,9 +239,13 @@ async def follow(session: AsyncSession, order: Order, actor: str) -> None:
         order.status = status
         await session.flush()
         await record(session, order.id, f"order.{status}", actor=actor)
+    if after is not before and after in LETTERS:
+        await mailbox.ask_for(session, LETTERS[after], order.id)
     await session.flush()
     await returns.follow(session, order)  # what is lost need not come back
 
+
+LETTERS = {OrderStatus.DELIVERED: Occasion.ORDER_DELIVERED, OrderStatus.CANCELLED: Occasion.ORDER_CANCELLED}
 
 PROGRESS = text(
     """

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, sel
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import credit
+from db import credit, mailbox
 from db.base import Base, Id, Now, new_id, one_of
 from db.orders import Order, attend, locked, record
 from db.payments import Payment
@@ -17,6 +17,7 @@ from domain.attention import Concern
 from domain.credit import RefundParts, refund_parts
 from domain.errors import Refusal, unacceptable
 from domain.money import Money
+from domain.notifications import Occasion
 from domain.orders import OrderAttention, number_of
 from domain.payments import MANUAL, NOTHING, PaymentStatus
 from domain.refunds import RefundMoney, RefundState, RefundStatus, RefundTo, SettleRefund
@@ -220,6 +221,8 @@ async def _succeed(session: AsyncSession, order: Order, payment: Payment, refund
         payment.credited += refund.of_payment
     else:
         payment.refunded += refund.of_payment
+        if refund.of_payment:
+            await mailbox.ask_for(session, Occasion.ORDER_REFUNDED, order.id, occasion_of=refund.id)
     await session.flush()
     await _credit(session, order, refund)
     held = await credit.held_of(session, order.id)

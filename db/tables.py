@@ -42,6 +42,7 @@ from db import (
     taxes,
     tracking,
     translations,
+    watched_orders,
     webhook_deliveries,
     webhooks,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "taxes",
     "tracking",
     "translations",
+    "watched_orders",
     "webhook_deliveries",
     "webhooks",
 ]

@@ -35,14 +35,6 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
-def in_words(moment: datetime, zone: tzinfo) -> str:
-    """For people, by the clocks of the zone: midnight, which belongs to two days, as the end of the one before."""
-    local = moment.astimezone(zone)
-    if moment == start_of_day(local.date(), zone):
-        return f"the end of {local.date() - timedelta(days=1):%A, %d %B %Y} ({local:%Z})"
-    return f"{local:%d %B %Y, %H:%M %Z}"
-
-
 class Waiting(StrEnum):
     TO_BE_APPROVED = "to_be_approved"
     TO_BE_PACKED = "to_be_packed"

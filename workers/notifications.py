@@ -38,7 +38,8 @@ def unsubscribe_links(resources: Resources) -> Callable[[bytes], str]:
 
 
 def letters_of(settings: Settings) -> Letters:
-    return Letters(shop_name=settings.shop.name, zone=settings.shop.zone, transfer_to=settings.transfer_to)
+    shop = settings.shop
+    return Letters(shop_name=shop.name, language=shop.language, zone=shop.zone, transfer_to=settings.transfer_to)
 
 
 def account_notifications(resources: Resources) -> NotificationActivities:

@@ -1,20 +1,20 @@
-"""What the shop's mails say. The texts are files in ``templates``: one for reading, one for looking at."""
+"""What the shop's mails say. The texts are files in ``templates``, by language: one for reading, one for looking at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-from domain.deadlines import in_words
 from domain.money import Money
 from domain.notifications import Mail, Occasion
+from providers.mail.languages import spoken
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
     email: str
     username: str
+    language: str | None = None
+    """What the reader has asked for (BCP 47); ``None`` for the shop's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,41 +53,20 @@ class OrderLetter:
     due_at: datetime | None
     """Until when its bank transfer is waited for."""
     address: Sequence[str]
-
-
-SUBJECTS = {
-    Occasion.VERIFICATION: "confirm your e-mail address",
-    Occasion.REMINDER: "your account still waits for you",
-    Occasion.PASSWORD_RESET: "choose a new password",
-    Occasion.PASSWORD_CHANGED: "your password was changed",
-    Occasion.EMAIL_CHANGE_OLD: "shall your e-mail address change?",
-    Occasion.EMAIL_CHANGE_NEW: "confirm your new e-mail address",
-    Occasion.INVITATION: "you are invited",
-    Occasion.SECOND_FACTOR_CHANGED: "how you sign in was changed",
-    Occasion.ORDER_CONFIRMED: "your order {number}",
-    Occasion.PARCEL_SHIPPED: "something of your order {number} is on its way",
-    Occasion.TRANSFER_AWAITED: "please pay your order {number}",
-    Occasion.TRANSFER_REMINDER: "your order {number} still waits for your payment",
-    Occasion.TRANSFER_EXPIRED: "your order {number} was cancelled",
-    Occasion.CART_REMINDER: "something waits in your cart",
-    Occasion.LATE_MONEY: "your payment for order {number} goes back",
-}
+    language: str | None = None
 
 
 class Letters:
     """Writes mails in the name of one shop. A name that a template does not know is an error, never a blank."""
 
-    def __init__(self, *, shop_name: str, zone: tzinfo = UTC, transfer_to: str | None = None) -> None:
+    def __init__(
+        self, *, shop_name: str, language: str = "en", zone: tzinfo = UTC, transfer_to: str | None = None
+    ) -> None:
+        """``language``: of those who have asked for none."""
         self._shop_name = shop_name
+        self._language = language
         self._zone = zone
         self._transfer_to = transfer_to
-        self._templates = Environment(
-            loader=PackageLoader("providers.mail"),
-            undefined=StrictUndefined,
-            autoescape=select_autoescape(["html"]),
-            trim_blocks=True,
-            keep_trailing_newline=True,
-        )
 
     def about_account(
         self,
@@ -98,15 +77,7 @@ class Letters:
         link: str | None = None,
         until: datetime | None = None,
     ) -> Mail:
-        return self._mail(
-            occasion,
-            key,
-            to.email,
-            f"{self._shop_name}: {SUBJECTS[occasion]}",
-            username=to.username,
-            link=link,
-            until=in_words(until, self._zone) if until else None,
-        )
+        return self._mail(occasion, key, to.email, language=to.language, username=to.username, link=link, until=until)
 
     def about_order(
         self,
@@ -118,29 +89,45 @@ class Letters:
         returned: Money | None = None,
         parcel: ParcelLetter | None = None,
     ) -> Mail:
-        subject = SUBJECTS[occasion].format(number=order.number)
         return self._mail(
             occasion,
             key,
             to,
-            f"{self._shop_name}: {subject}",
+            language=order.language,
+            number=order.number,
             order=order,
             returned=returned,
             parcel=parcel,
             transfer_to=self._transfer_to,
-            until=in_words(order.due_at, self._zone) if order.due_at else None,
+            until=order.due_at,
         )
 
     def about_cart(
-        self, occasion: Occasion, key: str, to: str, lines: Sequence[tuple[str, int]], *, unsubscribe: str
+        self,
+        occasion: Occasion,
+        key: str,
+        to: str,
+        lines: Sequence[tuple[str, int]],
+        *,
+        unsubscribe: str,
+        language: str | None = None,
     ) -> Mail:
         """``lines`` are names and quantities."""
-        subject = f"{self._shop_name}: {SUBJECTS[occasion]}"
-        return self._mail(occasion, key, to, subject, lines=lines, unsubscribe=unsubscribe)
+        return self._mail(occasion, key, to, language=language, unsubscribe=unsubscribe, lines=lines)
 
     def _mail(
-        self, occasion: Occasion, key: str, to: str, subject: str, *, unsubscribe: str | None = None, **facts: object
+        self,
+        occasion: Occasion,
+        key: str,
+        to: str,
+        *,
+        language: str | None = None,
+        unsubscribe: str | None = None,
+        **facts: object,
     ) -> Mail:
-        facts = {**facts, "shop_name": self._shop_name, "unsubscribe": unsubscribe}
-        text, html = (self._templates.get_template(f"{occasion}.{kind}").render(facts) for kind in ("txt", "html"))
+        words = spoken(language or self._language)
+        text, html = words.written(
+            occasion, self._zone, {**facts, "shop_name": self._shop_name, "unsubscribe": unsubscribe}
+        )
+        subject = f"{self._shop_name}: {words.subject(occasion, number=facts.get('number'))}"
         return Mail(key=key, to=to, subject=subject, text=text, html=html, unsubscribe=unsubscribe)

@@ -1,12 +1,16 @@
 """Letters about orders are sent once, as soon as they can be, and only while there is a reason to."""
 
 import asyncio
+import signal
+import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
@@ -18,8 +22,10 @@ from providers.mail.letters import Letters
 from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
+from tests.providers.test_mail import Server, listening
 from tests.support.catalog import a_product
-from tests.support.orders import a_confirmed_order, a_placed_order, to_confirm, to_plan, to_ship
+from tests.support.orders import a_confirmed_order, a_placed_order, to_cancel, to_confirm, to_move, to_plan, to_ship
+from tests.support.processes import uncounted
 from tests.support.waiting import eventually
 
 
@@ -88,8 +94,8 @@ async def test_a_confirmed_order_is_mailed_once_with_its_lines_and_its_total(res
     [mail] = mails_about(postman, order_id)
     assert mail.key == f"order_confirmed:{order_id}"
     assert mail.to == "ada.testcase@example.com"
-    assert "2 x Tea at USD 19.99: USD 39.98" in mail.text
-    assert "Total: USD 44.97" in mail.text
+    assert "2 x Tea at $19.99: $39.98" in mail.text
+    assert "Total: $44.97" in mail.text
     assert await letter(resources, order_id) == {"attempts": 1, "problem": None, "outcome": "sent", "later": False}
 
 
@@ -216,3 +222,83 @@ async def test_a_stopping_worker_does_not_wait_for_the_end_of_the_shift(resource
 
     await eventually(is_over)
     assert isinstance(shift.result(), Carried)
+
+
+@dataclass
+class Murderer(Server):
+    """Takes a letter for good, and kills whoever brought it before they hear that."""
+
+    victim: Process | None = None
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        answer = await super().handle_DATA(server, session, envelope)
+        if self.victim is not None:
+            self.victim.kill()
+        return answer
+
+
+async def test_a_letter_whose_carrier_was_killed_after_the_server_took_it_comes_again_as_the_same_mail(
+    resources: Resources, environment: dict[str, str]
+) -> None:
+    await carry_all(resources, Postman())
+    order_id = await a_letter(resources)
+    async with listening(Murderer()) as server:
+        own = {
+            **environment,
+            "APP_DATABASE__SHOP_SCHEMA": resources.settings.database.shop_schema,
+            "APP_MAIL__PORT": str(server.port),
+        }
+        carrying = (sys.executable, "-m", "tests.activities.carrying_letters")
+        server.victim = await asyncio.create_subprocess_exec(*carrying, env={**uncounted(), **own})
+        assert await server.victim.wait() == -signal.SIGKILL
+        assert (await letter(resources, order_id))["outcome"] is None
+
+        server.victim = None
+        second = await asyncio.create_subprocess_exec(*carrying, env={**uncounted(), **own})
+        assert await second.wait() == 0
+
+    assert [mail["Message-ID"] for mail in server.letters] == [f"<order_confirmed.{order_id}@example.com>"] * 2
+    assert await letter(resources, order_id) == {"attempts": 1, "problem": None, "outcome": "sent", "later": False}
+
+
+async def test_an_order_is_written_about_in_the_language_of_its_cart(resources: Resources) -> None:
+    postman, product = Postman(), await a_product(resources.sessions, price="19.99", name="Tea")
+    order = await a_confirmed_order(resources.sessions, (product.variant_id, 2))
+    async with resources.sessions.begin() as session:
+        await session.execute(text("UPDATE carts SET languages = '{de-AT,de}' WHERE id = :id"), {"id": order.cart_id})
+
+    await carry_all(resources, postman)
+
+    [mail] = mails_about(postman, order.order_id)
+    assert mail.subject == f"Sutler: Ihre Bestellung {order.order_number}"
+    assert "2 x Tea zu $\N{NO-BREAK SPACE}19,99: $\N{NO-BREAK SPACE}39,98" in mail.text
+
+
+async def test_arrivals_cancellations_and_refunds_are_mailed_once_and_only_where_they_are_news(
+    resources: Resources,
+) -> None:
+    postman, product = Postman(), await a_product(resources.sessions, name="Tea", stock=20)
+    arrived = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    cancelled = await a_confirmed_order(resources.sessions, (product.variant_id, 1))
+    never_paid = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    plan = to_plan(arrived)
+    async with resources.sessions.begin() as session:
+        await parcels.plan(session, plan)
+        await parcels.ship(session, to_ship(arrived, plan.fulfillment_id))
+    for _ in range(2):
+        async with resources.sessions.begin() as session:
+            await parcels.deliver(session, to_move(arrived, plan.fulfillment_id))
+            for order in (cancelled, never_paid):
+                await orders.cancel(session, to_cancel(order))
+
+    await carry_all(resources, postman)
+
+    about = {
+        order.order_id: sorted(mail.key.partition(":")[0] for mail in mails_about(postman, order.order_id))
+        for order in (arrived, cancelled, never_paid)
+    }
+    assert about == {
+        arrived.order_id: ["order_confirmed", "order_delivered"],
+        cancelled.order_id: ["order_cancelled"],
+        never_paid.order_id: [],
+    }

@@ -71,6 +71,21 @@ async def test_registering_mails_a_link_that_makes_the_account_active(
     assert mail["message_id"] == f"<verification.{user_id}@example.com>"
 
 
+async def test_an_account_is_written_to_in_the_language_in_which_it_was_made(
+    api: httpx.AsyncClient, sandbox: httpx.AsyncClient
+) -> None:
+    person = Person(api)
+    body = {"username": person.username, "email": person.email, "password": person.password}
+    await api.post("/v1/auth/register", json=body, headers={"Accept-Language": "de-CH, en;q=0.5"})
+
+    [verification] = await mails_to(sandbox, person.email)
+    assert verification["subject"] == "Sutler: Bitte bestätigen Sie Ihre E-Mail-Adresse"
+    await person.verify(sandbox)
+    await api.post("/v1/auth/password-reset", json={"email": person.email})
+    reset = (await mails_to(sandbox, person.email, at_least=2))[-1]
+    assert reset["subject"] == "Sutler: Wählen Sie ein neues Passwort"
+
+
 async def test_the_link_used_twice_answers_the_same_again(api: httpx.AsyncClient, sandbox: httpx.AsyncClient) -> None:
     person = Person(api)
     await person.register()

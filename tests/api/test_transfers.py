@@ -149,7 +149,7 @@ async def test_the_customer_is_mailed_what_to_pay_where_and_by_which_name(
 
     assert mail["subject"] == f"Sutler: please pay your order {waiting.order['number']}"
     assert (
-        f"Amount: USD 34.99\nTo: Sutler, account 0000 0000 at the Example Bank\nReference: {waiting.order['number']}"
+        f"Amount: $34.99\nTo: Sutler, account 0000 0000 at the Example Bank\nReference: {waiting.order['number']}"
         in (mail["text"].replace("\r\n", "\n"))
     )
 

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.deadlines import Term, in_words, start_of_day
+from domain.deadlines import Term, start_of_day
 
 BERLIN = ZoneInfo("Europe/Berlin")  # forward on 29 March 2026 at 01:00 UTC, back on 25 October
 NEW_YORK = ZoneInfo("America/New_York")  # forward on 8 March 2026, back on 1 November
@@ -80,19 +80,3 @@ def test_no_days_are_no_time() -> None:
     term, now = Term(days=0, zone=BERLIN), at("2026-06-05T10:00")
 
     assert term.end(now) == term.reaches_back_to(now) == now
-
-
-@pytest.mark.parametrize(
-    ("zone", "moment", "words"),
-    [
-        (UTC, "2026-06-05T10:05", "05 June 2026, 10:05 UTC"),
-        (BERLIN, "2026-06-05T10:05", "05 June 2026, 12:05 CEST"),
-        (NEW_YORK, "2026-01-05T10:05", "05 January 2026, 05:05 EST"),
-        (BERLIN, "2026-06-05T22:00", "the end of Friday, 05 June 2026 (CEST)"),
-        (BERLIN, "2026-10-25T23:00", "the end of Sunday, 25 October 2026 (CET)"),
-        (LORD_HOWE, "2026-12-31T13:00", "the end of Thursday, 31 December 2026 (+11)"),
-        (BEIRUT, "2026-03-28T22:00", "the end of Saturday, 28 March 2026 (EEST)"),
-    ],
-)
-def test_people_are_told_by_their_own_clocks(zone: ZoneInfo, moment: str, words: str) -> None:
-    assert in_words(at(moment), zone) == words
