@@ -212,11 +212,11 @@ async def _write(session: AsyncSession, request: PlaceOrder, priced: Priced, pai
             "currency": total.currency,
             "tax_source": priced.taxes.source,
         },
-        also_told=_told(priced, lines),
+        also_told=_told(priced, paid, lines),
     )
 
 
-def _told(priced: Priced, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
+def _told(priced: Priced, paid: Tender, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any]:
     """What other systems learn of a new order and its timeline need not repeat."""
     totals = priced.totals
     items = [
@@ -230,7 +230,7 @@ def _told(priced: Priced, lines: Mapping[UUID, dict[str, Any]]) -> dict[str, Any
         for each in priced.lines
     ]
     amounts = {name: getattr(totals, name).minor for name in ("subtotal", "discount", "shipping", "tax")}
-    return {"items": items, **amounts}
+    return {"items": items, "credit": paid.credit, **amounts}
 
 
 WRITE_ORDER = text(

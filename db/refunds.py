@@ -200,13 +200,7 @@ async def _set_aside(
     for line, quantity in (wish.items or {}).items():
         session.add(RefundItem(refund_id=refund.id, order_line_id=line, quantity=quantity))
     await session.flush()
-    await record(
-        session,
-        order.id,
-        "refund.requested",
-        actor=wish.actor,
-        data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
-    )
+    await _tell(session, order, refund, actor=wish.actor)
     if not refund.asks_somebody:
         await _succeed(session, order, payment, refund)
         await _tell(session, order, refund, actor=wish.actor)
@@ -248,6 +242,7 @@ async def _tell(session: AsyncSession, order: Order, refund: Refund, *, actor: s
         f"refund.{refund.status}",
         actor=actor,
         data={"refund_id": refund.id, "amount": refund.amount, "currency": order.currency},
+        also_told={"of_credit": refund.of_credit, "to": refund.goes_to},
     )
 
 

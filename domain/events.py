@@ -16,6 +16,7 @@ from domain.attention import Concern
 from domain.money import Money
 from domain.orders import CancelReason, OrderStatus, PendingStep
 from domain.payments import MoneyBack, PaymentStatus
+from domain.refunds import RefundTo
 from domain.returns import OrderReturnStatus
 from domain.shipping import OrderFulfillmentStatus, Remedy
 from domain.taxes import TaxSource
@@ -80,6 +81,8 @@ class OrderPlaced(OfAnOrder):
     total: Amount
     tax_source: TaxSource
     """Who said what is due."""
+    credit: Amount | None = None
+    """What of the total gift cards and store credit pay; builds from before there were any do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +200,13 @@ class LateMoneyReturned:
 
 @dataclass(frozen=True, kw_only=True)
 class RefundTold(OfAnOrder):
+    """Builds from before there was credit do not say what of it is credit, and where it goes."""
+
     refund_id: UUID
     amount: Amount
+    of_credit: Amount | None = None
+    """What of the amount gift cards and store credit had paid."""
+    to: RefundTo | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +285,7 @@ def version_of(happened: str) -> int:
     return max(CATALOGUE[happened])
 
 
-AMOUNTS = ("amount", "total", "subtotal", "discount", "shipping", "tax")
+AMOUNTS = ("amount", "total", "subtotal", "discount", "shipping", "tax", "credit", "of_credit")
 
 
 def as_told(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -393,3 +393,36 @@ async def test_nobody_is_charged_what_they_were_not_told(resources: Resources) -
     assert refusal.value.code == "price_changed"
     assert refusal.value.facts["amount_due"] == {"amount": "4.99", "currency": "USD"}
     assert await balance_of(resources.sessions, card) == (1000, 1000)
+
+
+async def test_events_say_what_credit_has_paid_and_what_of_a_refund_goes_where(resources: Resources) -> None:
+    user = await a_customer(resources.sessions)
+    card, _ = await a_gift_card(resources.sessions, "10.00")
+    order = await a_paid_order(resources, card, user_id=user)  # 44.99 are left to pay
+    await ship(resources, order)
+    await refund(resources, order, 1500, to=RefundTo.STORE_CREDIT)
+    await refund(resources, order, None)
+
+    assert await told_of_money(resources, order, "order.placed", "refund.requested", "refund.succeeded") == [
+        ("order.placed", usd("54.99"), usd("10.00"), None),
+        ("refund.requested", usd("15.00"), usd("0.00"), "store_credit"),
+        ("refund.succeeded", usd("15.00"), usd("0.00"), "store_credit"),
+        ("refund.requested", usd("39.99"), usd("10.00"), "origin"),
+        ("refund.succeeded", usd("39.99"), usd("10.00"), "origin"),
+    ]
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
+
+
+async def told_of_money(resources: Resources, order: AnOrder, *types: str) -> list[tuple[Any, ...]]:
+    """Each of these events with its amount, what of it is credit, and where it goes."""
+    query = """
+        SELECT type, coalesce(payload -> 'total', payload -> 'amount'),
+               coalesce(payload -> 'credit', payload -> 'of_credit'), payload ->> 'to'
+        FROM outbox WHERE key = :order_id AND type = ANY(:types) ORDER BY id
+    """
+    async with resources.sessions() as session:
+        found = await session.execute(text(query), {"order_id": str(order.order_id), "types": list(types)})
+        return [tuple(row) for row in found]
