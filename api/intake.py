@@ -67,7 +67,7 @@ async def held_until_the_engine_is_back(intake: Intake, resources: Resources) ->
         is_manual=intake.payment_method == MANUAL,
     )
     placed = await placement.place_or_refuse(resources.sessions, wish, provider=resources.payments.name)
-    if placed.asks_for_taxes:
+    while placed.asks_for_taxes:  # also of a cart that has changed while it was asked about
         is_silent = not await is_heard_about(intake.cart_id, resources)
         wish = replace(wish, is_tax_provider_silent=is_silent)
         placed = await placement.place_or_refuse(resources.sessions, wish, provider=resources.payments.name)
