@@ -19,8 +19,8 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-up: $(INSTALLED) ## Run the whole platform here; Ctrl-C stops it, the data stays
-	@$(BIN)/sutler up
+up: $(INSTALLED) ## Run the whole platform here; Ctrl-C stops it, the data stays; GATEWAY=1
+	@$(BIN)/sutler up $(if $(GATEWAY),--gateway)
 
 reset: $(INSTALLED) ## Delete the data of `make up`, after asking
 	@$(BIN)/sutler reset
@@ -69,7 +69,7 @@ bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks
 
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
-	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --group dev -o requirements/all.lock
+	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --extra gateway --group dev -o requirements/all.lock
 	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) -c requirements/all.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) -c requirements/all.lock requirements/demo.in -o requirements/demo.lock

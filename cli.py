@@ -1,6 +1,8 @@
 """The one command: ``sutler``."""
 
+import os
 import sys
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +17,23 @@ if TYPE_CHECKING:
 CONNECTIONS = 1024
 """So many an API process has, beside those that stay open to follow an order."""
 
+SECONDS_TO_FINISH = 30
+"""How long the API finishes what it has begun to answer, once it has stopped listening."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill and look after a Sutler shop.")
 
 
 @app.command()
-def up() -> None:
+def up(
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="Put Nginx and Envoy in front of two API processes.")
+    ] = False,
+) -> None:
     """Run the whole platform on this machine, with real servers and a real catalogue; Ctrl-C stops it."""
     from deploy.up import up as bring_up
 
+    if gateway:
+        os.environ["APP_UP__GATEWAY"] = "true"
     raise typer.Exit(bring_up())
 
 
@@ -69,6 +80,7 @@ def api() -> None:
         # Of connections; one that follows an order must take none of the others' places.
         backpressure=CONNECTIONS + settings.at_once.streams,
         log_access=False,
+        workers_kill_timeout=ceil(settings.leave_seconds) + SECONDS_TO_FINISH,
     ).serve()
 
 

@@ -18,6 +18,7 @@ from api.bodies import ShallowRequest, discarding, hurrying
 from api.browsers import Browsers
 from api.catalog_cache import CatalogCache
 from api.catalog_clock import keep_time
+from api.conditional import ask_again_after
 from api.documentation import openapi
 from api.errors import EXCEPTION_HANDLERS
 from api.following import Followers
@@ -26,6 +27,7 @@ from api.hot_variants import admission_gate, keep_right
 from api.idempotency import provide_once
 from api.inbox import see_to_the_unheard
 from api.intake import see_to_the_unstarted
+from api.leaving import Leaving
 from api.limiting import Doorway
 from api.limits import LimitsInForce
 from api.metrics import counting
@@ -76,6 +78,10 @@ async def provide_gate(state: State) -> AdmissionGate:
 
 async def provide_followers(state: State) -> Followers:
     return state.followers  # type: ignore[no-any-return]
+
+
+async def provide_leaving(state: State) -> Leaving:
+    return state.leaving  # type: ignore[no-any-return]
 
 
 async def provide_profiles(state: State) -> Profiles:
@@ -182,6 +188,7 @@ def create_app(
             "profiles": Provide(provide_profiles),
             "gate": Provide(provide_gate),
             "followers": Provide(provide_followers),
+            "leaving": Provide(provide_leaving),
             "once": Provide(provide_once),
         },
         guards=[permitted],
@@ -206,6 +213,8 @@ def create_app(
     app.asgi_handler = browsers.around(tracing(counting(doorway.around(shedding(bodies, at_once))), spans))
     app.state.spans = spans
     app.state.doorway = doorway
+    app.state.catalogue_cache_control = ask_again_after(settings.api.gateway_seconds)
+    app.state.leaving = Leaving(settings.leave_seconds)
     return app
 
 
@@ -230,6 +239,7 @@ def application() -> Any:
         app,
         app.state.doorway,
         app.state.browsers,
+        app.state.leaving,
         languages=settings.shop.spoken,
         most_bytes=settings.cache.memory_megabytes * 1_000_000 // 4,
         spans=app.state.spans,

@@ -244,11 +244,12 @@ def kept_answer(
     """The answer for everybody, ready for whoever asks the same again; unless it is no more than the last known one."""
     if any(part.expires_at == 0.0 for part in parts):
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store", "Warning": STALE})
-    full = answer(body, version=version, language=language)
+    cache = request.app.state.catalogue_cache_control
+    full = answer(body, version=version, language=language, cache=cache)
     make_ready(request.scope, full, parts)
     if if_none_match is None:
         return full
-    return answer(body, if_none_match=if_none_match, version=version, language=language)
+    return answer(body, if_none_match=if_none_match, version=version, language=language, cache=cache)
 
 
 def said_in(catalog: CatalogCache, language: str) -> str | None:

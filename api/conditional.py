@@ -25,6 +25,11 @@ IfNoneMatch = Annotated[
 TAG = re.compile(r'(W/)?"([^"]*)"')
 
 
+def ask_again_after(gateway_seconds: int) -> str:
+    """The same, but gateways, which all customers share, may show it for a moment before they ask."""
+    return ASK_AGAIN.replace("must", f"s-maxage={gateway_seconds}, must") if gateway_seconds else ASK_AGAIN
+
+
 def tag_of(body: bytes, *, version: int | None = None) -> str:
     """A strong tag: other bytes, other tag. With a version it also says which one a change will be based on."""
     digest = blake2b(body, digest_size=12).hexdigest()

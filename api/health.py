@@ -9,6 +9,7 @@ from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from sqlalchemy import text
 
+from api.leaving import Leaving
 from api.schemas import Output
 from domain.permissions import Permission
 from runtime.resources import Resources
@@ -48,17 +49,21 @@ def health() -> Health:
     tags=["Machines"],
     responses={503: ResponseSpec(data_container=Readiness, description="Cannot serve; `checks` says why")},
 )
-async def ready(resources: Resources) -> Response[Readiness]:
-    """Can it serve? Without the cache it can, a little slower: that alone does not take it out of service."""
+async def ready(resources: Resources, leaving: Leaving) -> Response[Readiness]:
+    """Can it serve? Without the cache it can, a little slower: that alone does not take it out of service.
+
+    A process that was told to stop says `unavailable` as well, while it still answers: ask another one.
+    """
     database, cache, engine = await asyncio.gather(
         _checked("database", lambda: _database(resources)),
         _checked("cache", lambda: _cache(resources)),
         _checked("workflow_engine", lambda: _engine(resources)),
     )
-    status: Word = "ok" if database == engine == "ok" else "unavailable"
+    can_serve = database == engine == "ok" and not leaving.has_begun.is_set()
+    status: Word = "ok" if can_serve else "unavailable"
     return Response(
         Readiness(status=status, checks=Checks(database=database, cache=cache, workflow_engine=engine)),
-        status_code=200 if status == "ok" else 503,
+        status_code=200 if can_serve else 503,
         headers={"Cache-Control": "no-store"},
     )
 

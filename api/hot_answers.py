@@ -14,9 +14,10 @@ from litestar.types import Scope
 from api.browsers import Browsers
 from api.catalog_cache import Kept
 from api.conditional import is_known
+from api.leaving import LAST_ON_ITS_CONNECTION, Leaving
 from api.limiting import Doorway
 from api.metrics import ANSWERS, answered
-from api.rsgi import Lifespan, host_of, tell, when_told_to_stop
+from api.rsgi import Lifespan, Texts, host_of, tell, when_told_to_stop
 from api.tracing import RequestSpans, ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
@@ -68,6 +69,7 @@ class HotAnswers:
         app: Litestar,
         doorway: Doorway,
         browsers: Browsers,
+        leaving: Leaving,
         *,
         languages: Languages,
         most_bytes: int,
@@ -79,10 +81,12 @@ class HotAnswers:
         self._languages = languages if languages.others else None
         self._doorway = doorway
         self._browsers = browsers
+        self._leaving = leaving
         self._ready: Memory[str, ReadyAnswer] = Memory(most_bytes)
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         loop.run_until_complete(self._lifespan.begin())
+        self._leaving.on_sigterm(loop)
         when_told_to_stop(loop, self._app.state.followers.stop)
 
     def __rsgi_del__(self, loop: AbstractEventLoop) -> None:
@@ -90,7 +94,7 @@ class HotAnswers:
 
     async def __rsgi__(self, asked: Asked, proto: HTTPProtocol) -> None:
         if asked.method != "GET":
-            await tell(self._app, asked, proto)
+            await self._tell(asked, proto)
             return
         began = time.perf_counter()
         question, headers = self._question(asked), asked.headers
@@ -101,6 +105,7 @@ class HotAnswers:
             or not ready.is_good(time.monotonic())
             or not await self._doorway.lets_read(host_of(asked.client), _forwarded_for(asked))
             or not ready.is_fresh  # it may have changed meanwhile
+            or self._leaving.has_begun.is_set()
         ):
             await self._the_long_way(question, asked, proto)
             return
@@ -126,10 +131,17 @@ class HotAnswers:
         return f"{self._languages.negotiated(asked.headers.get('accept-language', ''))} {question}"
 
     async def _the_long_way(self, question: str, asked: Asked, proto: HTTPProtocol) -> None:
-        scope: Scope = await tell(self._app, asked, proto)
+        scope = await self._tell(asked, proto)
         ready: ReadyAnswer | None = scope.get("ready_answer")  # type: ignore[assignment]
         if ready is not None and ready.is_fresh and len(question) <= LONGEST_QUERY:
             self._ready.put(question, ready)
+
+    async def _tell(self, asked: Asked, proto: HTTPProtocol) -> Scope:
+        scope: Scope = await tell(self._app, asked, proto, self._on_top)
+        return scope
+
+    def _on_top(self) -> Texts:
+        return [LAST_ON_ITS_CONNECTION] if self._leaving.has_begun.is_set() else []
 
 
 def _forwarded_for(asked: Asked) -> Iterator[str]:

@@ -70,7 +70,8 @@ def _first(ours: Callable[[], object], then: Any) -> Callable[[int, Any], None]:
 class Exchange:
     """One request and its answer, as ASGI knows them."""
 
-    def __init__(self, asked: Asked, proto: HTTPProtocol) -> None:
+    def __init__(self, asked: Asked, proto: HTTPProtocol, on_top: Callable[[], Texts]) -> None:
+        self._on_top = on_top
         self.scope = scope_of(asked)
         self._proto = proto
         self._is_chunked = "transfer-encoding" in asked.headers
@@ -114,6 +115,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
+            self._headers += self._on_top()
         elif message["type"] == "http.response.body":
             with suppress(ProtocolClosed):
                 await self._send_body(message["body"], is_last=not message.get("more_body", False))
@@ -145,9 +147,9 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
         return None
 
 
-async def tell(app: ASGIApp, asked: Asked, proto: HTTPProtocol) -> HTTPScope:
-    """Have the application answer; its scope, for what it noted there."""
-    exchange = Exchange(asked, proto)
+async def tell(app: ASGIApp, asked: Asked, proto: HTTPProtocol, on_top: Callable[[], Texts]) -> HTTPScope:
+    """Have the application answer, with the headers that are ``on_top`` then; its scope, for what it noted there."""
+    exchange = Exchange(asked, proto, on_top)
     try:
         await app(exchange.scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
     finally:

@@ -124,7 +124,12 @@ async def main(count: int) -> None:
             layers["framework, and Valkey"] = await timed(partial(answered, other), paths[1:])
             layers["framework, and the process' own memory"] = await timed(partial(answered, other), paths)
             hot = HotAnswers(
-                other, other.state.doorway, other.state.browsers, languages=Languages("en"), most_bytes=100_000_000
+                other,
+                other.state.doorway,
+                other.state.browsers,
+                other.state.leaving,
+                languages=Languages("en"),
+                most_bytes=100_000_000,
             )
             await timed(partial(ready, hot), paths)
             layers["ready answers, before the framework"] = await timed(partial(ready, hot), paths)

@@ -76,7 +76,7 @@ def overview(services: Iterable[Service], pids: dict[str, int], settings: UpSett
         if service.name == "sandbox":
             table.add_row("sandbox mail", f"{settings.sandbox_url}/mail", "")
             table.add_row("sandbox smtp", f"127.0.0.1:{settings.smtp_port}", "")
-    table.add_row("api documentation", f"{settings.api_url}/docs", "", end_section=True)
+    table.add_row("api documentation", f"{settings.public_url}/docs", "", end_section=True)
     password = os.environ.get("APP_DEMO__PASSWORD", "sutler-demo-1")
     table.add_row("sign in as operator", f"operator@example.com, password {password}", "")
     table.add_row("sign in as customer", f"shopper@example.com, password {password}", "")
@@ -88,7 +88,7 @@ def next_steps(settings: UpSettings) -> list[str]:
     steps = [
         f"{command('sutler')} demo",
         f"{command('temporal')} workflow list --address {settings.temporal_address}",
-        f"curl -s '{settings.api_url}/v1/products?limit=3'",
+        f"curl -s '{settings.public_url}/v1/products?limit=3'",
     ]
     if settings.environment() != UpSettings.model_construct().environment():
         steps[0] = f"( . {shlex.quote(_short(settings.directory / 'environment'))}; {steps[0]} )"

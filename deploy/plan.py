@@ -1,5 +1,6 @@
 """What makes up the development stack, in the order in which it comes up."""
 
+import os
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -9,8 +10,10 @@ from deploy import probes
 from deploy.embedded.postgres import postgres
 from deploy.embedded.temporal import temporal
 from deploy.embedded.valkey import valkey
+from deploy.gateway.files import Gateway
+from deploy.gateway.servers import envoy, nginx
 from deploy.service import Chore, Service, Stage
-from deploy.settings import UpSettings
+from deploy.settings import HOST, UpSettings
 from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 READY_FILE = "APP_READY_FILE"
@@ -42,7 +45,8 @@ def the_stack(
         Chore(name="catalogue", argv=_python("cli", "catalog", "demo", "--if-empty", *how_many), env=environment),
         Chore(name="demo accounts", argv=_python("cli", "accounts", "demo"), env=environment),
         [_sandbox(settings, environment)],
-        [_api(settings, environment), *(_worker(queue, settings, environment) for queue in Queue)],
+        [*_apis(settings, environment), *(_worker(queue, settings, environment) for queue in Queue)],
+        *([[envoy(_gateway(settings))], [nginx(_gateway(settings))]] if settings.gateway else []),
     ]
 
 
@@ -72,13 +76,38 @@ def _sandbox(settings: UpSettings, environment: dict[str, str]) -> Service:
     )
 
 
-def _api(settings: UpSettings, environment: dict[str, str]) -> Service:
+def _apis(settings: UpSettings, environment: dict[str, str]) -> list[Service]:
+    first = _api("api", settings.api_url, environment)
+    if not settings.gateway:
+        return [first]
+    elsewhere = {**environment, "APP_API__PORT": str(settings.second_api_port)}
+    return [first, _api("second api", settings.second_api_url, elsewhere)]
+
+
+def _api(name: str, url: str, environment: dict[str, str]) -> Service:
     return Service(
-        name="api",
+        name=name,
         argv=_python("cli", "api"),
         env=environment,
-        address=settings.api_url,
-        ready=partial(probes.http_answers, f"{settings.api_url}/ready"),
+        address=url,
+        ready=partial(probes.http_answers, f"{url}/ready"),
+    )
+
+
+def _gateway(settings: UpSettings) -> Gateway:
+    directory = settings.directory / "gateway"
+    return Gateway(
+        directory=directory,
+        apis=((HOST, settings.api_port), (HOST, settings.second_api_port)),
+        envoys=((HOST, settings.envoy_port),),
+        envoy=(HOST, settings.envoy_port),
+        stats=(HOST, settings.envoy_metrics_port),
+        http=(HOST, settings.gateway_port),
+        https=(HOST, settings.gateway_tls_port),
+        certificate=directory / "tls.crt",
+        certificate_key=directory / "tls.key",
+        nginx_workers="1",
+        nginx_user="root" if os.geteuid() == 0 else None,
     )
 
 

@@ -18,6 +18,13 @@ from deploy.embedded.valkey import cache_url
 HOST = "127.0.0.1"
 PREFIX = "APP_UP__"
 
+BEHIND_A_GATEWAY = {
+    "APP_API__LEAVE_SECONDS": "2",
+    "APP_API__GATEWAY_SECONDS": "1",
+    "APP_LIMITS__TRUSTED_PROXIES": '["127.0.0.0/8"]',
+}
+"""What API processes have to know of it."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -28,6 +35,13 @@ class UpSettings(BaseSettings):
 
     data_dir: Path = Path(".sutler")
     """Everything that the stack keeps, logs included."""
+    gateway: bool = False
+    """Put Nginx and Envoy in front of two API processes, as in production."""
+    gateway_port: Port = 8000
+    gateway_tls_port: Port = 8443
+    envoy_port: Port = 8001
+    envoy_metrics_port: Port = 9901
+    second_api_port: Port = 8081
     api_port: Port = 8080
     sandbox_port: Port = 8090
     smtp_port: Port = 8025
@@ -48,6 +62,15 @@ class UpSettings(BaseSettings):
         return f"http://{HOST}:{self.api_port}"
 
     @property
+    def second_api_url(self) -> str:
+        return f"http://{HOST}:{self.second_api_port}"
+
+    @property
+    def public_url(self) -> str:
+        """Where customers reach the shop."""
+        return f"http://{HOST}:{self.gateway_port}" if self.gateway else self.api_url
+
+    @property
     def sandbox_url(self) -> str:
         return f"http://{HOST}:{self.sandbox_port}"
 
@@ -61,6 +84,13 @@ class UpSettings(BaseSettings):
 
     def ports(self) -> dict[str, tuple[int, str]]:
         """Each port with what it is for, by the variable that sets it."""
+        of_the_gateway = (
+            ("gateway_port", self.gateway_port, "the gateway"),
+            ("gateway_tls_port", self.gateway_tls_port, "the gateway's TLS"),
+            ("envoy_port", self.envoy_port, "Envoy"),
+            ("envoy_metrics_port", self.envoy_metrics_port, "Envoy's metrics"),
+            ("second_api_port", self.second_api_port, "the second API process"),
+        )
         return {
             f"{PREFIX}{name.upper()}": (port, purpose)
             for name, port, purpose in (
@@ -72,6 +102,7 @@ class UpSettings(BaseSettings):
                 ("web_ui_port", self.web_ui_port, "Temporal's Web UI"),
                 ("postgres_port", self.postgres_port, "PostgreSQL"),
                 ("valkey_port", self.valkey_port, "Valkey"),
+                *(of_the_gateway if self.gateway else ()),
             )
         }
 
@@ -92,12 +123,13 @@ class UpSettings(BaseSettings):
             "APP_AUTH__SIGNING_KEY_FILE": str(self.directory / "signing-key.pem"),
             "APP_AUTH__SEALING_KEY_FILE": str(self.directory / "sealing-key"),
             "APP_AUTH__STOLEN_PASSWORDS_URL": self.sandbox_url,
-            "APP_SHOP__PUBLIC_URL": self.api_url,
+            "APP_SHOP__PUBLIC_URL": self.public_url,
             "APP_API__HOST": HOST,
             "APP_API__PORT": str(self.api_port),
             "APP_SANDBOX__HOST": HOST,
             "APP_SANDBOX__PORT": str(self.sandbox_port),
             "APP_SANDBOX__SMTP_PORT": str(self.smtp_port),
             "APP_SANDBOX__DATABASE": str(self.directory / "sandbox.sqlite3"),
-            "APP_SANDBOX__WEBHOOK_URL": f"{self.api_url}/v1/webhooks/stripe",
+            "APP_SANDBOX__WEBHOOK_URL": f"{self.public_url}/v1/webhooks/stripe",
+            **(BEHIND_A_GATEWAY if self.gateway else {}),
         }

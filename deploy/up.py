@@ -34,6 +34,7 @@ MADE_BY_UP = (
     "temporal.sqlite3*",
     "sandbox.sqlite3*",
     "signing-key.pem",
+    "gateway",
     "environment",
     "processes.json*",
     "logs",

@@ -353,6 +353,11 @@ class Api(Section):
     """A connection whose request does not say within this time what it wants is closed."""
     headers_max_bytes: Annotated[int, Field(ge=8192)] = 32 * 1024
     """Longer ones are answered 431, at the latest when they are twice as long."""
+    leave_seconds: Annotated[float, Field(ge=0, le=60)] | None = None
+    """How long a process that was told to stop goes on answering while ``/ready`` says that it leaves, so that gateways
+    notice before it stops listening; unset, 5 in production and 0 elsewhere."""
+    gateway_seconds: Annotated[int, Field(ge=0, le=60)] = 0
+    """How long gateways may show a catalogue answer to everybody before they ask again; 0: never without asking."""
     cors_origins: tuple[str, ...] = ()
     """Whose pages may ask from a browser, such as ``["https://shop.example.com"]``; ours need not be named."""
     streams_per_caller: Annotated[int, Field(ge=1)] = 50
@@ -608,6 +613,11 @@ class Settings(BaseSettings):
     def staff_needs_second_factor(self) -> bool:
         chosen = self.auth.staff_needs_second_factor
         return self.env is Environment.PRODUCTION if chosen is None else chosen
+
+    @property
+    def leave_seconds(self) -> float:
+        in_production = 5.0 if self.env is Environment.PRODUCTION else 0.0
+        return in_production if self.api.leave_seconds is None else self.api.leave_seconds
 
     @property
     def transfer_to(self) -> str | None:

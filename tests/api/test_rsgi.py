@@ -9,6 +9,7 @@ from litestar import Response
 from api.app import create_app
 from api.catalog_cache import Kept
 from api.hot_answers import HotAnswers, ReadyAnswer
+from api.leaving import Leaving
 from api.rsgi import host_of, peer_of
 from domain.languages import Languages
 from domain.limits import EXACT, Quota
@@ -49,7 +50,7 @@ async def test_ready_answers_are_limited_for_each_household_whatever_its_address
     app = create_app(settings)
     doorway = app.state.doorway
     doorway.limiter.hold_to({**EXACT, "address.catalogue": Quota(1, 60)})
-    hot = HotAnswers(app, doorway, app.state.browsers, languages=Languages("en"), most_bytes=1_000_000)
+    hot = HotAnswers(app, doorway, app.state.browsers, Leaving(0), languages=Languages("en"), most_bytes=1_000_000)
     answer = Response(b"{}", headers={"ETag": '"1"'})
     part = Kept(b"{}", time.monotonic() + 60, is_fresh=True)
     hot._ready.put(" /v1/products/mug", ReadyAnswer(answer, "/v1/products/{product}", [part]))

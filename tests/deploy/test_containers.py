@@ -1,15 +1,20 @@
 """The compose file and the image, as far as they can be checked without Docker."""
 
 import re
+import shutil
+import subprocess
+import sysconfig
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from deploy.embedded.temporal import kinds
-from runtime.settings import Settings
+from runtime.settings import SECRETS_DIR, Settings
 from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 ROOT = Path(__file__).parents[2]
@@ -49,17 +54,49 @@ def test_every_service_is_pinned_to_a_version_and_every_volume_is_declared() -> 
     for service in SERVICES.values():
         assert re.fullmatch(r"[\w/-]+:[\w.]+", as_docker_reads(service["image"]))
         assert not service["image"].endswith(":latest")
-        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= volumes.keys()
+        mounted = {mount.split(":")[0] for mount in service.get("volumes", [])}
+        assert all(mount in volumes or (ROOT / mount).exists() for mount in mounted)
 
 
 def test_ports_are_published_to_this_machine_only() -> None:
     published = {as_docker_reads(port): name for name, service in SERVICES.items() for port in service.get("ports", [])}
     assert published == {
-        "127.0.0.1:8080:8080": "api",
+        "127.0.0.1:8080:8080": "nginx",
+        "127.0.0.1:8443:8443": "nginx",
+        "127.0.0.1:9090:9090": "prometheus",
+        "127.0.0.1:3000:3000": "grafana",
+        "127.0.0.1:16686:16686": "jaeger",
         "127.0.0.1:8090:8090": "sandbox",
         "127.0.0.1:7233:7233": "temporal",
         "127.0.0.1:8233:8080": "temporal-ui",
     }
+
+
+def test_the_file_is_what_the_compose_specification_allows() -> None:
+    schema = files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json").read_text()
+    jsonschema_rs.validator_for(schema).validate(yaml.safe_load(COMPOSE))
+
+
+def test_secrets_are_files_that_are_there_and_no_variable_holds_one() -> None:
+    secrets = yaml.safe_load(COMPOSE)["secrets"]
+    for name, secret in secrets.items():
+        assert (ROOT / as_docker_reads(secret["file"])).read_text().strip(), name
+    for service in SERVICES.values():
+        assert set(service.get("secrets", [])) <= secrets.keys()
+        told = " ".join(environment(service).values())
+        assert not any(
+            (ROOT / as_docker_reads(secret["file"])).read_text().strip() in told
+            for name, secret in secrets.items()
+            if name.startswith("APP_")
+        )
+
+
+def test_the_dockerfile_has_nothing_to_be_found_fault_with() -> None:
+    hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
+    if hadolint is None:
+        pytest.skip("hadolint is packaged for Linux on x86-64 only")
+    done = subprocess.run([hadolint, "--no-color", str(ROOT / "deploy" / "Dockerfile")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_every_task_queue_has_a_worker() -> None:
@@ -72,8 +109,10 @@ def test_our_settings_accept_what_each_of_our_services_is_told(name: str, monkey
     told = environment(SERVICES[name])
     for variable, value in told.items():
         monkeypatch.setenv(variable, value)
+    if SECRETS_DIR in told:
+        monkeypatch.setenv(SECRETS_DIR, str(ROOT / "deploy" / "secrets"))
     settings = Settings().model_dump()
-    for variable in told.keys() - {"APP_READY_FILE"}:
+    for variable in told.keys() - {"APP_READY_FILE", SECRETS_DIR}:
         section, _, field = variable.removeprefix("APP_").lower().partition("__")
         assert section in settings, variable
         assert not field or field in settings[section], variable

@@ -34,6 +34,17 @@ def test_a_shop_without_an_account_takes_no_transfers(monkeypatch: pytest.Monkey
     assert Settings().transfer_to is None
 
 
+@pytest.mark.usefixtures("production")
+def test_only_production_takes_its_time_to_leave_when_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().leave_seconds == 5
+
+    monkeypatch.setenv("APP_API__LEAVE_SECONDS", "0")
+    assert Settings().leave_seconds == 0
+    monkeypatch.delenv("APP_API__LEAVE_SECONDS")
+    monkeypatch.setenv("APP_ENV", "development")
+    assert Settings().leave_seconds == 0
+
+
 SECRETS = {
     name: PRODUCTION[name]
     for name in (
