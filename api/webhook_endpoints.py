@@ -221,6 +221,7 @@ class WebhookEndpointController(Controller):
         responses=refuses(*DENIED, "not_found"),
     )
     async def show(self, endpoint_id: UUID, resources: Resources) -> EndpointOut:
+        """How it is, since when, and whether it takes what it is sent; never its secrets."""
         async with resources.autocommit() as session:
             return endpoint_out(await webhooks.endpoint(session, endpoint_id))
 
@@ -352,6 +353,7 @@ class WebhookDeliveryController(Controller):
         responses=refuses(*DENIED, "not_found"),
     )
     async def show(self, delivery_id: UUID, resources: Resources) -> DeliveryDetails:
+        """With the event as it was sent, and what each attempt was answered."""
         async with resources.autocommit() as session:
             found = await webhook_deliveries.delivery(session, delivery_id)
         return DeliveryDetails.model_validate({**found, "event": json.loads(found["body"])})
