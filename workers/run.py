@@ -45,6 +45,8 @@ DUTIES: dict[Queue, Callable[[Resources], Duty]] = {
 PASSED_THROUGH = (
     *("domain", "workflows.steps", "workflows.names"),
     *("pydantic", "pydantic_core", "iso4217", "annotated_types", "typing_extensions"),
+    # No story imports these, but connections that are collected as garbage while one runs do, by their finalizers.
+    *("redis", "opentelemetry"),
 )
 """Modules the sandbox need not load anew for every workflow: they hold rules, names and types, and no state."""
 
