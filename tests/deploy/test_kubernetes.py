@@ -1,5 +1,6 @@
 """The manifests, rendered and checked against the schemas of Kubernetes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,8 @@ def test_our_settings_accept_what_the_pods_are_told(
 ) -> None:
     [told] = [thing["data"] for thing in of_kind(overlay, "ConfigMap") if "APP_ENV" in thing["data"]]
     secrets = mounted(tmp_path, {name: value for name, value in PRODUCTION.items() if name not in told})
+    for name in [name for name in os.environ if name.startswith("APP_")]:
+        monkeypatch.delenv(name)
     for name, value in {**told, SECRETS_DIR: str(secrets)}.items():
         monkeypatch.setenv(name, value)
 
