@@ -12,6 +12,7 @@ import pytest
 from tests.support.gateways import HOST, Front, gateway
 from tests.support.waiting import eventually
 
+ASKED_BY_ENVOY = ("/ready", "/.well-known/jwks.json")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -50,7 +51,7 @@ class StandIn:
                 method, path, _ = head.split(" ", 2)
                 if length := re.search(r"content-length: (\d+)", head, re.IGNORECASE):
                     await reader.readexactly(int(length[1]))
-                if path != "/ready":
+                if path not in ASKED_BY_ENVOY:
                     self.asked.append(f"{method} {path}")
                     if self.breaks_off:
                         break

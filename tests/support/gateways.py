@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ class Front:
     https_url: str
     nginx: Child
     envoys: list[Child]
+    edge: Gateway
+    """Of Nginx."""
     plans: list[Gateway]
     """Of each Envoy."""
     certificate: Path
@@ -45,6 +48,12 @@ class Front:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.aclose()
+
+    def ask_only(self, *numbers: int) -> None:
+        """Nginx asks these Envoys alone from now on; those that it has begun to ask may finish."""
+        edge = replace(self.edge, envoys=tuple(self.plans[number].envoy for number in numbers))
+        (self.edge.directory / "nginx.conf").write_text(edge.nginx())
+        self.nginx.process.send_signal(signal.SIGHUP)
 
     async def stats(self, number: int = 0) -> dict[str, float]:
         """What Envoy counts, as Prometheus reads it."""
@@ -84,7 +93,9 @@ async def gateway(apis: Sequence[Address], directory: Path, *, envoys: int = 1, 
         # Without anybody behind it nginx is ready as soon as it listens.
         children.append(await started(replace(nginx(front), ready=lambda: listens(http)), directory))
         url, https_url = f"http://{HOST}:{http[1]}", f"https://{HOST}:{https[1]}"
-        shown = Front(url, https_url, children[-1], children[:-1], plans, directory / "nginx" / "tls.crt", directory)
+        shown = Front(
+            url, https_url, children[-1], children[:-1], front, plans, directory / "nginx" / "tls.crt", directory
+        )
         yield shown
         await shown.close()
         stop_all([shown.nginx, *shown.envoys])
