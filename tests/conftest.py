@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from deploy import embedded
@@ -21,9 +22,25 @@ from tests.support.processes import answers, process
 from tests.support.staff import headers_of
 from workers.run import serving
 
-LONGEST_FIRST = ("chaos", "journeys", "deploy", "failures", "operations", "replay", "api", "runtime", "workflows")
+LONGEST_FIRST = (
+    "chaos",
+    "journeys",
+    "gateway",
+    "deploy",
+    "failures",
+    "operations",
+    "replay",
+    "api",
+    "runtime",
+    "workflows",
+)
 """Folders whose files take long. Two files run at a time; the short ones come last and fill what is left."""
 
+
+hypothesis.settings.register_profile(
+    "however busy the machine is", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("however busy the machine is")
 
 THROUGH_THE_API = "api"
 """Its tests are about the API's process, which is measured. To measure its workers as well, which run beside the tests
