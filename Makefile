@@ -7,11 +7,10 @@ INSTALLED := .venv/installed
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-# Tests of whole shops, and of whole orders through the API. What they run is covered by the tests of its parts, and to
+# Tests of whole shops, and those that ask the whole API. What they run is covered by the tests of its parts, and to
 # measure it would take them twice as long.
-ORDERS := any_input attention cancellations checkouts disputes exports flash_sale fuzz idempotency imports late_money \
-	operators orders refunds returns taxed_checkouts transfers who_may_what
-SHOPS := $(addprefix tests/,chaos journeys failures operations replay gateway) $(ORDERS:%=tests/api/test_%.py)
+WHOLE_API := any_input disputes flash_sale fuzz idempotency late_money taxed_checkouts who_may_what
+SHOPS := $(addprefix tests/,chaos journeys failures operations replay gateway) $(WHOLE_API:%=tests/api/test_%.py)
 
 # Dozens of processes are started here, and each would read all its code anew where no bytecode may be kept.
 export PYTHONDONTWRITEBYTECODE :=
