@@ -10,6 +10,10 @@ MORE = {
         10,
         "it is what searches and lists read, by words, each sort and each filter, and seldom written",
     ),
+    "webhook_deliveries": (
+        7,
+        "two of them hold only what waits and one what has ended; logs are read by endpoint and event",
+    ),
     "orders": (6, "a cart becomes one order at most, and guests claim their orders by their address"),
 }
 """Tables with more than five, and why."""
