@@ -12,12 +12,12 @@ from weakref import WeakSet
 
 from sqlalchemy import RowMapping
 
-from api.chores import kept_up
 from db import watched_orders
 from db.engine import Sessions
 from db.waiting import happens
 from db.watched_orders import Standing
 from domain.errors import Refusal
+from runtime.chores import kept_up
 
 LOOK_SECONDS = 5.0
 """How often a process looks how far its orders are, all of them at once, whatever it was told."""

@@ -8,7 +8,6 @@ from litestar import Controller, delete, get, put
 from pydantic import Field
 
 from api.auth import Caller
-from api.chores import kept_up
 from api.errors import refuses
 from api.metrics import GATE_CHANGES
 from api.operators import DENIED
@@ -17,6 +16,7 @@ from db import audit_log, hot_variants
 from db.admissions import AdmissionGate
 from db.engine import autocommitting, connect
 from domain.permissions import Permission
+from runtime.chores import kept_up
 from runtime.resources import Resources
 
 PAUSE_SECONDS = 0.1

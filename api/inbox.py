@@ -8,13 +8,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.service import RPCError
 
-from api.chores import kept_up
 from api.stories import Stories
 from db import payments, tracking
 from domain.errors import Refusal
 from domain.payments import Notice
 from domain.shipping import MoveParcel, ShipmentState
 from domain.tracking import Outcome
+from runtime.chores import kept_up
 from runtime.resources import Resources
 
 log = structlog.get_logger()

@@ -13,7 +13,6 @@ import structlog
 from sqlalchemy import text
 from temporalio.service import RPCError
 
-from api.chores import kept_up
 from api.stories import Stories
 from api.tax_questions import is_heard_about
 from db import checkouts, exports, imports, orders, placement, refunds, returns
@@ -29,6 +28,7 @@ from domain.orders import (
     number_of,
 )
 from domain.payments import MANUAL
+from runtime.chores import kept_up
 from runtime.resources import Resources
 from workflows.checkout import HOLD_SECONDS
 

@@ -1,6 +1,5 @@
 """The limits as operators see them, and how they change them while the shop runs."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
@@ -11,24 +10,18 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.chores import kept_up
 from api.errors import refuses
 from api.limiting import Doorway
 from api.operators import DENIED
 from api.schemas import Input, Output
 from db import audit_log, limits
-from db.waiting import happens
 from domain.errors import Refusal
 from domain.limits import FORM, NAMES, Quota
 from domain.permissions import Permission
+from runtime.in_force import InForce
 from runtime.resources import Resources
 
 log = structlog.get_logger()
-
-PAUSE_SECONDS = 0.5
-"""Between two looks, however much is told."""
-LOOK_SECONDS = 60.0
-"""How often each process looks whether a limit was changed although nobody has told it so."""
 
 
 def written(quota: str) -> str:
@@ -106,37 +99,20 @@ async def shown(session: AsyncSession, resources: Resources) -> LimitList:
     )
 
 
-class LimitsInForce:
-    """Sees to it that the doorway holds to what the tables say: told by Postgres, and by a look now and then."""
+class LimitsInForce(InForce):
+    """Sees to it that the doorway holds to what the tables say."""
+
+    name = "limits"
 
     def __init__(self, resources: Resources, doorway: Doorway) -> None:
+        super().__init__()
         self._resources = resources
         self._doorway = doorway
-        self._has_news = asyncio.Event()
-        self._is_sure = False
-        """Did the last look succeed?"""
 
-    async def begin(self) -> None:
-        self._has_news.set()
-
-    def hear(self, _: None) -> None:
-        self._has_news.set()
-
-    def lose(self) -> None:
-        """Whoever hears again begins with a look."""
-
-    async def follow(self) -> None:
-        """Until cancelled."""
-        await kept_up(self._look, name="limits", pause_seconds=PAUSE_SECONDS)
-
-    async def _look(self) -> None:
-        await happens(self._has_news, within=LOOK_SECONDS if self._is_sure else 0)
-        self._has_news.clear()
-        self._is_sure = False
+    async def look(self) -> None:
         async with self._resources.autocommit() as session:
             changed = await limits.changed(session)
         self._hold_to({name: quota for name, (quota, _) in changed.items() if name in NAMES})
-        self._is_sure = True
 
     def _hold_to(self, changed: Mapping[str, Quota]) -> None:
         wanted = {**self._resources.settings.quotas, **changed}

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
-from api import chores, intake
+from api import intake
 from api.stories import Stories
 from db import checkouts
 from domain.inventory import StockLevel
 from domain.orders import CheckoutOutcome
 from domain.taxes import TaxAnswer, TaxQuestion
+from runtime import chores
 from runtime.resources import Resources
 from runtime.temporal import connect
 from tests.db.test_tax_answers import UNTABLED, Partner, a_cart_to, a_shop

@@ -244,8 +244,8 @@ async def test_a_limit_that_an_admin_changes_soon_holds_in_every_process(
 async def test_a_process_that_hears_of_no_change_looks_for_it_now_and_then(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.limits.PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("api.limits.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("runtime.in_force.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("runtime.in_force.LOOK_SECONDS", 0.05)
     doorway = Doorway(Limiter(resources.settings.quotas), Addresses([]))
     following = asyncio.create_task(LimitsInForce(resources, doorway).follow())
     quotas = resources.settings.quotas

@@ -1,4 +1,4 @@
-"""What every API process does beside its requests, again and again, for as long as it lives."""
+"""What a process does beside its work, again and again, for as long as it lives."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
