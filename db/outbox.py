@@ -140,14 +140,22 @@ async def carried(session: AsyncSession, name: str, *, up_to: int) -> None:
 
 
 async def published(
-    session: AsyncSession, *, after: int, most: int, types: Sequence[str] = (), key: str | None = None
+    session: AsyncSession,
+    *,
+    after: int = 0,
+    most: int,
+    types: Sequence[str] = (),
+    key: str | None = None,
+    within: tuple[datetime, datetime] | None = None,
 ) -> list[Published]:
-    """The events behind a place, in their order."""
+    """The events behind a place, in their order; ``within`` a time from its beginning until just before its end."""
     wanted = select(*TOLD).where(OutboxEvent.position > after).order_by(OutboxEvent.position).limit(most)
     if types:
         wanted = wanted.where(OutboxEvent.type.in_(types))
     if key is not None:
         wanted = wanted.where(OutboxEvent.key == key)
+    if within is not None:
+        wanted = wanted.where(OutboxEvent.created_at >= within[0], OutboxEvent.created_at < within[1])
     return [Published(**row) for row in (await session.execute(wanted)).mappings()]
 
 

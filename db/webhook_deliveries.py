@@ -197,27 +197,10 @@ async def replay(
     How many events; refuses ``not_found``, ``webhook_endpoint_disabled`` and ``replay_too_long``.
     """
     endpoint = await _may_be_sent(session, endpoint_id)
-    events = [
-        Published(**row)
-        for row in (
-            await session.execute(
-                OF_TIME, {"begin": begin, "end": end, "most": most + 1, "types": endpoint.event_types}
-            )
-        ).mappings()
-    ]
+    events = await outbox.published(session, most=most + 1, types=endpoint.event_types, within=(begin, end))
     if len(events) > most:
         raise Refusal("replay_too_long", f"These are more than {most} events; replay a shorter time.", most=most)
     return await _wish(session, events, {endpoint_id: tuple(endpoint.event_types)}, source, is_again=True)
-
-
-OF_TIME = text(
-    """
-    SELECT position, event_id AS id, type, version, key, payload AS data, created_at AS at, traceparent FROM outbox
-    WHERE created_at >= :begin AND created_at < :end AND position IS NOT NULL
-      AND (cardinality(CAST(:types AS text[])) = 0 OR type = ANY(:types))
-    ORDER BY position LIMIT :most
-    """
-)
 
 
 async def redeliver(session: AsyncSession, delivery_id: UUID) -> UUID:
