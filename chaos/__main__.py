@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
 
 from chaos.report import keep, replay_of, tell
 from chaos.run import Plan, run
+from chaos.tables import console_of_a_run
 
 
 def main(
@@ -27,7 +26,7 @@ def main(
 ) -> None:
     """Kill everything, again and again, and see that no order is lost."""
     chosen = random.SystemRandom().randrange(10**6) if seed is None else seed
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of_a_run()
     console.print(f"Seed {chosen}. Again: {replay_of(chosen, minutes * 60, pause, shoppers)}")
     directory = Path(tempfile.mkdtemp(prefix="sutler-chaos-"))
     plan = Plan(

@@ -28,7 +28,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.payments import PaymentActivities
 from chaos.books import Money as Movements
-from chaos.tables import counting, keep, tell
+from chaos.tables import console_of_a_run, counting, keep, tell
 from deploy.private import on_free_ports
 from domain.money import Money
 from domain.payments import Answer, AuthorizePayment, CapturePayment
@@ -266,7 +266,7 @@ def main(
     into: Annotated[Path, typer.Option(help="Where the report is written.")] = Path(),
 ) -> None:
     """Hold and take money while the provider's answers get lost, and compare its ledger with what was told."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of_a_run()
     directory = Path(tempfile.mkdtemp(prefix="sutler-charges-"))
     plan = Plan(count=count, at_a_time=at_a_time, dropped=dropped, doubled=doubled)
     report = uvloop.run(run(plan, directory, console))

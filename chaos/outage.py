@@ -6,9 +6,7 @@ every accepted request must have become one order or one clean refusal.
 
 import asyncio
 import os
-import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -27,7 +25,7 @@ from chaos import laws
 from chaos.buyers import GOOD_CARD, Market, a_market
 from chaos.client import NobodyAnsweredError
 from chaos.schedule import SERVERS
-from chaos.tables import keep, tell
+from chaos.tables import console_of_a_run, keep, leave, tell
 from deploy.processes import kill_session
 from deploy.supervisor import Patience, Supervisor
 
@@ -170,17 +168,12 @@ def main(
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(SERVERS)}")
     plan = Plan(parts=part or ["temporal"], seconds=seconds, per_second=per_second)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of_a_run()
     directory = Path(tempfile.mkdtemp(prefix="sutler-outage-"))
     report = uvloop.run(run(plan, directory / "shop", console))
     tell("Outages", report.rows(), console, breaches=report.violations)
     written = keep(NAME, "Outage report", report.rows(), vars(report), into)
-    console.print(f"Written to {written}.", soft_wrap=True)
-    if report.violations:
-        console.print(f"The shop's data and logs: {directory}", soft_wrap=True)
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
-    raise typer.Exit(1 if report.violations else 0)
+    leave(written, directory, console, is_clean=not report.violations)
 
 
 if __name__ == "__main__":

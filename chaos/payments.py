@@ -4,8 +4,6 @@ Each payment is a real order over HTTP: cart, checkout, parcel, capture, deliver
 which the shop cannot write to, says whether anybody was charged twice and whether any money that was due was not taken.
 """
 
-import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,7 +21,7 @@ from chaos import laws
 from chaos.books import Books, Money
 from chaos.buyers import CHALLENGED_CARD, GOOD_CARD, Market, a_market, crowd
 from chaos.client import NobodyAnsweredError
-from chaos.tables import counting, keep, tell
+from chaos.tables import console_of_a_run, counting, keep, leave, tell
 
 NAME = "payments-report"
 CHALLENGED_EVERY = 20
@@ -146,7 +144,7 @@ def main(
     into: Annotated[Path, typer.Option(help="Where the report is written.")] = Path(),
 ) -> None:
     """Pay many orders while the provider's answers get lost, and compare its ledger with the shop's books."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of_a_run()
     directory = Path(tempfile.mkdtemp(prefix="sutler-payments-"))
     plan = Plan(count=count, at_a_time=at_a_time, dropped=dropped, doubled=doubled)
     report = uvloop.run(run(plan, directory / "shop", console))
@@ -154,12 +152,7 @@ def main(
         "Payments", report.rows(), console, breaches=[*report.charged_twice, *report.captures_lost, *report.violations]
     )
     written = keep(NAME, "Payments report", report.rows(), vars(report), into)
-    console.print(f"Written to {written}.", soft_wrap=True)
-    if report.is_clean:
-        shutil.rmtree(directory, ignore_errors=True)
-    else:
-        console.print(f"The shop's data and logs: {directory}", soft_wrap=True)
-    raise typer.Exit(0 if report.is_clean else 1)
+    leave(written, directory, console, is_clean=report.is_clean)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ So it is with one order that was delivered after that moment.
 """
 
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,7 +24,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chaos.buyers import GOOD_CARD, Market, a_market
-from chaos.tables import counting, keep, tell
+from chaos.tables import console_of_a_run, counting, keep, leave, tell
 from chaos.wishes import Json
 from deploy.audit import looked, repaired
 from deploy.embedded.backups import Archive, back_up, restore
@@ -198,17 +197,12 @@ def main(
     into: Annotated[Path, typer.Option(help="Where the report is written.")] = Path(),
 ) -> None:
     """Lose the database of a shop, restore it to a moment before, and see that everything adds up."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = console_of_a_run()
     directory = Path(tempfile.mkdtemp(prefix="sutler-restore-"))
     report = uvloop.run(run(Plan(orders=orders, lost=lost), directory, console))
     tell("A database restored", report.rows(), console, breaches=report.violations)
     written = keep(NAME, "Restore report", report.rows(), vars(report), into)
-    console.print(f"Written to {written}.", soft_wrap=True)
-    if report.violations:
-        console.print(f"The shop's data and logs: {directory}", soft_wrap=True)
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
-    raise typer.Exit(1 if report.violations else 0)
+    leave(written, directory, console, is_clean=not report.violations)
 
 
 if __name__ == "__main__":
