@@ -105,6 +105,7 @@ class Drill:
                 moment = await now(port)
                 lost = await self._sell(market, self._plan.lost, "after the moment", is_delivered=False)
                 await market.deliver(kept[0])
+                await market.quiet()
                 await drop_the_tables(port)
         began = time.monotonic()
         self._restore(moment)
