@@ -22,6 +22,7 @@ from activities.heartbeats import heard_of
 from db import outbox
 from db.engine import Sessions
 from db.listening import Listening
+from db.waiting import ended
 from domain.events import CarryEvents, Destination, EventsCarried, Published, as_bytes, cursor_of
 from providers.events import EventStream, Message
 from workflows.steps import events as steps
@@ -139,8 +140,7 @@ class EventActivities:
         try:
             yield waking.woken
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await ended(listening)
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[EventStream | None]:
@@ -173,6 +173,4 @@ class Waking:
 async def _first_of(*events: Coroutine[Any, Any, Any], within: float) -> None:
     waiting = [asyncio.create_task(event) for event in events]
     await asyncio.wait(waiting, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await ended(*waiting)

@@ -42,6 +42,7 @@ from db.hot_variants import hot_news
 from db.limits import limit_news
 from db.listening import Listening
 from db.log_level import log_level_news
+from db.waiting import ended
 from db.watched_orders import order_news
 from domain.limits import Kind
 from runtime.addresses import Addresses
@@ -169,13 +170,10 @@ def create_app(
             try:
                 yield
             finally:
-                beside_requests = (
+                await ended(
                     *(listening, counting_units, keeping_time, following_limits, following_orders, following_level),
                     *(*following, *seeing_to),
                 )
-                for task in beside_requests:
-                    task.cancel()
-                await asyncio.gather(*beside_requests, return_exceptions=True)
 
     app = Litestar(
         route_handlers=HANDLERS,

@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from db.listening import Listening
 from db.log_level import log_level_news
+from db.waiting import ended
 from runtime.log_level import LevelInForce
 from runtime.resources import Resources, measure_connections
 from runtime.settings import Workers
@@ -63,9 +64,7 @@ async def logging_what_is_wanted(resources: Resources) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        await ended(*following)
 
 
 def watch_of(resources: Resources) -> web.Application:
