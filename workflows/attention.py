@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -91,17 +90,21 @@ class Concerns:
 
     async def if_it_takes_long(self, undoing: Awaitable[Result], what: str) -> Result:
         """Wait for a step that is repeated until it is done; a person is told when that takes too long."""
-        watching = asyncio.create_task(self._watch(what))
+        is_over = False
+        watching = asyncio.create_task(self._watch(what, lambda: is_over))
         try:
             done = await undoing
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            is_over = True
+            await watching
         await self.settle(Concern.UNDO_FAILING)
         return done
 
-    async def _watch(self, what: str) -> None:
-        await workflow.sleep(PATIENCE_WITH_AN_UNDO, summary="how long an undo may take before a person is told")
-        minutes = PATIENCE_WITH_AN_UNDO.total_seconds() // 60
-        await self.voice(Concern.UNDO_FAILING, f"{what} has not worked for {minutes:.0f} minutes; it is tried on")
+    async def _watch(self, what: str, is_over: Callable[[], bool]) -> None:
+        """A call that is on its way to the shop is not cut off: its end would be taken for a failure of the undo."""
+        summary = "how long an undo may take before a person is told"
+        try:
+            await workflow.wait_condition(is_over, timeout=PATIENCE_WITH_AN_UNDO, timeout_summary=summary)
+        except TimeoutError:
+            minutes = PATIENCE_WITH_AN_UNDO.total_seconds() // 60
+            await self.voice(Concern.UNDO_FAILING, f"{what} has not worked for {minutes:.0f} minutes; it is tried on")

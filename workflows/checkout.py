@@ -197,7 +197,7 @@ class Checkout:
         if not workflow.patched("unanswered-payments-are-asked-about"):
             return None
         self._answer = CheckoutOutcome(status=CheckoutStatus.UNDECIDED)
-        self._inquiry = Inquiry(wish, self._concerns, is_given_up=lambda: self._asked_to_cancel is not None)
+        self._inquiry = Inquiry(wish, self._concerns, is_given_up=self._is_to_be_cancelled)
         return await self._inquiry.outcome()
 
     async def _let_the_customer_act(
@@ -239,9 +239,13 @@ class Checkout:
         await self._concerns.settle(Concern.PAYMENT_MISMATCH)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
+    def _is_to_be_cancelled(self) -> bool:
+        # A step that ends by itself swallows the engine's own cancel, which is how operators stop a checkout from
+        # outside.
+        return self._asked_to_cancel is not None or workflow.cancellation_reason() is not None
+
     def _reason_not_to_confirm(self, order: PlacedOrder) -> Refused | None:
-        # A step that ends well swallows the engine's own cancel, which is how operators stop a checkout from outside.
-        if self._asked_to_cancel is not None or workflow.cancellation_reason() is not None:
+        if self._is_to_be_cancelled():
             return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
         match self._authorization:
             case PaymentAuthorization(answer=Answer.AUTHORIZED, amount_minor=order.total.minor):

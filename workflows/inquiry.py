@@ -76,15 +76,18 @@ class Inquiry:
 
     async def _asked(self) -> PaymentFound | None:
         """``None`` when there is a reason to ask anew, or none to ask any more."""
+        is_answered = False
         asking = asyncio.create_task(payments.find(LookUpPayment(payment_id=self._wish.payment_id)))
         try:
             await workflow.wait_condition(lambda: asking.done() or self._has_news or self._is_given_up())
+            is_answered = asking.done()
         finally:
             asking.cancel()
         try:
             return await asking
-        except ActivityError as error:
-            if not is_cancelled_exception(error):
+        except ActivityError:
+            # An attempt that fails after it was told to stop ends as failed, not as cancelled.
+            if is_answered:
                 raise
             return None
 

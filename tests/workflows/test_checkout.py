@@ -31,6 +31,7 @@ from domain.orders import (
     CheckoutOutcome,
     CheckoutStatus,
     ConfirmOrder,
+    OrderAttention,
     OrderState,
     OrderStatus,
     PlacedOrder,
@@ -417,6 +418,37 @@ async def test_money_that_cannot_be_given_back_at_first_is_tried_until_it_is(sho
         (Concern.UNDO_FAILING, "giving the money back has not worked for 5 minutes; it is tried on"),
         (Concern.UNDO_FAILING, None),
     ]
+    assert shop.is_as_it_was
+
+
+async def test_money_that_is_back_while_a_person_is_being_called_leaves_the_undoing_going_on(shop: Shop) -> None:
+    is_called = asyncio.Event()
+    times = 0
+
+    async def until_a_person_is_called(request: GiveMoneyBack) -> Any:
+        if not is_called.is_set():
+            raise away()
+        return await shop.usually_give_back(request)
+
+    async def down_at_first(request: OrderAttention) -> Any:
+        nonlocal times
+        times += 1
+        is_called.set()
+        if times < 20:
+            raise away()
+        return await shop.usually_attend(request)
+
+    shop.when(payments.authorize, answering(DECLINED))
+    shop.when(payments.give_back, until_a_person_is_called)
+    shop.when(orders.attend, down_at_first)
+    shop.held = TOTAL.minor
+    checkout = await shop.check_out(a_checkout())
+
+    outcome = await ended(checkout)
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "payment_declined"
+    assert [call.detail is None for call in shop.requests(orders.attend)] == [False] * 20 + [True]
     assert shop.is_as_it_was
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from domain.attention import Concern, Decision
@@ -274,6 +274,72 @@ async def test_a_customer_may_cancel_while_nobody_knows(real_shop: Shop) -> None
     assert shop.steps == [*SILENT, *UNDONE]
     assert cancellation(shop).money is MoneyBack.VOIDED
     assert shop.is_as_it_was
+
+
+async def test_an_answer_that_fails_while_it_is_no_longer_wanted_does_not_fail_the_checkout(real_shop: Shop) -> None:
+    """The engine reports an attempt that fails after the cancel as failed, not as cancelled."""
+    shop = real_shop
+    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
+    shop.when(payments.authorize, answering(broken()))
+    shop.when(payments.find, failing_once(is_cancelled, is_asked))
+    checkout = await shop.check_out(a_checkout())
+    await place(checkout)
+    await is_asked.wait()
+    shop.held = TOTAL.minor
+
+    asked = AskToCancel(reason=CancelReason.CUSTOMER, actor="customer:1")
+    cancelling = await checkout.start_update(
+        "cancel", asked, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=CheckoutOutcome
+    )
+    is_cancelled.set()
+
+    outcome = await cancelling.result()
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == [*SILENT, *UNDONE]
+    assert shop.is_as_it_was
+
+
+async def test_a_payment_that_fails_while_its_workflow_is_cancelled_is_not_asked_about(real_shop: Shop) -> None:
+    shop = real_shop
+    is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
+    shop.when(payments.authorize, failing_once(is_cancelled, is_asked))
+    shop.when(payments.find, answering(away()))
+    checkout = await shop.check_out(a_checkout())
+    await is_asked.wait()
+    shop.held = TOTAL.minor
+
+    await checkout.cancel()
+    await eventually(lambda: has_cancelled(checkout, "payments.authorize"))
+    is_cancelled.set()
+
+    outcome = await ended(checkout)
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == ["orders.place", "payments.authorize", "orders.await_provider", *UNDONE]
+    assert shop.is_as_it_was
+
+
+def failing_once(told: asyncio.Event, is_asked: asyncio.Event) -> Any:
+    async def behave(_: object) -> Any:
+        is_asked.set()
+        await told.wait()
+        raise away()
+
+    return behave
+
+
+async def has_cancelled(checkout: CheckingOut, step: str) -> bool:
+    events = (await checkout.fetch_history()).events
+    [scheduled] = [
+        event.event_id
+        for event in events
+        if event.HasField("activity_task_scheduled_event_attributes")
+        and event.activity_task_scheduled_event_attributes.activity_type.name == step
+    ]
+    return any(
+        event.activity_task_cancel_requested_event_attributes.scheduled_event_id == scheduled for event in events
+    )
 
 
 async def test_an_operator_who_stops_the_workflow_has_it_undone(shop: Shop) -> None:
