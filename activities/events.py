@@ -35,6 +35,8 @@ IN_TRACE = TraceContextTextMapPropagator()
 BUNDLE = 1000
 LONGEST_SLEEP_SECONDS = 1.0
 """An event that is committed while the relay goes to sleep wakes nobody: it waits for so long."""
+GATHERING_SECONDS = 0.03
+"""One thing that happens tells several events within a moment: whoever is woken by the first takes them together."""
 SEND_SECONDS = 30.0
 
 
@@ -67,14 +69,15 @@ class EventActivities:
             while loop.time() < ends_at and not activity.is_worker_shutdown():
                 told = await self.carry_a_bundle(stream)
                 carried += told
-                if not told:
+                if told < BUNDLE:
                     await self._sleep(woken)
         return EventsCarried(events=carried)
 
     async def carry_a_bundle(self, stream: EventStream | None) -> int:
         """Whatever was committed gets its place, also while the stream is away; how many events were done."""
-        published = 0
-        while bundle := await self._publish():
+        published = bundle = await self._publish()
+        while bundle == BUNDLE:
+            bundle = await self._publish()
             published += bundle
         if stream is None or self._cursor is None:
             return published
@@ -129,6 +132,7 @@ class EventActivities:
             await outbox.wait(session, is_waiting=True)
         if not await self._publish():
             await _first_of(woken.wait(), activity.wait_for_worker_shutdown(), within=LONGEST_SLEEP_SECONDS)
+            await asyncio.sleep(GATHERING_SECONDS)
         async with self._sessions.begin() as session:
             await outbox.wait(session, is_waiting=False)
 
