@@ -3,6 +3,7 @@
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from tests.workflows.shop import Shop, serving
 from workflows.names import SEARCH_ATTRIBUTES
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+LONGEST_START = timedelta(seconds=60)
+"""On a machine that is busy a server takes longer than the five seconds of the SDK."""
 
 
 @asynccontextmanager
 async def skipping_time() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(SCRIPTS / "temporal-test-server"), data_converter=DATA_CONVERTER
+        test_server_existing_path=str(SCRIPTS / "temporal-test-server"),
+        test_server_startup_timeout=LONGEST_START,
+        data_converter=DATA_CONVERTER,
     ) as environment:
         attributes: dict[str, Any] = {key.name: key.indexed_value_type.value for key in SEARCH_ATTRIBUTES}
         await environment.client.operator_service.add_search_attributes(
@@ -52,6 +57,7 @@ async def engine(*options: str) -> AsyncIterator[WorkflowEnvironment]:
     """The engine of production, whose races are the real ones; its time passes as time does."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(SCRIPTS / "temporal"),
+        dev_server_startup_timeout=LONGEST_START,
         dev_server_log_level="error",
         dev_server_extra_args=options,
         data_converter=DATA_CONVERTER,
