@@ -16,7 +16,7 @@ SHOPS := $(addprefix tests/,chaos journeys failures operations replay gateway) $
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test soak fuzz lint licences vulnerabilities sbom chaos payments charges outage drill bench lock
+.PHONY: help up reset test soak fuzz lint docs licences vulnerabilities sbom chaos payments charges outage drill bench lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -36,11 +36,15 @@ soak: $(INSTALLED) ## Run the tests that take many minutes
 fuzz: $(INSTALLED) ## Ask every operation of the API what nobody thought of, again and again; EXAMPLES=100
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest -o faulthandler_timeout=0 -m soak -rP tests/api/test_fuzz.py
 
-lint: $(INSTALLED) ## Check style, types and import directions
+lint: $(INSTALLED) ## Check style, types, import directions, and links between pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.links
+
+docs: $(INSTALLED) ## Build the documentation as a site, build/site; what it warns of fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 licences: $(INSTALLED) ## Check that every package of production may be used
 	@$(BIN)/python -m deploy.components licences
@@ -71,7 +75,7 @@ bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks
 
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
-	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --extra gateway --group dev -o requirements/all.lock
+	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --extra gateway --group dev --group docs -o requirements/all.lock
 	$(COMPILE) -c requirements/all.lock pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) -c requirements/all.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) -c requirements/all.lock requirements/demo.in -o requirements/demo.lock

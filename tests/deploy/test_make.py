@@ -56,4 +56,4 @@ def test_the_image_gets_the_versions_that_were_tested(lock: str) -> None:
 def test_continuous_integration_runs_what_a_laptop_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert script.read_text().splitlines()[-1] == "make lint licences vulnerabilities test"
+    assert script.read_text().splitlines()[-1] == "make lint docs licences vulnerabilities test"
