@@ -186,12 +186,12 @@ DASHBOARDS: dict[str, list[Panel]] = {
         Panel("Answered 4xx", or_nothing(per_second(REQUESTS, "status", 'status=~"4.."')), "{{status}}", "reqps"),
         Panel(
             "Upstreams that Envoy takes for healthy",
-            or_nothing("sum by (envoy_cluster_name) (envoy_cluster_membership_healthy)"),
+            "sum by (envoy_cluster_name) (envoy_cluster_membership_healthy)",
             "{{envoy_cluster_name}}",
         ),
         Panel(
             "Envoy's answers",
-            or_nothing(per_second("envoy_cluster_upstream_rq_xx", "envoy_response_code_class")),
+            per_second("envoy_cluster_upstream_rq_xx", "envoy_response_code_class"),
             "{{envoy_response_code_class}}xx",
             "reqps",
         ),

@@ -4,8 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
+from subprocess import Popen
 from typing import Any
 from uuid import uuid4
 
@@ -15,14 +17,23 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from db import breaches, orders, outbox
+from deploy.gateway.files import Gateway
+from deploy.gateway.servers import envoy, envoy_program
 from deploy.observability.dashboards import DASHBOARDS
 from deploy.ports import free_ports
+from deploy.processes import stop_all
+from domain.attention import Concern
+from domain.audit import Breach, Law
 from domain.customers import Role
+from domain.orders import OrderAttention
 from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.catalog import AProduct, a_product
-from tests.support.engines import PrivateShop, private_shop
+from tests.support.engines import PrivateShop, api_process, kill, private_shop
+from tests.support.gateways import started
+from tests.support.orders import a_placed_order
 from tests.support.otlp import Collector, Told, collector, tree_of
 from tests.support.processes import answers, free_port, process
 from tests.support.prometheus import program
@@ -274,20 +285,28 @@ async def test_requests_are_answered_while_nobody_takes_their_spans(
     assert statuses == {200}
 
 
-@pytest.fixture(scope="module")
-async def watched(shop: PrivateShop) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+@dataclass
+class Watched:
     """The workers of checkouts and payments, and of their events, at the addresses where they are watched."""
+
+    checkout: httpx.AsyncClient
+    engine: httpx.AsyncClient
+    payments: httpx.AsyncClient
+    payments_engine: httpx.AsyncClient
+    courier: "Popen[bytes]"
+    """Who serves payments and events."""
+
+
+@pytest.fixture(scope="module")
+async def watched(shop: PrivateShop) -> AsyncIterator[Watched]:
     await shop.stop_workers()
-    ports = dict(zip(("checkout", "engine", "payments", "payments_engine"), free_ports(4), strict=True))
-    await shop.start("cli", "worker", Queue.CHECKOUT, **asked_at(ports["checkout"], ports["engine"]))
-    await shop.start(
-        "cli", "worker", Queue.PAYMENTS, Queue.EVENTS, **asked_at(ports["payments"], ports["payments_engine"])
-    )
+    ports = free_ports(4)
+    await shop.start("cli", "worker", Queue.CHECKOUT, **asked_at(*ports[:2]))
+    courier = await shop.start("cli", "worker", Queue.PAYMENTS, Queue.EVENTS, **asked_at(*ports[2:]))
     async with AsyncExitStack() as stack:
-        yield {
-            part: await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
-            for part, port in ports.items()
-        }
+        parts = [httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") for port in ports]
+        checkout, engine, payments, payments_engine = [await stack.enter_async_context(part) for part in parts]
+        yield Watched(checkout, engine, payments, payments_engine, courier)
     await shop.stop_workers()
 
 
@@ -309,7 +328,7 @@ OF_THE_SDK = ("namespace", "service_name", "task_queue", "workflow_type")
 
 
 async def test_the_numbers_of_a_shop_say_how_its_checkouts_and_payments_end(
-    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: dict[str, httpx.AsyncClient]
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: Watched
 ) -> None:
     resources, _ = own
     product = await a_product(resources.sessions, price="10.00", stock=1)
@@ -320,7 +339,7 @@ async def test_the_numbers_of_a_shop_say_how_its_checkouts_and_payments_end(
     assert statuses == [402, 201, 409]
 
     async def all_are_counted() -> bool:
-        engine, payments = await numbers(watched["engine"]), await numbers(watched["payments"])
+        engine, payments = await numbers(watched.engine), await numbers(watched.payments)
         return (
             [engine.get(f"sutler_checkouts_total{{outcome={outcome}}}") for outcome in OUTCOMES] == [1, 1, 1]
             and [engine.get(f"sutler_checkout_duration_seconds_count{{outcome={each}}}") for each in OUTCOMES]
@@ -332,7 +351,7 @@ async def test_the_numbers_of_a_shop_say_how_its_checkouts_and_payments_end(
         )
 
     await eventually(all_are_counted)
-    engine, api = await numbers(watched["engine"]), await numbers(shop.http)
+    engine, api = await numbers(watched.engine), await numbers(shop.http)
     assert engine["temporal_worker_task_slots_available{worker_type=WorkflowWorker}"] > 0
     assert any(name.startswith("temporal_workflow_task_schedule_to_start_latency_seconds_bucket") for name in engine)
     assert api["http_requests_total{method=POST,path=/v1/checkouts,status=201}"] >= 1
@@ -343,8 +362,8 @@ async def test_the_numbers_of_a_shop_say_how_its_checkouts_and_payments_end(
 OUTCOMES = ("payment_declined", "confirmed", "out_of_stock")
 
 
-async def test_a_worker_says_that_it_lives_and_that_it_can_work(watched: dict[str, httpx.AsyncClient]) -> None:
-    health, ready = [await watched["payments"].get(path) for path in ("/health", "/ready")]
+async def test_a_worker_says_that_it_lives_and_that_it_can_work(watched: Watched) -> None:
+    health, ready = [await watched.payments.get(path) for path in ("/health", "/ready")]
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
     assert (ready.status_code, ready.json()) == (
         200,
@@ -353,7 +372,7 @@ async def test_a_worker_says_that_it_lives_and_that_it_can_work(watched: dict[st
 
 
 async def test_an_admin_changes_what_all_processes_log_and_nobody_restarts_them(
-    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: dict[str, httpx.AsyncClient]
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: Watched
 ) -> None:
     resources, _ = own
     admin, operator = await headers_of(resources, Role.ADMIN), await headers_of(resources, Role.OPERATOR)
@@ -385,26 +404,68 @@ def began(log: Path) -> float:
     return log.stat().st_ctime_ns
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def in_trouble() -> str:
+    """Where an API process without Valkey and without a collector of traces will be, once a test starts it."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+async def envoy_statistics(shop: PrivateShop, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Of an Envoy that has answered somebody for the shop."""
+    try:
+        envoy_program()
+    except RuntimeError as reason:
+        pytest.skip(str(reason))
+    directory = tmp_path_factory.mktemp("envoy")
+    api = ("127.0.0.1", int(shop.environment["APP_API__PORT"]))
+    listens, counts, *others = [("127.0.0.1", port) for port in free_ports(4)]
+    plan = Gateway(
+        directory=directory,
+        apis=(api,),
+        envoys=(listens,),
+        envoy=listens,
+        stats=counts,
+        http=others[0],
+        https=others[1],
+    )
+    child = await started(envoy(plan), directory)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{listens[0]}:{listens[1]}") as client:
+            assert (await client.get("/v1/categories")).status_code == 200
+        yield f"{counts[0]}:{counts[1]}"
+    finally:
+        stop_all([child])
+
+
+@pytest.fixture(scope="module")
 async def prometheus(
-    shop: PrivateShop, watched: dict[str, httpx.AsyncClient], tmp_path: Path
+    shop: PrivateShop,
+    watched: Watched,
+    in_trouble: str,
+    envoy_statistics: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Prometheus itself with the shop's rules, looking often."""
+    """Prometheus itself, looking often, with the shop's rules, of which it says at once what they find."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    rules = yaml.safe_load((OBSERVABILITY / "rules.yml").read_text())
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        rule.pop("for", None)
+    (folder / "rules.yml").write_text(json.dumps(rules))
     config = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
-    config["rule_files"] = [str(OBSERVABILITY / "rules.yml")]
     targets = {
-        "sutler-api": [shop.http],
-        "sutler-worker": [watched["checkout"], watched["payments"]],
-        "sutler-engine": [watched["engine"], watched["payments_engine"]],
+        "sutler-api": [at(shop.http), in_trouble],
+        "sutler-worker": [at(watched.checkout), at(watched.payments)],
+        "sutler-engine": [at(watched.engine), at(watched.payments_engine)],
+        "sutler-gateway": [envoy_statistics],
     }
     for job in config["scrape_configs"]:
-        parts = targets.get(job["job_name"], [])
-        job["static_configs"] = [{"targets": [part.base_url.netloc.decode() for part in parts]}]
-    (tmp_path / "prometheus.yml").write_text(json.dumps(config))
+        job["static_configs"] = [{"targets": targets[job["job_name"]]}]
+    (folder / "prometheus.yml").write_text(json.dumps(config))
     port = free_port()
-    binary = [program("prometheus"), f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-    with (tmp_path / "prometheus.log").open("wb") as log:
+    binary = [program("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "prometheus.log").open("wb") as log:
         running = await asyncio.create_subprocess_exec(
             *binary, f"--web.listen-address=127.0.0.1:{port}", stdout=log, stderr=log
         )
@@ -416,6 +477,17 @@ async def prometheus(
         await running.wait()
 
 
+def at(part: httpx.AsyncClient) -> str:
+    return part.base_url.netloc.decode()
+
+
+async def asked(prometheus: httpx.AsyncClient, path: str, **query: str) -> Any:
+    try:
+        return (await prometheus.get(f"/api/v1/{path}", params=query)).json()["data"]
+    except (httpx.TransportError, ValueError):
+        return None
+
+
 async def test_every_query_of_every_dashboard_and_alert_finds_something(
     shop: PrivateShop, own: tuple[Resources, dict[str, str]], prometheus: httpx.AsyncClient
 ) -> None:
@@ -424,19 +496,12 @@ async def test_every_query_of_every_dashboard_and_alert_finds_something(
     shopper = Shopper(shop.http)
     queries = {panel.query for panels in DASHBOARDS.values() for panel in panels}
 
-    async def answer(path: str, **query: str) -> Any:
-        try:
-            told = await prometheus.get(f"/api/v1/{path}", params=query)
-            return told.json()["data"]
-        except (httpx.TransportError, ValueError):
-            return None
-
     async def all_find_something() -> bool:
         await shop.http.get("/v1/products?limit=1")
         for card in ("pm_card_visa", "pm_card_chargeDeclined"):
             await shopper.check_out(await shopper.a_cart((product.variant_id, 1)), card=card)
         for query in list(queries):
-            found = await answer("query", query=query)
+            found = await asked(prometheus, "query", query=query)
             if found and found["result"]:
                 queries.discard(query)
         return not queries
@@ -444,5 +509,114 @@ async def test_every_query_of_every_dashboard_and_alert_finds_something(
     with suppress(TimeoutError):
         await eventually(all_find_something, within=40)
     assert queries == set()
-    rules = (await answer("rules"))["groups"]
+    rules = (await asked(prometheus, "rules"))["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} == {"ok"}
+
+
+async def heard(prometheus: httpx.AsyncClient) -> set[str] | None:
+    found = await asked(prometheus, "alerts")
+    return found and {alert["labels"]["alertname"] for alert in found["alerts"]}
+
+
+async def are_heard(prometheus: httpx.AsyncClient, *alerts: str) -> bool:
+    return set(alerts) <= (await heard(prometheus) or set())
+
+
+async def are_over(prometheus: httpx.AsyncClient, *alerts: str) -> bool:
+    now = await heard(prometheus)
+    return now is not None and not now & set(alerts)
+
+
+async def test_orders_that_need_a_person_are_heard_of_until_somebody_came(
+    own: tuple[Resources, dict[str, str]], prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+    product = await a_product(resources.sessions, price="10.00", stock=1)
+    order = await a_placed_order(resources.sessions, (product.variant_id, 1))
+    breach = Breach(law=Law.STOCK_IS_ITS_MOVEMENTS, subject=str(product.variant_id), words="one unit is gone")
+    concern = OrderAttention(order_id=order.order_id, concern=Concern.PAYMENT_UNKNOWN, detail="nobody answered")
+    alerts = ("OrdersNeedAttention", "PaymentsUnknown", "BooksDoNotAddUp")
+    await eventually(lambda: are_over(prometheus, *alerts))
+
+    async with resources.sessions.begin() as session:
+        await orders.attend(session, concern)
+        await breaches.note(session, [breach], [])
+        await session.execute(STEP, {"id": order.order_id, "step": "payment_unknown"})
+    await eventually(lambda: are_heard(prometheus, *alerts))
+
+    async with resources.sessions.begin() as session:
+        await orders.attend(session, replace(concern, detail=None))
+        await breaches.note(session, [], [breach])
+        await session.execute(STEP, {"id": order.order_id, "step": None})
+    await eventually(lambda: are_over(prometheus, *alerts))
+
+
+STEP = text("UPDATE orders SET pending_step = :step WHERE id = :id")
+
+
+async def test_a_provider_that_does_not_answer_and_cards_that_are_declined_are_heard_of(
+    shop: PrivateShop,
+    own: tuple[Resources, dict[str, str]],
+    prometheus: httpx.AsyncClient,
+    sandbox: httpx.AsyncClient,
+) -> None:
+    resources, _ = own
+    product = await a_product(resources.sessions, price="10.00", stock=50)
+    shopper = Shopper(shop.http)
+
+    async def both_are_heard() -> bool:
+        await sandbox.put("/faults", json={"payments": {"next": [{"operation": "create", "fault": "error"}]}})
+        await shopper.check_out(await shopper.a_cart((product.variant_id, 1)), card="pm_card_chargeDeclined")
+        return await are_heard(prometheus, "PaymentProviderSilent", "CardsAreDeclined")
+
+    await eventually(both_are_heard)
+
+
+async def test_a_process_without_valkey_and_without_a_collector_of_traces_is_heard_of(
+    shop: PrivateShop, prometheus: httpx.AsyncClient, in_trouble: str
+) -> None:
+    variables = {
+        "APP_API__PORT": in_trouble.rpartition(":")[2],
+        "APP_CACHE__URL": f"redis://127.0.0.1:{free_port()}",
+        "APP_TELEMETRY__OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "APP_TELEMETRY__SAMPLE_RATIO": "1",
+        "APP_AT_ONCE__CATALOGUE": "1",
+    }
+    await eventually(lambda: are_heard(prometheus, "ApiDown"))
+    part = api_process({**shop.environment, **variables}, shop.directory)
+    await asyncio.to_thread(part.__enter__)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{in_trouble}") as api:
+
+            async def all_are_heard() -> bool:
+                await asyncio.gather(*(api.get(f"/v1/products?q=nothing{n}") for n in range(30)))
+                return await are_heard(
+                    prometheus, "CircuitBreakerOpen", "TelemetryLost", "RequestsAreShed", "RequestsFail"
+                )
+
+            await eventually(all_are_heard)
+        await eventually(lambda: are_over(prometheus, "ApiDown"))
+    finally:
+        await asyncio.to_thread(part.__exit__, None, None, None)
+    await eventually(lambda: are_heard(prometheus, "ApiDown"))
+    await eventually(lambda: are_over(prometheus, "CircuitBreakerOpen"))
+
+
+async def test_a_worker_that_is_away_is_heard_of_and_so_is_what_waits_for_it(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: Watched, prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+    alerts = ("WorkerDown", "EventsWait", "MailsWait")
+    await kill(watched.courier)
+    async with resources.sessions.begin() as session:
+        await outbox.tell(session, "stock.out", "drill", NEWS)
+        await session.execute(text("UPDATE outbox SET created_at = now() - interval '2 minutes' WHERE key = 'drill'"))
+        await session.execute(text("UPDATE letters SET asked_at = now() - interval '20 minutes'"))
+    await eventually(lambda: are_heard(prometheus, *alerts))
+
+    ports = [int(at(part).rpartition(":")[2]) for part in (watched.payments, watched.payments_engine)]
+    await shop.start("cli", "worker", Queue.PAYMENTS, Queue.EVENTS, Queue.NOTIFICATIONS, **asked_at(*ports))
+    await eventually(lambda: are_over(prometheus, *alerts))
+
+
+NEWS = {"variant_id": uuid4(), "product_id": uuid4(), "sku": "drill", "available": 0, "low_stock": 5}

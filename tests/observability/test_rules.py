@@ -1,4 +1,7 @@
-"""Every alert is heard when it should be, and only then; and leads to a page that says what to do."""
+"""Every alert is heard when it should be and only then, and leads to a page that says what to do and how it is drilled.
+
+All are drilled with made-up numbers, in ``CASES``; those in ``CAUSED`` by a real shop as well.
+"""
 
 import json
 import re
@@ -71,7 +74,33 @@ OPEN = 'sutler_circuit_breaker_state{dependency="valkey",state="open",instance="
 IN_USE = 'sutler_database_connections{state="in_use",job="sutler-api",instance="a"}'
 MOST = 'sutler_database_connections{state="most",job="sutler-api",instance="a"}'
 SLOTS = 'temporal_worker_task_slots_available{worker_type="ActivityWorker",task_queue="payments"}'
+WATCHED_SHOP = "tests/journeys/test_watched_shop.py"
+CAUSED = {
+    "test_orders_that_need_a_person_are_heard_of_until_somebody_came": (
+        "OrdersNeedAttention",
+        "PaymentsUnknown",
+        "BooksDoNotAddUp",
+    ),
+    "test_a_provider_that_does_not_answer_and_cards_that_are_declined_are_heard_of": (
+        "PaymentProviderSilent",
+        "CardsAreDeclined",
+    ),
+    "test_a_process_without_valkey_and_without_a_collector_of_traces_is_heard_of": (
+        "ApiDown",
+        "RequestsFail",
+        "RequestsAreShed",
+        "CircuitBreakerOpen",
+        "TelemetryLost",
+    ),
+    "test_a_worker_that_is_away_is_heard_of_and_so_is_what_waits_for_it": ("WorkerDown", "EventsWait", "MailsWait"),
+}
+"""Alerts that are heard by what Prometheus measures of a real shop, by the test that brings it into that state."""
+
+DRILLS = {alert: f"Drill: `{WATCHED_SHOP}::{test}`." for test, alerts in CAUSED.items() for alert in alerts}
+MADE_UP = "Drill: made-up numbers only."
 LIMITS = ("0.5", "1.0")
+NOTHING, OVER = "_x61", "110m"
+"""An hour in which nothing is measured; and when, after an hour in which an alert is heard, it is no more."""
 
 CASES: dict[str, Case] = {
     "ApiDown": Case(
@@ -206,27 +235,57 @@ def test_promtool_accepts_the_rules_and_the_configuration() -> None:
         run([program("promtool"), "check", kind, str(FOLDER / file)])
 
 
-def test_each_alert_is_heard_when_it_should_be_and_only_then(tmp_path: Path) -> None:
+def test_each_alert_is_heard_when_it_should_be_and_only_then_and_goes_out_again(tmp_path: Path) -> None:
     assert CASES.keys() == RULES.keys()
-    tests = [_test(name, case, is_heard=is_heard) for name, case in CASES.items() for is_heard in (True, False)]
+    tests = [made(names) for names in _side_by_side() for made in (_heard_and_over, _quiet)]
     told = tmp_path / "rules_test.yml"
     told.write_text(json.dumps({"rule_files": [str(FOLDER / "rules.yml")], "tests": tests}))
     run([program("promtool"), "test", "rules", str(told)])
 
 
-def _test(name: str, case: Case, *, is_heard: bool) -> dict[str, Any]:
-    rule = RULES[name]
+def _side_by_side() -> list[list[str]]:
+    """The alerts in few lists, in each of which no two ask for the same metric: a test for each list is soon done."""
+    lists: list[tuple[list[str], set[str]]] = []
+    for name, case in CASES.items():
+        metrics = {series.partition("{")[0] for series in case.heard | case.quiet}
+        names, taken = next((each for each in lists if not each[1] & metrics), ([], set()))
+        if not names:
+            lists.append((names, taken))
+        names.append(name)
+        taken |= metrics
+    return [names for names, _ in lists]
+
+
+def _heard_and_over(names: list[str]) -> dict[str, Any]:
+    """What is measured while they are heard, and after it what is measured when they are not."""
+    series = {
+        each: f"{case.heard.get(each, NOTHING)} {case.quiet.get(each, NOTHING)}"
+        for case in map(CASES.__getitem__, names)
+        for each in case.heard | case.quiet
+    }
+    heard = [_at(CASES[name].at, name, is_heard=True) for name in names]
+    return _test(series, heard + [_at(OVER, name, is_heard=False) for name in names])
+
+
+def _quiet(names: list[str]) -> dict[str, Any]:
+    series = {each: values for name in names for each, values in CASES[name].quiet.items()}
+    return _test(series, [_at(CASES[name].at, name, is_heard=False) for name in names])
+
+
+def _at(moment: str, name: str, *, is_heard: bool) -> dict[str, Any]:
+    rule, case = RULES[name], CASES[name]
     alert = {
         "exp_labels": {**rule["labels"], **case.labels},
         "exp_annotations": {"summary": case.says, "runbook_url": rule["annotations"]["runbook_url"]},
     }
+    return {"eval_time": moment, "alertname": name, "exp_alerts": [alert] if is_heard else []}
+
+
+def _test(series: dict[str, str], moments: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "name": f"{name}, {'heard' if is_heard else 'quiet'}",
         "interval": "1m",
-        "input_series": [
-            {"series": series, "values": values} for series, values in (case.heard if is_heard else case.quiet).items()
-        ],
-        "alert_rule_test": [{"eval_time": case.at, "alertname": name, "exp_alerts": [alert] if is_heard else []}],
+        "input_series": [{"series": each, "values": values} for each, values in series.items()],
+        "alert_rule_test": moments,
     }
 
 
@@ -243,6 +302,13 @@ def test_each_alert_leads_to_what_to_do(name: str) -> None:
     section = re.search(rf"^### {name}\n(.*?)(?=^### |\Z)", runbook, re.MULTILINE | re.DOTALL)
     assert section, f"docs/runbook.md has no section {name}"
     assert len(section[1].split()) > 25
+    assert section[1].partition("\n## ")[0].rstrip().splitlines()[-1] == DRILLS.get(name, MADE_UP)
+
+
+def test_every_drill_is_a_test_and_for_an_alert_that_there_is() -> None:
+    tests = set(re.findall(r"^async def (test_\w+)", (ROOT / WATCHED_SHOP).read_text(), re.MULTILINE))
+    assert CAUSED.keys() <= tests
+    assert DRILLS.keys() <= RULES.keys()
 
 
 def test_the_runbook_speaks_of_no_alert_that_there_is_not() -> None:
