@@ -175,7 +175,7 @@ async def metrics(resources: Resources) -> Response[bytes]:
 async def _read_the_breaches(resources: Resources) -> None:
     """As the last audit left them; what was known stays when Postgres does not answer."""
     try:
-        async with resources.autocommit() as session:
+        async with asyncio.timeout(LONGEST_COUNT_SECONDS), resources.autocommit() as session:
             found = await breaches.counts(session)
     except (SQLAlchemyError, OSError, TimeoutError):
         return
