@@ -19,7 +19,7 @@ from db.shipping_rates import ADDRESS_OF_CART, tariffs_of, tariffs_to
 from domain.baskets import Basket, Code, Destination, Line, Shopper
 from domain.credit import Tender, tender
 from domain.errors import Refusal
-from domain.money import Money
+from domain.money import Money, Rounding
 from domain.price_lists import unit_price
 from domain.pricing import Priced, discounted, taxables, taxed
 from domain.promotions import Offers
@@ -138,7 +138,8 @@ async def priced(
     cart = rows[0]
     shopper = _shopper(cart)
     items = [(_line(row, shopper), row["is_sold"]) for row in rows if row["item_id"]]
-    basket = _basket(cart, shopper, [line for line, _ in items])
+    policy = TaxPolicy.read(cart["taxes"])
+    basket = _basket(cart, shopper, [line for line, _ in items], policy.rounding)
     rules = await promotions.rules(session, cart["rules_version"])
     offered = rules.for_basket(basket, is_whole=is_whole)
     offers = Offers(basket, offered)
@@ -146,7 +147,6 @@ async def priced(
     shipping = next((option.price for option in _options(cart["tariffs"], basket, without_shipping)), None)
     shipped = replace(basket, shipping=Money(shipping or 0, basket.currency))
     before_taxes = discounted(shipped, offers.reduction(shipped.shipping.minor))
-    policy = TaxPolicy.read(cart["taxes"])
     asked = question(
         taxables(before_taxes), policy, basket.destination, basket.currency, is_exempt=shopper.is_tax_exempt
     )
@@ -283,7 +283,7 @@ def _shopper(cart: RowMapping) -> Shopper:
     )
 
 
-def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket:
+def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line], rounding: Rounding) -> Basket:
     return Basket(
         currency=cart["currency"],
         lines=tuple(lines),
@@ -296,6 +296,7 @@ def _basket(cart: RowMapping, shopper: Shopper, lines: Sequence[Line]) -> Basket
         used_up=frozenset(cart["used_up"]),
         used_up_by_shopper=frozenset(cart["used_up_by_shopper"]),
         shopper=shopper,
+        rounding=rounding,
         destination=_destination(cart["shipping_address"]) if cart["shipping_address"] else None,
     )
 

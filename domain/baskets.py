@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.money import Money
+from domain.money import Money, Rounding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +76,8 @@ class Basket:
     used_up: frozenset[UUID] = frozenset()
     """Promotions that have been used as often as they can be."""
     used_up_by_shopper: frozenset[UUID] = frozenset()
+    rounding: Rounding = Rounding.HALF_UP
+    """Where half a minor unit of a discount goes."""
 
     @property
     def weight_grams(self) -> int:

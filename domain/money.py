@@ -111,11 +111,16 @@ class Rounding(StrEnum):
 
 
 def rounded(exact: Fraction, rounding: Rounding) -> int:
-    """The whole minor units of an exact amount. The only place where money is rounded to the nearest."""
-    if rounding is Rounding.HALF_EVEN:
-        return round(exact)
-    nearest = floor(abs(exact) + Fraction(1, 2))
-    return nearest if exact >= 0 else -nearest
+    """The whole minor units of an exact amount."""
+    return of_parts(exact.numerator, exact.denominator, rounding)
+
+
+def of_parts(amount: int, parts: int, rounding: Rounding) -> int:
+    """The same of ``amount / parts``, without making a fraction. Nothing else rounds money to the nearest."""
+    whole, rest = divmod(abs(amount), parts)
+    is_half_up = rounding is Rounding.HALF_UP or whole % 2 == 1
+    nearest = whole + (2 * rest > parts or (2 * rest == parts and is_half_up))
+    return nearest if amount >= 0 else -nearest
 
 
 def apportioned(total: int, exact: Sequence[Fraction]) -> list[int]:

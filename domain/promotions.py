@@ -11,7 +11,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.baskets import Basket, Code, Line
-from domain.money import Money, split
+from domain.money import Money, Rounding, of_parts, split
 
 Named = TypeVar("Named", UUID, str)
 
@@ -222,7 +222,7 @@ class Offers:
     def __init__(self, basket: Basket, promotions: Iterable[Promotion]) -> None:
         entered = {code.promotion_id: code for code in reversed(basket.codes) if code.promotion_id is not None}
         known = {each.id: each for each in promotions if not each.needs_code or each.id in entered}
-        self._currency = basket.currency
+        self._currency, self._rounding = basket.currency, basket.rounding
         self._goods = _Goods(basket.lines)
         self._not_applied = list(_useless_codes(basket.codes, entered, known))
         self._fitting: list[_Candidate] = []
@@ -248,7 +248,7 @@ class Offers:
         return self._whatever_shipping_costs
 
     def _reduction(self, shipping: int) -> Reduction:
-        till = _Till(self._goods, self._currency, shipping)
+        till = _Till(self._goods, self._currency, shipping, self._rounding)
         chosen, passed_over = _chosen(self._fitting, till)
         applied = []
         for candidate in sorted(chosen, key=lambda each: STAGES[each.promotion.benefit.on]):
@@ -435,8 +435,8 @@ def _best(candidates: Sequence[_Candidate], till: "_Till") -> _Candidate | None:
 class _Till:
     """What lines and shipping still cost while one promotion after the other is taken off."""
 
-    def __init__(self, goods: _Goods, currency: str, shipping: int) -> None:
-        self._currency = currency
+    def __init__(self, goods: _Goods, currency: str, shipping: int, rounding: Rounding) -> None:
+        self._currency, self._rounding = currency, rounding
         self._goods = goods
         self._left = list(goods.full)
         self._shipping = self._shipping_left = shipping
@@ -476,22 +476,26 @@ class _Till:
             case BuyAndGet():
                 return self._off_units(candidate.units_got, benefit.percent), 0
             case PercentOff(percent=percent, on=On.SHIPPING):
-                return {}, percent_of(self._shipping_left, percent)
+                return {}, self._percent_of(self._shipping_left, percent)
             case AmountOff(amounts=amounts, on=On.SHIPPING):
                 return {}, min(amounts[self._currency], self._shipping_left)
             case PercentOff(percent=percent, on=On.ORDER):
-                return self._shared(percent_of(sum(left[place] for place in places), percent), places), 0
+                return self._shared(self._percent_of(sum(left[place] for place in places), percent), places), 0
             case AmountOff(amounts=amounts, on=On.ORDER):
                 return self._shared(amounts[self._currency], places), 0
             case PercentOff(percent=percent):
                 share, whole = percent.as_integer_ratio()
-                return {place: _half_up(left[place] * share, 100 * whole) for place in places}, 0
+                return {place: of_parts(left[place] * share, 100 * whole, self._rounding) for place in places}, 0
             case AmountOff(amounts=amounts, on=On.UNIT):
                 each = amounts[self._currency]
                 return {place: min(each * self._goods.quantities[place], left[place]) for place in places}, 0
             case AmountOff(amounts=amounts):
                 each = amounts[self._currency]
                 return {place: min(each, left[place]) for place in places}, 0
+
+    def _percent_of(self, amount: int, percent: Decimal) -> int:
+        share, whole = percent.as_integer_ratio()
+        return of_parts(amount * share, 100 * whole, self._rounding)
 
     def _shared(self, amount: int, places: Sequence[int]) -> dict[int, int]:
         """The amount, as far as the lines still cost so much, in shares by what they cost."""
@@ -504,7 +508,9 @@ class _Till:
         """The percentage of so many units of each line, which share evenly in what the line still costs."""
         share, whole = percent.as_integer_ratio()
         return {
-            place: _half_up(self._left[place] * share * count, 100 * whole * self._goods.quantities[place])
+            place: of_parts(
+                self._left[place] * share * count, 100 * whole * self._goods.quantities[place], self._rounding
+            )
             for place, count in units.items()
         }
 
@@ -540,13 +546,3 @@ def got(benefit: BuyAndGet, bought: Sequence[int], gets: Sequence[int] | None, g
         if count:
             units[place] = count
     return units
-
-
-def percent_of(amount: int, percent: Decimal) -> int:
-    """The percentage of an amount, to the next whole minor unit; half of one is rounded up."""
-    share, whole = percent.as_integer_ratio()
-    return _half_up(amount * share, 100 * whole)
-
-
-def _half_up(amount: int, parts: int) -> int:
-    return (2 * amount + parts) // (2 * parts)

@@ -258,7 +258,7 @@ class Tax(Section):
     home_region: str = ""
     home_postal_code: str = ""
     rounding: Rounding = Rounding.HALF_UP
-    """Where half a minor unit goes."""
+    """Where half a minor unit goes, of taxes and of discounts."""
     rounded_by: RoundedBy = RoundedBy.LINE
     """Whether each line's tax is rounded, or that of all lines with the same rates at once."""
     when_silent: WhenSilent = WhenSilent.REFUSE

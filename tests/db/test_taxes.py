@@ -195,6 +195,17 @@ async def test_tax_may_be_rounded_by_line_or_once_for_the_whole_order(
     assert (found.shipping_tax, found.tax) == (43, sum(of_lines) + 43)
 
 
+async def test_discounts_are_rounded_as_taxes_are(resources: Resources) -> None:
+    products = await two_products(resources)
+    async with a_shop(resources, rounding=Rounding.HALF_EVEN) as sessions:
+        cart_id = await a_cart_to(sessions, products, EXCLUSIVE)
+        async with sessions.begin() as session:
+            found = await baskets.priced(session, cart_id)
+
+    assert found is not None
+    assert found.basket.rounding is Rounding.HALF_EVEN
+
+
 async def test_whoever_is_exempt_pays_neither_an_added_nor_a_contained_tax(resources: Resources) -> None:
     products = await two_products(resources)
     await headers_of(resources, Role.CUSTOMER)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.baskets import Basket, Code, Line, Shopper
-from domain.money import Money
+from domain.money import Money, Rounding
 from domain.pricing import Priced, price
 from domain.promotions import (
     AmountOff,
@@ -25,6 +25,7 @@ from domain.promotions import (
     PromotionIndex,
     Reason,
     normalised,
+    reduction,
 )
 from tests.support.baskets import AT, a_basket, a_line
 
@@ -243,3 +244,24 @@ def test_every_cart_adds_up_and_does_not_care_for_the_order_of_its_lines(
     assert {line.line.id: line.discount for line in again.lines} == {
         line.line.id: line.discount for line in priced.lines
     }
+
+
+HALVES: dict[str, tuple[Benefit, list[int], list[int]]] = {
+    "of each line": (PercentOff(percent=Decimal(10), on=On.LINE), [1, 2, 0], [0, 2, 0]),
+    "of the order": (PercentOff(percent=Decimal("12.5"), on=On.ORDER), [1, 2, 0], [1, 1, 0]),
+    "of shipping": (PercentOff(percent=Decimal(10), on=On.SHIPPING), [0, 0, 3], [0, 0, 2]),
+    "of units": (BuyAndGet(percent=Decimal(10), buy=1, get=1), [1, 0, 0], [0, 0, 0]),
+}
+"""What is taken off two lines and shipping, with halves up and with halves to the even neighbour."""
+
+
+@pytest.mark.parametrize(("benefit", "half_up", "half_even"), HALVES.values(), ids=HALVES)
+def test_half_a_minor_unit_goes_where_the_shop_says(benefit: Benefit, half_up: list[int], half_even: list[int]) -> None:
+    basket = a_basket(a_line(5), a_line(15), shipping=25)
+
+    def taken_off(rounding: Rounding) -> list[int]:
+        found = reduction(replace(basket, rounding=rounding), [a_promotion(benefit=benefit)])
+        return [*(found.lines.get(line.id, 0) for line in basket.lines), found.shipping]
+
+    assert taken_off(Rounding.HALF_UP) == half_up
+    assert taken_off(Rounding.HALF_EVEN) == half_even
