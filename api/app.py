@@ -25,7 +25,7 @@ from api.following import Followers
 from api.hot_answers import HotAnswers
 from api.hot_variants import admission_gate, keep_right
 from api.idempotency import provide_once
-from api.inbox import see_to_the_unheard
+from api.inbox import forget_the_old, see_to_the_unheard
 from api.intake import see_to_the_unstarted
 from api.leaving import Leaving
 from api.limiting import Doorway
@@ -163,6 +163,7 @@ def create_app(
             following_orders = asyncio.create_task(followers.keep_looking())
             following_level = asyncio.create_task(level.follow())
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
+            forgetting = asyncio.create_task(forget_the_old(resources))
             seeing_to = [
                 asyncio.create_task(see_to(resources, app.state.stories))
                 for see_to in (see_to_the_unstarted, see_to_the_unheard)
@@ -172,7 +173,7 @@ def create_app(
             finally:
                 await ended(
                     *(listening, counting_units, keeping_time, following_limits, following_orders, following_level),
-                    *(*following, *seeing_to),
+                    *(*following, *seeing_to, forgetting),
                 )
 
     app = Litestar(

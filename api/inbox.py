@@ -3,6 +3,8 @@
 A loop beside the requests of every API process sees to them; a lock in Postgres lets one process at a time look.
 """
 
+from functools import partial
+
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +24,8 @@ log = structlog.get_logger()
 OLD_ENOUGH_SECONDS = 5.0
 """Younger events are still in the hands of the request that brought them."""
 ONE_AT_A_TIME = 7_305_114
+FORGETTING_PAUSE_SECONDS = 600.0
+FORGOTTEN_AT_A_TIME = 500
 
 
 async def told(notice: Notice, resources: Resources, stories: Stories) -> None:
@@ -72,6 +76,25 @@ async def look_once(resources: Resources, stories: Stories) -> int:
                 untold += 1
                 log.error("event_not_told", event_id=notice.event_id, error=error.message)
         return len(waiting) - untold + await _follow_parcels(session, resources, stories)
+
+
+async def forget_the_old(resources: Resources) -> None:
+    """Until cancelled."""
+    await kept_up(lambda: forget(resources), name="old events", pause_seconds=FORGETTING_PAUSE_SECONDS)
+
+
+async def forget(resources: Resources) -> None:
+    """What was told so long ago that nobody tells it again."""
+    settings = resources.settings
+    inboxes = (
+        partial(payments.forget_events, kept=settings.payments.events_kept),
+        partial(tracking.forget, kept=settings.carriers.messages_kept),
+    )
+    for forget_some in inboxes:
+        forgotten = FORGOTTEN_AT_A_TIME
+        while forgotten == FORGOTTEN_AT_A_TIME:
+            async with resources.sessions.begin() as session:
+                forgotten = await forget_some(session, most=FORGOTTEN_AT_A_TIME)
 
 
 async def _follow_parcels(session: AsyncSession, resources: Resources, stories: Stories) -> int:

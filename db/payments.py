@@ -1,7 +1,7 @@
 """Payments: what a provider promised, took and gave back for an order, and what it told us by webhook."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -80,6 +80,7 @@ class WebhookEvent(Base):
 
     __table_args__ = (
         Index("ix_webhook_events_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
+        Index("ix_webhook_events_handled", "received_at", postgresql_where=text("handled_at IS NOT NULL")),
         CheckConstraint(one_of("listener", Listener), name="listener"),
         CheckConstraint("listener IS NOT NULL OR handled_at IS NOT NULL", name="unheard_has_listener"),
     )
@@ -349,3 +350,20 @@ async def handled(session: AsyncSession, provider: str, event_id: str) -> None:
         .where(WebhookEvent.provider == provider, WebhookEvent.event_id == event_id)
         .values(handled_at=func.now())
     )
+
+
+async def forget_events(session: AsyncSession, *, kept: timedelta, most: int) -> int:
+    """Remove the oldest events that were received so long ago, unless they are still unheard; how many there were."""
+    removed = await session.execute(FORGET_EVENTS, {"kept": kept, "most": most})
+    return len(removed.all())
+
+
+FORGET_EVENTS = text(
+    """
+    DELETE FROM webhook_events WHERE (provider, event_id) IN (
+        SELECT provider, event_id FROM webhook_events
+        WHERE handled_at IS NOT NULL AND received_at < now() - CAST(:kept AS interval)
+        ORDER BY received_at LIMIT :most FOR UPDATE SKIP LOCKED
+    ) RETURNING event_id
+    """
+)

@@ -1,6 +1,6 @@
 """What carriers have told of parcels: kept before they are answered, and followed one after the other."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -136,6 +136,26 @@ WAITING = text(
           WHERE fulfillments.tracking_number = carrier_messages.tracking_number AND shipped_at IS NOT NULL
       )
     ORDER BY received_at LIMIT 200
+    """
+)
+
+
+async def forget(session: AsyncSession, *, kept: timedelta, most: int) -> int:
+    """Remove the oldest messages that were received so long ago; how many there were.
+
+    Their ids grow with the time. One whose parcel was not shipped in all this time is not of ours.
+    """
+    removed = await session.execute(FORGET, {"kept": kept, "most": most})
+    return len(removed.all())
+
+
+FORGET = text(
+    """
+    DELETE FROM carrier_messages WHERE id IN (
+        SELECT id FROM carrier_messages
+        WHERE id < (SELECT uuidv7(-CAST(:kept AS interval))) AND received_at < now() - CAST(:kept AS interval)
+        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+    ) RETURNING id
     """
 )
 

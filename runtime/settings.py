@@ -151,11 +151,24 @@ class Payments(Section):
     """The shop's bank account, in the words that customers are mailed; empty when it takes no bank transfers."""
     transfer_days: Annotated[int, Field(ge=1, le=60)] = 7
     """How long an order waits for its bank transfer, with its goods held: until the end of the last of these days."""
+    events_keep_days: Annotated[int, Field(ge=30)] = 90
+    """How long it is known which of the provider's events have come, so that each counts once. Stripe sends none again
+    that is older than 30 days."""
+
+    @property
+    def events_kept(self) -> timedelta:
+        return timedelta(days=self.events_keep_days)
 
 
 class Carriers(Section):
     easypost_webhook_secret: SecretStr | None = None
     """What EasyPost signs its messages about parcels with; unset, none is taken."""
+    messages_keep_days: Annotated[int, Field(ge=30)] = 90
+    """How long their messages can be seen, also those about parcels that nobody knows; parcels keep what they said."""
+
+    @property
+    def messages_kept(self) -> timedelta:
+        return timedelta(days=self.messages_keep_days)
 
 
 class Mail(Section):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from api import inbox
 from domain.inventory import StockLevel
 from runtime.resources import Resources
 from sandbox.webhooks import signature
@@ -67,6 +69,24 @@ async def test_the_same_event_twenty_times_is_stored_once_and_answered_every_tim
 
     assert {answer.status_code for answer in answers} == {200}
     assert len(await stored(resources, event["id"])) == 1
+
+
+async def test_an_event_of_long_ago_is_forgotten_and_one_of_last_quarter_is_not(
+    api: httpx.AsyncClient, resources: Resources
+) -> None:
+    old, recent = an_event(), an_event()
+    for event, days in ((old, 91), (recent, 89)):
+        await deliver(api, event)
+        async with resources.sessions.begin() as session:
+            await session.execute(
+                text("UPDATE webhook_events SET received_at = now() - CAST(:ago AS interval) WHERE event_id = :id"),
+                {"id": event["id"], "ago": timedelta(days=days)},
+            )
+
+    await inbox.forget(resources)
+
+    assert await stored(resources, old["id"]) == []
+    assert await stored(resources, recent["id"]) == [("payment_intent.succeeded", True)]
 
 
 def is_forged(answer: httpx.Response) -> None:

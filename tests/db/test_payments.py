@@ -1,6 +1,7 @@
 """What the shop notes about payments and about what providers tell it."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,6 +51,29 @@ async def in_the_inbox(resources: Resources, event: ProviderEvent) -> list[tuple
             {"id": event.event_id},
         )
         return [tuple(row) for row in rows]
+
+
+async def test_only_handled_events_of_long_ago_are_forgotten(resources: Resources) -> None:
+    old, recent, unheard = an_event(None), an_event(None), an_event(None)
+    async with resources.sessions.begin() as session:
+        for event in (old, recent, unheard):
+            await payments.receive(session, "stripe", event)
+        await session.execute(
+            text(
+                "UPDATE webhook_events SET received_at = now() - interval '900 days', "
+                "handled_at = CASE WHEN event_id = :unheard THEN NULL ELSE handled_at END, "
+                "listener = CASE WHEN event_id = :unheard THEN 'stray' END WHERE event_id IN (:old, :unheard)"
+            ),
+            {"old": old.event_id, "unheard": unheard.event_id},
+        )
+        forgotten = await payments.forget_events(session, kept=timedelta(days=899), most=1)
+        again = await payments.forget_events(session, kept=timedelta(days=899), most=1)
+        await payments.handled(session, "stripe", unheard.event_id)
+
+    assert (forgotten, again) == (1, 0)
+    assert await in_the_inbox(resources, old) == []
+    assert await in_the_inbox(resources, recent) == [(recent.type, True)]
+    assert await in_the_inbox(resources, unheard) == [(unheard.type, True)]
 
 
 async def an_order_at_the_bank(resources: Resources) -> AnOrder:

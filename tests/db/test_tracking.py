@@ -1,0 +1,35 @@
+"""What carriers have told is not kept for ever."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db import tracking
+from db.base import new_id
+from runtime.resources import Resources
+
+TOLD = text("""
+    INSERT INTO carrier_messages (id, provider, message_id, carrier, tracking_number, at, received_at)
+    VALUES (coalesce(CAST(:id AS uuid), uuidv7(-CAST(:ago AS interval))), 'easypost', gen_random_uuid()::text, 'UPS',
+            '1Z', now(), now() - CAST(:ago AS interval))
+    RETURNING id
+""")
+
+
+async def test_only_messages_of_long_ago_are_forgotten(resources: Resources) -> None:
+    async with resources.sessions.begin() as session:
+
+        async def told(ago: timedelta, message_id: UUID | None = None) -> UUID:
+            made: UUID = (await session.execute(TOLD, {"ago": ago, "id": message_id})).scalar_one()
+            return made
+
+        old, recent = await told(timedelta(days=900)), await told(timedelta(0), new_id())
+        forgotten = await tracking.forget(session, kept=timedelta(days=899), most=1)
+        again = await tracking.forget(session, kept=timedelta(days=899), most=1)
+        left = await session.scalars(
+            text("SELECT id FROM carrier_messages WHERE id = ANY(:ids)"), {"ids": [old, recent]}
+        )
+
+    assert (forgotten, again) == (1, 0)
+    assert left.all() == [recent]
