@@ -24,7 +24,10 @@ class AuditEntry(Base):
     order_id: Mapped[UUID | None] = mapped_column()
     note: Mapped[str | None]
 
-    __table_args__ = (Index("ix_audit_log_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_audit_log_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),
+        Index("ix_audit_log_actor_id", "actor", "id"),
+    )
 
 
 async def note(

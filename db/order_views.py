@@ -122,7 +122,7 @@ async def orders(
     session: AsyncSession, *, limit: int, before: UUID | None, filters: Mapping[str, Any]
 ) -> Sequence[RowMapping]:
     """Orders, newest first, below ``before``; ``filters`` are columns of :data:`FILTERS`."""
-    conditions = [FILTERS[name] for name in filters]
+    conditions = [_condition(name, value) for name, value in filters.items()]
     if before is not None:
         conditions.append("orders.id < :before")
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -135,15 +135,23 @@ async def orders(
     return found.mappings().all()
 
 
-FILTERS = {
+FILTERS: Mapping[str, str | Mapping[Any, str]] = {
     "user_id": "orders.user_id = :user_id",
     "status": "orders.status = :status",
     "payment_status": "orders.payment_status = :payment_status",
-    "needs_attention": "(orders.attention IS NOT NULL) = :needs_attention",
+    "needs_attention": {
+        True: "orders.id IN (SELECT order_id FROM concerns WHERE settled_at IS NULL)",
+        False: "orders.attention IS NULL",
+    },
     "number": "orders.number = :number",
     "email": "lower(orders.email) = lower(:email)",
 }
-"""What lists of orders can be narrowed by."""
+"""What lists of orders can be narrowed by. The few that need somebody are found by their concerns, not among all."""
+
+
+def _condition(name: str, value: Any) -> str:
+    condition = FILTERS[name]
+    return condition if isinstance(condition, str) else condition[value]
 
 
 async def events(session: AsyncSession, order_id: UUID, *, limit: int, after: int) -> Sequence[RowMapping]:

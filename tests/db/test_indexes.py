@@ -14,7 +14,10 @@ MORE = {
         7,
         "two of them hold only what waits and one what has ended; logs are read by endpoint and event",
     ),
-    "orders": (6, "a cart becomes one order at most, and guests claim their orders by their address"),
+    "orders": (
+        7,
+        "a cart becomes one order at most, guests claim theirs by their address, and staff find the few in a status",
+    ),
 }
 """Tables with more than five, and why."""
 
