@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from activities.audit_money import MoneyBook
 from activities.audit_stories import StoryBook
+from activities.heartbeats import heard_of
 from activities.story_laws import STORY_LAWS
 from db import audit_log, breaches, laws, payments, repairs, resumption
 from db.engine import Sessions
@@ -59,10 +60,11 @@ class AuditActivities:
 
     @steps.look_at_tables.performed_by
     async def look_at_tables(self, look: LookAtBooks) -> Suspicions:
+        """Behind millions of orders a single law takes longer than the engine waits for a sign of life."""
         found: list[Breach] = []
-        for law in _in_order(LAWS_OF_TABLES):
-            found += await self._table_breaches(law, patience_seconds=look.patience_seconds)
-            activity.heartbeat(law)
+        async with heard_of():
+            for law in _in_order(LAWS_OF_TABLES):
+                found += await self._table_breaches(law, patience_seconds=look.patience_seconds)
         return Suspicions(breaches=found)
 
     @steps.look_at_stories.performed_by
@@ -92,7 +94,8 @@ class AuditActivities:
         async with self._sessions() as session:
             before = await breaches.open_breaches(session, request.laws)
         suspects = {breach.key: breach for breach in (*before, *request.suspicions)}
-        wrong = await self.still_wrong(list(suspects.values()))
+        async with heard_of():
+            wrong = await self.still_wrong(list(suspects.values()))
         healed = [breach for breach in before if breach.key not in {still.key for still in wrong}]
         wrong, healed = await self._not_in_hand(wrong), await self._not_in_hand(healed)
         await self._write_down(wrong, healed)
