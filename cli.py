@@ -85,13 +85,19 @@ def api() -> None:
 
 
 @app.command()
-def worker(queues: list[str]) -> None:
-    """Serve task queues in one process: one or several of their names, or all."""
+def worker(
+    queues: list[str],
+    processes: Annotated[int, typer.Option(min=1, help="How many processes; each uses one core.")] = 1,
+) -> None:
+    """Serve task queues: one or several of their names, or all. Each process serves all of them."""
     from runtime.settings import Settings
-    from workers.main import run
+    from workers import crew, main
     from workflows.names import Queue
 
-    run(Settings(), list(Queue) if queues == ["all"] else [Queue(name) for name in queues])
+    named = list(Queue) if queues == ["all"] else [Queue(name) for name in queues]
+    if processes > 1:
+        raise typer.Exit(crew.run(Settings(), named, processes))
+    main.run(Settings(), named)
 
 
 mail = typer.Typer(no_args_is_help=True, help="See what the shop writes to people.")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -105,6 +106,31 @@ async def test_a_payments_worker_killed_while_the_card_is_asked_charges_once(
     await shop.start_worker(Queue.PAYMENTS)
 
     await is_confirmed_and_charged_once((await answer), product, sandbox, resources)
+
+
+async def test_a_worker_of_several_processes_replaces_one_that_is_killed_and_ends_as_a_whole_when_told_to(
+    shop: PrivateShop, sandbox: httpx.AsyncClient, resources: Resources
+) -> None:
+    product = await a_product(resources.sessions, price="10.00", stock=3)
+    worker = await shop.start("cli", "worker", Queue.CHECKOUT, Queue.PAYMENTS, "--processes", "2")
+    crew = psutil.Process(worker.pid)
+    [killed, other] = crew.children()
+
+    killed.kill()
+
+    async def is_replaced() -> list[psutil.Process] | None:
+        now = crew.children()
+        return now if len(now) == 2 and killed not in now else None
+
+    members = await eventually(is_replaced)
+    assert other in members
+    shopper = Shopper(shop.http)
+    answer = await shopper.check_out(await shopper.a_cart((product.variant_id, 1)))
+    await is_confirmed_and_charged_once(answer, product, sandbox, resources)
+
+    worker.terminate()
+    assert await asyncio.to_thread(worker.wait) == 0
+    assert [member for member in members if member.is_running()] == []
 
 
 @pytest.mark.matrix("import: a worker is killed in the middle")
