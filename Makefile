@@ -16,7 +16,7 @@ SHOPS := $(addprefix tests/,chaos journeys failures operations replay gateway) $
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up reset test soak fuzz lint docs licences vulnerabilities sbom chaos payments charges outage drill bench lock
+.PHONY: help up reset test soak fuzz lint docs licences vulnerabilities sbom chaos payments charges outage drill bench growth lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -73,6 +73,9 @@ drill: $(INSTALLED) ## Lose the database of a shop, restore it to a moment befor
 
 bench: $(INSTALLED) ## Measure
 	$(BIN)/python -m benchmarks
+
+growth: $(INSTALLED) ## Look at what statements cost behind a million orders; ORDERS=…
+	@$(BIN)/python -m benchmarks.growth $(ORDERS)
 
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml, keeping versions that still fit
 	$(COMPILE) pyproject.toml requirements/build.in requirements/demo.in --extra stack --extra gateway --group dev --group docs -o requirements/all.lock

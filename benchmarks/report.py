@@ -65,14 +65,15 @@ def keep(rows: list[Row], name: str) -> Path:
     return path
 
 
-def keep_text(told: list[Row] | Table, name: str) -> Path:
-    """Write the table to ``benchmarks/results``, with when and where it was measured."""
+def keep_text(told: list[Row] | Table | tuple[Table, ...], name: str) -> Path:
+    """Write the table, or several, to ``benchmarks/results``, with when and where it was measured."""
     RESULTS.mkdir(exist_ok=True)
     console = Console(record=True, width=150, file=Path("/dev/null").open("w"))  # noqa: SIM115 (lives as long as we)
-    if isinstance(told, Table):
-        console.print(told)
-    else:
+    if isinstance(told, list):
         tell(told, console)
+    else:
+        for table in (told,) if isinstance(told, Table) else told:
+            console.print(table)
     path = RESULTS / f"{name}.txt"
     path.write_text(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {machine()}\n\n{console.export_text()}")
     return path

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,10 +154,17 @@ class Market:
 
 
 @asynccontextmanager
-async def a_market(directory: Path, *, patience: Patience | None = None) -> AsyncIterator[Market]:
-    overrides = {"APP_ENV": "test", "APP_LOG_LEVEL": "WARNING", "APP_DEMO__PASSWORD": PASSWORD}
+async def a_market(
+    directory: Path,
+    *,
+    patience: Patience | None = None,
+    products: int = KINDS_OF_GOODS,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Market]:
+    """A new one, or the one whose data lies there already."""
+    overrides = {"APP_ENV": "test", "APP_LOG_LEVEL": "WARNING", "APP_DEMO__PASSWORD": PASSWORD, **(settings or {})}
     async with (
-        private_shop(directory, overrides, patience=patience, products=KINDS_OF_GOODS) as shop,
+        private_shop(directory, overrides, patience=patience, products=products) as shop,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as http,
     ):
         diary, address = Diary(), shop.settings.api_url
