@@ -172,8 +172,8 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
         redis = WatchedRedis.behind(
             Breaker("valkey", silence=SILENCE, failures=cache.breaker_failures, cool_down=cache.breaker_seconds),
             cache.url.get_secret_value(),
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
+            socket_timeout=cache.timeout_seconds,
+            socket_connect_timeout=cache.timeout_seconds,
             # One more try meets a connection that went stale. The client's own ten would keep requests waiting that
             # can be answered without Valkey.
             retry=Retry(NoBackoff(), 1),

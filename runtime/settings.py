@@ -113,6 +113,8 @@ class Cache(Section):
     """How long a product is kept at most; what changes is thrown away at once."""
     user_seconds: Annotated[int, Field(ge=1)] = 300
     """How long a profile is kept at most; what changes is thrown away at once."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """How long an answer is waited for; then it is asked once more."""
     breaker_failures: Annotated[int, Field(ge=1)] = 3
     """After so many questions in a row that were not answered, it is left alone for a moment."""
     breaker_seconds: Annotated[float, Field(gt=0)] = 1.0

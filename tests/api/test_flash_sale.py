@@ -126,7 +126,8 @@ async def sale(
     directory, at = tmp_path_factory.mktemp("sale"), httpx.URL(environment["APP_CACHE__URL"])
     valkey = Gate(free_port(), at.host, at.port or 6379)
     await valkey.open()
-    own = {**environment, "APP_CACHE__URL": f"redis://127.0.0.1:{valkey.port}/0", "APP_API__RUSH": "3"}
+    patient = {**environment, "APP_CACHE__TIMEOUT_SECONDS": "10"}  # the gate is open to all while Valkey is silent
+    own = {**patient, "APP_CACHE__URL": f"redis://127.0.0.1:{valkey.port}/0", "APP_API__RUSH": "3"}
     async with an_own_shop(resources, own, directory) as shop:
         port = free_port()
         second = {**shop.environment, "APP_CACHE__URL": environment["APP_CACHE__URL"], "APP_API__PORT": str(port)}
