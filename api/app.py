@@ -30,6 +30,7 @@ from api.intake import see_to_the_unstarted
 from api.leaving import Leaving
 from api.limiting import Doorway
 from api.limits import LimitsInForce
+from api.maintenance import Doors, MaintenanceInForce
 from api.metrics import counting
 from api.profiles import Profiles, account_news
 from api.routes import HANDLERS
@@ -42,6 +43,7 @@ from db.hot_variants import hot_news
 from db.limits import limit_news
 from db.listening import Listening
 from db.log_level import log_level_news
+from db.maintenance import maintenance_news
 from db.waiting import ended
 from db.watched_orders import order_news
 from domain.limits import Kind
@@ -127,6 +129,7 @@ def create_app(
     ready_ratio = min(telemetry.sample_ratio, telemetry.ready_sample_ratio)
     spans = RequestSpans(traces, ready_ratio=ready_ratio) if traces else None
     doorway = Doorway(Limiter(settings.quotas), Addresses(settings.limits.trusted_proxies))
+    doors = Doors()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -143,6 +146,7 @@ def create_app(
             app.state.followers = followers = followers_of(resources)
             limits = LimitsInForce(resources, doorway)
             level = LevelInForce(resources.autocommit, settings.log_level)
+            maintenance = MaintenanceInForce(resources.autocommit, doors)
             shop = settings.database.shop_schema
             news = Listening(
                 resources.engine.url,
@@ -152,6 +156,7 @@ def create_app(
                 limit_news(shop, [limits]),
                 order_news(shop, [followers]),
                 log_level_news(shop, [level]),
+                maintenance_news(shop, [maintenance]),
             )
             listening = asyncio.create_task(news.run())
             counting_units = asyncio.create_task(keep_right(gate))
@@ -159,9 +164,8 @@ def create_app(
             app.state.stories = Stories(
                 resources.temporal, resources.autocommit, wait_seconds=settings.api.checkout_wait_seconds
             )
-            following_limits = asyncio.create_task(limits.follow())
             following_orders = asyncio.create_task(followers.keep_looking())
-            following_level = asyncio.create_task(level.follow())
+            following_changes = [asyncio.create_task(it.follow()) for it in (limits, level, maintenance)]
             following = [asyncio.create_task(resources.replica.follow())] if resources.replica else []
             forgetting = asyncio.create_task(forget_the_old(resources))
             seeing_to = [
@@ -172,8 +176,8 @@ def create_app(
                 yield
             finally:
                 await ended(
-                    *(listening, counting_units, keeping_time, following_limits, following_orders, following_level),
-                    *(*following, *seeing_to, forgetting),
+                    *(listening, counting_units, keeping_time, following_orders),
+                    *(*following_changes, *following, *seeing_to, forgetting),
                 )
 
     app = Litestar(
@@ -209,7 +213,9 @@ def create_app(
     app.state.browsers = browsers = Browsers(
         is_https=settings.shop.public_url.startswith("https:"), origins=settings.api.cors_origins
     )
-    app.asgi_handler = browsers.around(tracing(counting(doorway.around(shedding(bodies, at_once))), spans))
+    app.asgi_handler = browsers.around(
+        tracing(counting(doorway.around(doors.around(shedding(bodies, at_once)))), spans)
+    )
     app.state.spans = spans
     app.state.doorway = doorway
     app.state.catalogue_cache_control = ask_again_after(settings.api.gateway_seconds)

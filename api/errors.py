@@ -56,6 +56,7 @@ PROBLEMS: dict[str, Problem] = {
     "rate_limited": Problem(429, "Too many requests"),
     "internal_error": Problem(500, "Something went wrong on our side"),
     "unavailable": Problem(503, "Not available for a moment; try again"),
+    "maintenance": Problem(503, "The shop is being worked on; come again later"),
     # identity
     "email_taken": Problem(409, "There is an account with this e-mail address"),
     "username_taken": Problem(409, "There is an account with this username"),
@@ -165,6 +166,7 @@ ANY_ROUTE = (
     "rate_limited",
     "internal_error",
     "unavailable",
+    "maintenance",
 )
 
 

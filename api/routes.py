@@ -30,6 +30,7 @@ from api.invitations import InvitationController, accept_invitation
 from api.limits import LimitController
 from api.locations import LocationController, stock_of_order, transfer_stock
 from api.logging import LogLevelController
+from api.maintenance import MaintenanceController
 from api.metrics import metrics
 from api.operators import OperatorController
 from api.order_addresses import change_address
@@ -96,6 +97,7 @@ HANDLERS: list[Any] = [
     HotVariantController,
     LimitController,
     LogLevelController,
+    MaintenanceController,
     LocationController,
     TaxRegionController,
     TaxRateController,

@@ -67,6 +67,8 @@ class Permission(StrEnum):
     LIMITS_WRITE = "limits.write"
     LOGS_LEVEL = "logs.level"
     """What the shop's processes write into their log."""
+    MAINTENANCE = "maintenance"
+    """Letting customers change nothing for a while."""
     PEOPLE_ERASE = "people.erase"
     ENGINE_READ = "engine.read"
     """What workflows carry, decrypted."""
