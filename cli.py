@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domain.attention import Decision
+from domain.inventory import StockState
+from domain.orders import OrderStatus
+from domain.payments import PaymentStatus
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +25,14 @@ CONNECTIONS = 1024
 SECONDS_TO_FINISH = 30
 """How long the API finishes what it has begun to answer, once it has stopped listening."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run, fill and look after a Sutler shop.")
+app = typer.Typer(no_args_is_help=True, help="Run, fill and look after a Sutler shop.")
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="SUTLER_TOKEN", help="An operator's access token; without one, the demo operator signs in."),
+]
 
 
 @app.command()
@@ -167,7 +179,7 @@ def demo(
 
 @app.command()
 def audit(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     repair: Annotated[bool, typer.Option("--repair", help="Heal what can be healed, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     days: Annotated[int, typer.Option(min=1, help="How far back the provider's payments are compared.")] = 2,
@@ -180,46 +192,280 @@ def audit(
 
 order = typer.Typer(no_args_is_help=True, help="Orders of the running shop, as its operators see them.")
 app.add_typer(order, name="order")
+app.add_typer(order, name="orders", hidden=True)
 
-Token = Annotated[
-    str | None,
-    typer.Option(envvar="SUTLER_TOKEN", help="An operator's access token; without one, the demo operator signs in."),
-]
+
+Number = Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")]
+Most = Annotated[int, typer.Option(min=1, max=100, help="How many at most.")]
+
+
+def queried(**wanted: object) -> dict[str, str]:
+    """A query of what was said."""
+    return {name: str(value) for name, value in wanted.items() if value is not None}
 
 
 @order.command("list")
 def order_list(
-    status: Annotated[str | None, typer.Option(help="pending, confirmed, shipped, delivered or cancelled.")] = None,
+    status: Annotated[OrderStatus | None, typer.Option(help="Only those that are so.")] = None,
     needs_attention: Annotated[bool, typer.Option("--needs-attention", help="Only those that need a person.")] = False,
     customer: Annotated[str | None, typer.Option(help="The e-mail address of an order.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    limit: Most = 20,
+    as_json: AsJson = False,
     token: Token = None,
 ) -> None:
     """List orders, newest first."""
     from deploy.orders import list_orders
 
-    query = {"status": status, "q": customer, "needs_attention": "true" if needs_attention else None, "limit": limit}
-    raise typer.Exit(list_orders({name: str(value) for name, value in query.items() if value is not None}, token))
+    query = queried(status=status, q=customer, needs_attention="true" if needs_attention else None, limit=limit)
+    raise typer.Exit(list_orders(query, for_programs=as_json, token=token))
 
 
 @order.command("show")
-def order_show(
-    number: Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")], token: Token = None
-) -> None:
+def order_show(number: Number, as_json: AsJson = False, token: Token = None) -> None:
     """Show one order: its lines, its timeline, and where to look closer."""
     from deploy.orders import show_order
 
-    raise typer.Exit(show_order(number, token))
+    raise typer.Exit(show_order(number, for_programs=as_json, token=token))
 
 
 @order.command("explain")
-def order_explain(
-    number: Annotated[str, typer.Argument(help="Its number, such as S-1001, or its id.")], token: Token = None
-) -> None:
+def order_explain(number: Number, as_json: AsJson = False, token: Token = None) -> None:
     """Say what an order waits for, since when, what is being tried, and what a person can decide."""
     from deploy.orders import explain_order
 
-    raise typer.Exit(explain_order(number, token))
+    raise typer.Exit(explain_order(number, for_programs=as_json, token=token))
+
+
+Numbers = Annotated[
+    list[str], typer.Argument(help="Numbers or ids of orders; - reads them from a pipe, and asks nobody.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done with each, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@order.command("cancel")
+def order_cancel(
+    numbers: Numbers,
+    reason: Annotated[str, typer.Option(help="It is kept in the audit log.")],
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    token: Token = None,
+) -> None:
+    """Cancel orders: money and goods go back; the exit code is 1 when one of them refuses."""
+    from deploy import order_batches as batches
+
+    errand = batches.cancel(reason)
+    raise typer.Exit(batches.run(errand, numbers, dry_run=dry_run, yes=yes, for_programs=as_json, token=token))
+
+
+@order.command("resolve")
+def order_resolve(
+    numbers: Numbers,
+    decision: Annotated[Decision, typer.Option(help="As `sutler order explain` names it.")],
+    note: Annotated[str, typer.Option(help="Why; it is kept in the audit log.")],
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    token: Token = None,
+) -> None:
+    """Answer orders that wait for a person; the exit code is 1 when one of them refuses."""
+    from deploy import order_batches as batches
+
+    errand = batches.resolve(decision, note)
+    raise typer.Exit(batches.run(errand, numbers, dry_run=dry_run, yes=yes, for_programs=as_json, token=token))
+
+
+@order.command("hold")
+def order_hold(
+    numbers: Numbers,
+    reason: Annotated[str, typer.Option(help="It is kept in the audit log.")],
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    token: Token = None,
+) -> None:
+    """Let nothing of these orders leave until they are released."""
+    from deploy import order_batches as batches
+
+    errand = batches.hold(reason)
+    raise typer.Exit(batches.run(errand, numbers, dry_run=dry_run, yes=yes, for_programs=as_json, token=token))
+
+
+@order.command("release")
+def order_release(
+    numbers: Numbers, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False, token: Token = None
+) -> None:
+    """Let orders that are held go on."""
+    from deploy import order_batches as batches
+
+    errand = batches.release()
+    raise typer.Exit(batches.run(errand, numbers, dry_run=dry_run, yes=yes, for_programs=as_json, token=token))
+
+
+@order.command("resume")
+def order_resume(
+    numbers: Numbers, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False, token: Token = None
+) -> None:
+    """Begin the workflows of orders again that have lost them; content where they run."""
+    from deploy import order_batches as batches
+
+    errand = batches.resume()
+    raise typer.Exit(batches.run(errand, numbers, dry_run=dry_run, yes=yes, for_programs=as_json, token=token))
+
+
+payments = typer.Typer(no_args_is_help=True, help="What orders were paid, and what of it went back.")
+app.add_typer(payments, name="payments")
+
+
+@payments.command("list")
+def payments_list(
+    status: Annotated[PaymentStatus | None, typer.Option(help="Only those that are so.")] = None,
+    limit: Most = 20,
+    as_json: AsJson = False,
+    token: Token = None,
+) -> None:
+    """List payments, those of the newest orders first."""
+    from deploy.payments import list_payments
+
+    raise typer.Exit(list_payments(queried(payment_status=status, limit=limit), for_programs=as_json, token=token))
+
+
+@payments.command("show")
+def payments_show(number: Number, as_json: AsJson = False, token: Token = None) -> None:
+    """Show how an order was paid, its refunds and its disputes."""
+    from deploy.payments import show_payment
+
+    raise typer.Exit(show_payment(number, for_programs=as_json, token=token))
+
+
+stock = typer.Typer(no_args_is_help=True, help="How much there is of what.")
+app.add_typer(stock, name="stock")
+
+
+@stock.command("list")
+def stock_list(
+    state: Annotated[StockState | None, typer.Option(help="Only that of which there is so much.")] = None,
+    limit: Most = 20,
+    as_json: AsJson = False,
+    token: Token = None,
+) -> None:
+    """List variants with their units, the newest first."""
+    from deploy.stock import list_stock
+
+    raise typer.Exit(list_stock(queried(state=state, limit=limit), for_programs=as_json, token=token))
+
+
+queues = typer.Typer(no_args_is_help=True, help="Task queues of the workflow engine.")
+app.add_typer(queues, name="queues")
+
+
+@queues.command("list")
+def queues_list(as_json: AsJson = False) -> None:
+    """Show who serves each task queue, and what waits in it; the exit code is 1 when nobody serves one."""
+    from deploy.engine import list_queues
+
+    raise typer.Exit(list_queues(for_programs=as_json))
+
+
+schedules = typer.Typer(no_args_is_help=True, help="What the shop does by the clock.")
+app.add_typer(schedules, name="schedules")
+
+ScheduleId = Annotated[str, typer.Argument(help="As `sutler schedules list` has it.")]
+ScheduleReason = Annotated[str, typer.Option(help="It is shown in the list.")]
+
+
+@schedules.command("list")
+def schedules_list(as_json: AsJson = False) -> None:
+    """Show what comes by the clock, when it last did and when it will."""
+    from deploy.engine import list_schedules
+
+    raise typer.Exit(list_schedules(for_programs=as_json))
+
+
+@schedules.command("pause")
+def schedules_pause(schedule_id: ScheduleId, reason: ScheduleReason) -> None:
+    """Let it not come until it is resumed."""
+    from deploy.engine import pause_schedule
+
+    raise typer.Exit(pause_schedule(schedule_id, reason))
+
+
+@schedules.command("resume")
+def schedules_resume(schedule_id: ScheduleId, reason: ScheduleReason) -> None:
+    """Let it come by the clock again."""
+    from deploy.engine import resume_schedule
+
+    raise typer.Exit(resume_schedule(schedule_id, reason))
+
+
+@schedules.command("run")
+def schedules_run(schedule_id: ScheduleId) -> None:
+    """Let it come now, besides."""
+    from deploy.engine import run_schedule
+
+    raise typer.Exit(run_schedule(schedule_id))
+
+
+config = typer.Typer(no_args_is_help=True, help="What this shop is set to, and whether that is right.")
+app.add_typer(config, name="config")
+
+
+@config.command("check")
+def config_check() -> None:
+    """Look at all settings that this environment gives, and name everything that is wrong; then the exit code is 1."""
+    from deploy.configuration import check
+
+    raise typer.Exit(check())
+
+
+@config.command("show")
+def config_show(as_json: AsJson = False) -> None:
+    """Show each setting, its value and where that is from; secrets are hidden."""
+    from deploy.configuration import show
+
+    raise typer.Exit(show(for_programs=as_json))
+
+
+@config.command("docs")
+def config_docs() -> None:
+    """Print docs/configuration.md: all settings with what they mean."""
+    from deploy.configuration import document
+
+    typer.echo(document(), nl=False)
+
+
+Name = Annotated[str, typer.Argument(help="As `sutler config changed` has it, such as log-level or limits.address.")]
+Reason = Annotated[str, typer.Option(help="It is kept in the audit log.")]
+
+
+@config.command("changed")
+def config_changed(as_json: AsJson = False, token: Token = None) -> None:
+    """Show what can be changed while the shop runs, and what was."""
+    from deploy.changes import list_changes
+
+    raise typer.Exit(list_changes(for_programs=as_json, token=token))
+
+
+@config.command("set")
+def config_set(
+    name: Name,
+    value: Annotated[str, typer.Argument(help="Such as DEBUG, 100/min, or on.")],
+    reason: Reason,
+    token: Token = None,
+) -> None:
+    """Change something in all processes of the running shop, within a second, until it is changed again."""
+    from deploy.changes import change
+
+    raise typer.Exit(change(name, value, reason, token))
+
+
+@config.command("unset")
+def config_unset(name: Name, reason: Reason, token: Token = None) -> None:
+    """Have it again as the settings say, in all processes of the running shop."""
+    from deploy.changes import change
+
+    raise typer.Exit(change(name, None, reason, token))
 
 
 api_keys = typer.Typer(no_args_is_help=True, help="API keys, by which machines may do what they were made for.")
@@ -227,11 +473,11 @@ app.add_typer(api_keys, name="api-keys")
 
 
 @api_keys.command("list")
-def api_keys_list(token: Token = None) -> None:
+def api_keys_list(as_json: AsJson = False, token: Token = None) -> None:
     """List the newest API keys, what they are for, and when they were last used."""
     from deploy.api_keys import list_keys
 
-    raise typer.Exit(list_keys(token))
+    raise typer.Exit(list_keys(for_programs=as_json, token=token))
 
 
 @api_keys.command("make")
@@ -285,24 +531,25 @@ EndpointId = Annotated[str, typer.Argument(help="Its id, as `sutler webhooks lis
 
 
 @webhooks.command("list")
-def webhooks_list(token: Token = None) -> None:
+def webhooks_list(as_json: AsJson = False, token: Token = None) -> None:
     """List the newest webhook endpoints, and how it stands with each."""
     from deploy.webhooks import list_endpoints
 
-    raise typer.Exit(list_endpoints(token))
+    raise typer.Exit(list_endpoints(for_programs=as_json, token=token))
 
 
 @webhooks.command("show")
 def webhooks_show(
     endpoint_id: EndpointId,
     status: Annotated[str | None, typer.Option(help="waiting, delivered or given_up.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    limit: Most = 20,
+    as_json: AsJson = False,
     token: Token = None,
 ) -> None:
     """Show an endpoint and what it was sent, newest first."""
     from deploy.webhooks import show_endpoint
 
-    raise typer.Exit(show_endpoint(endpoint_id, status, limit, token))
+    raise typer.Exit(show_endpoint(endpoint_id, status, limit, for_programs=as_json, token=token))
 
 
 @webhooks.command("ping")
@@ -574,8 +821,8 @@ def main() -> None:
             raise
         for error in wrong.errors(include_url=False, include_context=False, include_input=False):
             variable = "__".join(str(place) for place in error["loc"]).upper()
-            where = f"APP_{variable}: " if variable else ""
-            typer.echo(f"{where}{error['msg'].removeprefix('Value error, ')}", err=True)
+            words = error["msg"].removeprefix("Value error, ")
+            typer.echo(words if words.startswith("APP_") else f"APP_{variable}: {words}", err=True)
         sys.exit(2)
     except SettingsError as wrong:
         typer.echo(str(wrong), err=True)

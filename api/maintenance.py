@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 THE_STAFFS_WAY_IN = frozenset({"/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout"})
-OF_THE_STAFF = "/v1/admin/"
+OF_THE_STAFF = ("/v1/admin/", "/codec/")
 
 CLOSED = "The shop is being worked on and changes nothing at the moment; nothing was done."
 

@@ -6,18 +6,18 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.orders import as_operator
-from deploy.visitor import Json, Visitor
+from deploy.visitor import Json, Visitor, as_json
 from runtime.settings import Settings
 
 KEYS = "/v1/admin/api-keys"
 
 
-def list_keys(token: str | None) -> int:
+def list_keys(*, for_programs: bool, token: str | None) -> int:
     """Print the newest keys; the exit code."""
 
     async def look(admin: Visitor, _: Settings, console: Console) -> None:
         found = await admin.get(KEYS, limit="100")
-        console.print(keys_table(found["items"]))
+        console.print(as_json(found["items"]) if for_programs else keys_table(found["items"]), soft_wrap=for_programs)
 
     return as_operator(look, token)
 

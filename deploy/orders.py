@@ -7,17 +7,20 @@ from uuid import UUID
 from rich.console import Console
 
 from deploy.order_tables import explanation, lines_table, look_closer, orders_table, timeline_table
-from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, terminal, visitors
+from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, as_json, terminal, visitors
 from runtime.settings import Settings
 
 Look = Callable[[Visitor, Settings, Console], Awaitable[int | None]]
 
 
-def list_orders(query: Mapping[str, str], token: str | None) -> int:
+def list_orders(query: Mapping[str, str], *, for_programs: bool, token: str | None) -> int:
     """Print the orders that the query of ``GET /v1/admin/orders`` finds; the exit code."""
 
     async def look(operator: Visitor, _: Settings, console: Console) -> None:
         found = await operator.get("/v1/admin/orders", **query)
+        if for_programs:
+            console.print(as_json(found["items"]), soft_wrap=True)
+            return
         console.print(orders_table(found["items"]))
         if found["next_cursor"]:
             console.print(f"There are more than these {len(found['items'])}.")
@@ -25,14 +28,17 @@ def list_orders(query: Mapping[str, str], token: str | None) -> int:
     return as_operator(look, token)
 
 
-def show_order(number: str, token: str | None) -> int:
+def show_order(number: str, *, for_programs: bool, token: str | None) -> int:
     """Print the order with this number or id; the exit code."""
 
     async def look(operator: Visitor, settings: Settings, console: Console) -> None:
-        order = await _find(operator, number)
+        order = await found_order(operator, number)
         if order is None:
             raise NoSuchOrderError(f"There is no order {number}.")
         events = await operator.get(f"/v1/orders/{order['id']}/events", limit="100")
+        if for_programs:
+            console.print(as_json({**order, "events": events["items"]}), soft_wrap=True)
+            return
         console.print(orders_table([order]))
         if order["totals"]:
             console.print(lines_table(order))
@@ -42,15 +48,15 @@ def show_order(number: str, token: str | None) -> int:
     return as_operator(look, token)
 
 
-def explain_order(number: str, token: str | None) -> int:
+def explain_order(number: str, *, for_programs: bool, token: str | None) -> int:
     """Print what the order waits for, what is being tried, and what can be decided; the exit code."""
 
     async def look(operator: Visitor, _: Settings, console: Console) -> None:
-        order = await _find(operator, number)
+        order = await found_order(operator, number)
         if order is None:
             raise NoSuchOrderError(f"There is no order {number}.")
         told = await operator.get(f"/v1/admin/orders/{order['id']}/explain")
-        console.print(explanation(told))
+        console.print(as_json(told) if for_programs else explanation(told), soft_wrap=for_programs)
 
     return as_operator(look, token)
 
@@ -59,7 +65,8 @@ class NoSuchOrderError(Exception):
     """No order has this number or id."""
 
 
-async def _find(operator: Visitor, number: str) -> Json:
+async def found_order(operator: Visitor, number: str) -> Json:
+    """The order with this number or id, or ``None``."""
     try:
         answer = await operator.ask("GET", f"/v1/orders/{UUID(number)}")
     except ValueError:

@@ -4,6 +4,8 @@
 every other ``APP_`` variable that tells the processes where to find each other (``APP_DATABASE__URL``,
 ``APP_API__PORT``, …) and overrides them; all others, such as ``APP_LOG_LEVEL``, reach the processes unchanged.
 Everything listens on 127.0.0.1 only.
+
+What starts the servers is imported where it is needed: production has none of it, and still its operators' commands.
 """
 
 from pathlib import Path
@@ -11,9 +13,6 @@ from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from deploy.embedded.postgres import app_environment, owner_environment
-from deploy.embedded.valkey import cache_url
 
 HOST = "127.0.0.1"
 PREFIX = "APP_UP__"
@@ -31,26 +30,38 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class UpSettings(BaseSettings):
     """Read from the environment, prefix ``APP_UP__``."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     data_dir: Path = Path(".sutler")
     """Everything that the stack keeps, logs included."""
     gateway: bool = False
     """Put Nginx and Envoy in front of two API processes, as in production."""
     gateway_port: Port = 8000
+    """Nginx answers here."""
     gateway_tls_port: Port = 8443
+    """And here by TLS."""
     envoy_port: Port = 8001
+    """Envoy answers Nginx here."""
     envoy_metrics_port: Port = 9901
+    """What Envoy counts is read here."""
     second_api_port: Port = 8081
+    """The second API process, which there is behind the gateway, listens here."""
     api_port: Port = 8080
+    """The API listens here."""
     sandbox_port: Port = 8090
+    """The sandbox stands in for the payment provider here."""
     smtp_port: Port = 8025
     """The sandbox takes mail here."""
     temporal_port: Port = 7233
+    """Temporal answers here."""
     temporal_http_port: Port = 7243
+    """And here by HTTP."""
     web_ui_port: Port = 8233
+    """Temporal's Web UI is here."""
     postgres_port: Port = 54329
+    """PostgreSQL listens here."""
     valkey_port: Port = 63799
+    """Valkey listens here."""
 
     @property
     def directory(self) -> Path:
@@ -108,10 +119,15 @@ class UpSettings(BaseSettings):
 
     def owner_environment(self) -> dict[str, str]:
         """What migrations need besides: no other process can change a table."""
+        from deploy.embedded.postgres import owner_environment
+
         return owner_environment(self.postgres_port)
 
     def environment(self) -> dict[str, str]:
         """What every process of the stack needs in order to find the others."""
+        from deploy.embedded.postgres import app_environment
+        from deploy.embedded.valkey import cache_url
+
         return {
             **app_environment(self.postgres_port),
             "APP_CACHE__URL": cache_url(self.valkey_port),

@@ -1,5 +1,6 @@
 """Somebody who comes to the shop over HTTP, as any client would, and how that is written on a terminal."""
 
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -34,10 +35,8 @@ class UnwelcomeError(Exception):
     def __init__(self, answer: "Answer") -> None:
         problem: dict[str, Any] = answer.body if isinstance(answer.body, dict) else {}
         wrong = "".join(f" {error['pointer']}: {error['detail']}." for error in problem.get("errors", []))
-        super().__init__(
-            f"{answer.status} {problem.get('code', '')} from {answer.asked}: {problem.get('detail', answer.body)}"
-            + wrong
-        )
+        self.detail = f"{problem.get('detail', answer.body)}{wrong}"
+        super().__init__(f"{answer.status} {problem.get('code', '')} from {answer.asked}: {self.detail}")
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,11 @@ async def visitors(settings: Settings) -> AsyncIterator[Visitor]:
 def terminal() -> Console:
     """Colours on a terminal, plain text of a fixed width in a pipe."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
+
+
+def as_json(told: Json) -> str:
+    """For programs."""
+    return json.dumps(told, indent=2)
 
 
 def money(amount: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.orders import as_operator
-from deploy.visitor import Json, Visitor
+from deploy.visitor import Json, Visitor, as_json
 from runtime.settings import Settings
 
 ENDPOINTS = "/v1/admin/webhook-endpoints"
@@ -15,23 +15,27 @@ DELIVERIES = "/v1/admin/webhook-deliveries"
 PATIENCE_SECONDS = 30.0
 
 
-def list_endpoints(token: str | None) -> int:
+def list_endpoints(*, for_programs: bool, token: str | None) -> int:
     """Print the newest endpoints; the exit code."""
 
     async def look(operator: Visitor, _: Settings, console: Console) -> None:
         found = await operator.get(ENDPOINTS, limit="100")
-        console.print(endpoints_table(found["items"]))
+        items = found["items"]
+        console.print(as_json(items) if for_programs else endpoints_table(items), soft_wrap=for_programs)
 
     return as_operator(look, token)
 
 
-def show_endpoint(endpoint_id: str, status: str | None, limit: int, token: str | None) -> int:
+def show_endpoint(endpoint_id: str, status: str | None, limit: int, *, for_programs: bool, token: str | None) -> int:
     """Print an endpoint and what it was sent; the exit code."""
 
     async def look(operator: Visitor, _: Settings, console: Console) -> None:
         endpoint = await operator.get(f"{ENDPOINTS}/{endpoint_id}")
         wanted = {"limit": str(limit), **({"status": status} if status else {})}
         sent = await operator.get(f"{ENDPOINTS}/{endpoint_id}/deliveries", **wanted)
+        if for_programs:
+            console.print(as_json({**endpoint, "deliveries": sent["items"]}), soft_wrap=True)
+            return
         console.print(endpoints_table([endpoint]))
         console.print(deliveries_table(sent["items"]))
         if sent["next_cursor"]:

@@ -8,6 +8,7 @@ the values it needs.
 """
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
 )
 
@@ -54,13 +56,15 @@ class Environment(StrEnum):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Database(Section):
+    """The shop's PostgreSQL, and how long may be waited for it."""
+
     url: SecretStr = SecretStr("postgresql+asyncpg://sutler_app:@127.0.0.1:54329/sutler")
     """SQLAlchemy URL of the shop's Postgres; the driver is always asyncpg. The API and the workers sign in by it."""
     owner_url: SecretStr | None = None
@@ -84,6 +88,7 @@ class Database(Section):
     activity_statement_seconds: Annotated[float, Field(ge=0)] = 120.0
     """The same for activities, which do more at once, and are tried again."""
     activity_lock_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long an activity may wait for others who change the same."""
     idle_in_transaction_seconds: Annotated[float, Field(ge=0)] = 60.0
     """After that Postgres ends a transaction in which nothing is asked any more, and frees what it has locked."""
     activity_idle_in_transaction_seconds: Annotated[float, Field(ge=0)] = 300.0
@@ -105,6 +110,8 @@ class Database(Section):
 
 
 class Cache(Section):
+    """The shop's Valkey or Redis, and what is kept of the catalogue in memory."""
+
     url: SecretStr = SecretStr("redis://127.0.0.1:63799/0")
     """Valkey or Redis. All it holds may vanish at any moment."""
     prefix: str = "sutler:"
@@ -124,9 +131,12 @@ class Cache(Section):
 
 
 class Temporal(Section):
+    """The workflow engine."""
+
     address: str = "127.0.0.1:7233"
     """Host and port of the Temporal frontend."""
     namespace: str = "default"
+    """The engine's namespace, which has to be there."""
     is_compressed: bool = False
     """Compress what goes to the engine: for slow networks; inside a data centre it only costs processor time."""
     encryption_keys: SecretStr = SecretStr("")
@@ -137,12 +147,16 @@ class Temporal(Section):
 
 
 class Payments(Section):
+    """Who takes the money, and how it comes by bank transfer: `docs/operating.md`."""
+
     provider: str = "stripe"
     """Which provider takes cards; one of ``providers.payments.PROVIDERS``."""
     stripe_api_base: str = "http://127.0.0.1:8090"
     """Stripe's API, or the sandbox that stands in for it."""
     stripe_api_key: SecretStr = SecretStr("sk_test_sutler")
+    """The secret key by which the shop asks Stripe."""
     stripe_webhook_secret: SecretStr = SecretStr("whsec_sutler")
+    """What Stripe signs its webhooks with."""
     timeout_seconds: Annotated[float, Field(gt=0, le=80)] = 10.0
     """How long one call may take before its outcome counts as unknown."""
     breaker_failures: Annotated[int, Field(ge=1)] = 5
@@ -163,6 +177,8 @@ class Payments(Section):
 
 
 class Carriers(Section):
+    """Who brings parcels, and tells where they are: `docs/shipping.md`."""
+
     easypost_webhook_secret: SecretStr | None = None
     """What EasyPost signs its messages about parcels with; unset, none is taken."""
     messages_keep_days: Annotated[int, Field(ge=30)] = 90
@@ -174,22 +190,33 @@ class Carriers(Section):
 
 
 class Mail(Section):
+    """How the shop's letters leave: `docs/mail.md`."""
+
     host: str = "127.0.0.1"
+    """The SMTP server that takes the shop's mail."""
     port: Port = 8025
+    """Where that server listens."""
     username: str | None = None
+    """Who signs in there; unset, nobody does."""
     password: SecretStr | None = None
+    """By which password."""
     tls: MailTls = MailTls.OFFERED
     """`offered`: where the server offers it; `starttls`: it has to; `implicit`: from the first byte on (port 465)."""
     ca_file: Path | None = None
     """Certificates of those who may vouch for the server, instead of those whom the system trusts (PEM)."""
     sender: str = "Sutler <shop@example.com>"
+    """Whom the mails come from."""
 
 
 class Auth(Section):
+    """Accounts, passwords and tokens: `docs/identity.md`."""
+
     signing_key_file: Path = Path(".sutler/signing-key.pem")
     """Ed25519 or P-256 private keys (PEM) that sign the tokens; made on first use outside production."""
     issuer: str = "sutler"
+    """Who has signed a token, as the token says; others' are refused."""
     access_token_seconds: Annotated[int, Field(ge=60)] = 900
+    """How long an access token is good."""
     refresh_token_seconds: Annotated[int, Field(ge=3600)] = 30 * 24 * 3600
     """How long somebody stays signed in without coming back."""
     session_days: Annotated[int, Field(ge=1)] = 90
@@ -197,6 +224,7 @@ class Auth(Section):
     verification_hours: Annotated[int, Field(ge=1)] = 72
     """How long a new account may stay unverified before its e-mail and username are free again."""
     reminder_hours: Annotated[int, Field(ge=1)] = 24
+    """How long after registration an account that was not verified is reminded of it."""
     reset_minutes: Annotated[int, Field(ge=5)] = 60
     """How long a mailed link to choose a new password works."""
     invitation_hours: Annotated[int, Field(ge=1)] = 72
@@ -226,8 +254,12 @@ def known_zone(name: str) -> str:
 
 
 class Shop(Section):
+    """What the shop is called, where it is, and by which rules it sells."""
+
     name: str = "Sutler"
+    """What the shop is called in mails and authenticator apps."""
     currency: str = "USD"
+    """The currency (ISO 4217) in which prices are written where nothing else is said."""
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     """Where carts are priced to that have no address yet."""
     public_url: str = "http://127.0.0.1:8080"
@@ -263,6 +295,8 @@ class Shop(Section):
 
 
 class Tax(Section):
+    """Which taxes are due, and who says so: `docs/taxes.md`."""
+
     mode: TaxMode = TaxMode.NONE
     """`none`: the shop takes no taxes. `table`: its own table of regions and rates says what is due. `provider`: Stripe
     Tax does, asked under the key and address of the payments by card."""
@@ -271,7 +305,9 @@ class Tax(Section):
     home_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     """Where the shop is at home. Carts without an address are estimated by it; empty, they show no tax yet."""
     home_region: str = ""
+    """The region there, such as a state, where the country's taxes differ by it."""
     home_postal_code: str = ""
+    """The postal code there, where taxes differ by it."""
     rounding: Rounding = Rounding.HALF_UP
     """Where half a minor unit goes, of taxes and of discounts."""
     rounded_by: RoundedBy = RoundedBy.LINE
@@ -287,13 +323,14 @@ class Tax(Section):
     breaker_failures: Annotated[int, Field(ge=1)] = 5
     """After so many questions in a row that were not answered, a process leaves the provider alone for a while."""
     breaker_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """That while; then one question tries, and the others fail at once until that one was answered."""
     answers_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3600
     """How long an answer holds for the same goods to the same place."""
 
     @model_validator(mode="after")
     def has_the_home_that_it_needs(self) -> Self:
         if self.elsewhere is Elsewhere.HOME and not self.home_country:
-            raise ValueError("elsewhere=home needs a home_country")
+            raise ValueError("APP_TAX__ELSEWHERE=home needs a home: set APP_TAX__HOME_COUNTRY")
         return self
 
     @property
@@ -319,10 +356,12 @@ class Tax(Section):
 
 
 class Carts(Section):
+    """What a cart may hold, and how long it is kept: `docs/carts.md`."""
+
     max_lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 200
     """How many different variants one cart may hold."""
     max_units: Annotated[int, Field(ge=1, le=MOST_UNITS)] = 10_000
-    """How many units in all."""
+    """How many units one cart may hold in all."""
     merge_strategy: MergeStrategy = MergeStrategy.SUM
     """What becomes of things that are in a guest's cart and in the customer's, when they do not choose."""
 
@@ -331,6 +370,7 @@ class Carts(Section):
     guest_days: Annotated[int, Field(ge=1)] = 30
     """How long a guest's; one that was ever checked out is always kept."""
     customer_days: Annotated[int, Field(ge=1)] = 90
+    """How long after its last change a customer's cart is kept."""
 
     reminder_idle_hours: Annotated[int, Field(ge=1)] = 24
     """How long a cart was left when whoever agreed to that is reminded of it."""
@@ -355,11 +395,16 @@ class Carts(Section):
 
 
 class Api(Section):
+    """Where the HTTP API listens, and how patient it is."""
+
     host: str = "127.0.0.1"
+    """The address on which the API listens; 0.0.0.0 for all of the machine's."""
     port: Port = 8080
+    """The port on which it listens."""
     checkout_wait_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     """How long a checkout is waited for before the answer becomes 202."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    """The largest body of a request, files for imports excepted; more is answered 413."""
     body_pause_seconds: Annotated[float, Field(gt=0)] = 10.0
     """A request whose next piece does not come within this time is answered 408."""
     body_seconds: Annotated[float, Field(gt=0)] = 30.0
@@ -391,11 +436,15 @@ class AtOnce(Section):
     catalogue: Annotated[int, Field(ge=1)] = 500
     """Answers that are ready in memory do not count."""
     accounts: Annotated[int, Field(ge=1)] = 100
+    """Registering, signing in and what else concerns accounts."""
     staff: Annotated[int, Field(ge=1)] = 100
+    """What the staff asks."""
     webhooks: Annotated[int, Field(ge=1)] = 100
+    """Messages of providers and carriers."""
     streams: Annotated[int, Field(ge=1)] = 1000
     """Timelines of orders that are followed; each of them stays open."""
     others: Annotated[int, Field(ge=1)] = 500
+    """All that is none of these."""
 
 
 QuotaText = Annotated[str, AfterValidator(lambda text: str(Quota.of(text)))]
@@ -410,9 +459,11 @@ class Limits(Section):
     address: QuotaText | None = None
     """Whatever has no limit of its own below, from one IPv4 address, or one IPv6 network of 64 bits."""
     address_login: QuotaText | None = None
+    """Trying to sign in, from one address."""
     address_catalogue: QuotaText | None = None
     """Reading products, categories, attributes and suggestions."""
     address_webhooks: QuotaText | None = None
+    """Messages of providers and carriers, from one address."""
     user: QuotaText | None = None
     """What one account changes."""
     wrong_passwords: Annotated[int, Field(ge=1)] = 5
@@ -420,6 +471,7 @@ class Limits(Section):
     wrong_passwords_address: Annotated[int, Field(ge=1)] | None = None
     """The same for all accounts from one address: 20 in production, no limit to speak of elsewhere."""
     longest_delay_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
+    """The longest that somebody who tries passwords is made to wait."""
     others: dict[LimitName, QuotaText] = {}
     """Limits of their own for other kinds, such as ``{"user.staff": "300/min"}``."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -439,12 +491,18 @@ class Limits(Section):
 
 
 class Workers(Section):
+    """How a worker works, and where it can be watched."""
+
     sandboxed: bool = True
     """Run workflow code in Temporal's determinism sandbox. Costs a quarter of a worker's CPU; CI always has it on."""
     max_concurrent_activities: Annotated[int, Field(ge=1)] = 20
+    """So many activities of one task queue a process carries out at a time."""
     max_concurrent_workflow_tasks: Annotated[int, Field(ge=2)] = 10
+    """So many stories of one task queue a process moves on at a time."""
     graceful_stop_seconds: Annotated[int, Field(ge=1)] = 15
+    """How long a worker that was told to stop may finish what it has begun."""
     metrics_host: str = "0.0.0.0"  # noqa: S104 (Prometheus and orchestrators ask from elsewhere)
+    """The address on which a worker answers what the ports below are for."""
     metrics_port: Port | None = None
     """Where the process answers ``/metrics``, ``/health`` and ``/ready``; unset, it does not."""
     engine_metrics_port: Port | None = None
@@ -461,11 +519,15 @@ class Workers(Section):
 
 
 class Operations(Section):
+    """What the shop does by the clock."""
+
     is_scheduled: bool = True
     """Audit and reconciliation run by the clock; otherwise their schedules are made paused."""
 
 
 class Catalog(Section):
+    """Imports and exports of products: `docs/catalog.md`."""
+
     import_max_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
     """The largest file that may be sent to be imported."""
     chunk_rows: Annotated[int, Field(ge=1, le=5000)] = 500
@@ -490,22 +552,28 @@ class Events(Section):
     redis_url: SecretStr | None = None
     """A Redis or Valkey that forgets nothing; unset, the cache's, whose stream may vanish with all it holds."""
     stream: str = "sutler:events"
+    """What the Redis stream is called."""
     max_length: Annotated[int, Field(ge=10_000)] = 1_000_000
     """About how many events the stream holds; the oldest make room for new ones."""
     kafka_servers: str = ""
     """Host and port of one or more brokers, with commas between."""
     kafka_topic: str = "sutler.events"
+    """What the Kafka topic is called."""
     kafka_is_idempotent: bool = True
     """Whether brokers see to it that what is sent again is there once; only some development brokers cannot."""
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How brokers are spoken to: with TLS (``SSL``) or without, signing in (``SASL``) or not."""
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """How the shop signs in there."""
     kafka_username: str | None = None
+    """Who signs in there."""
     kafka_password: SecretStr | None = None
+    """By which password."""
 
     @model_validator(mode="after")
     def knows_its_brokers(self) -> Self:
         if self.destination is Destination.KAFKA and not self.kafka_servers:
-            raise ValueError("destination=kafka needs kafka_servers")
+            raise ValueError("APP_EVENTS__DESTINATION=kafka needs brokers: set APP_EVENTS__KAFKA_SERVERS")
         return self
 
 
@@ -544,9 +612,14 @@ class Webhooks(Section):
 
 
 class Sandbox(Section):
+    """What stands in for the payment provider and the mail server on a developer's machine."""
+
     host: str = "127.0.0.1"
+    """The address on which it listens."""
     port: Port = 8090
+    """Where it answers as Stripe does."""
     smtp_port: Port = 8025
+    """Where it takes mail."""
     database: Path = Path(".sutler/sandbox.sqlite3")
     """Where the sandbox keeps its payments, mails and ledger."""
     webhook_url: str = "http://127.0.0.1:8080/v1/webhooks/stripe"
@@ -564,8 +637,24 @@ class Sandbox(Section):
 
 
 class Demo(Section):
+    """The accounts of `sutler accounts demo`."""
+
     password: SecretStr = SecretStr("sutler-demo-1")
     """Password of the two demo accounts; none is made in production."""
+
+
+def secret_files(settings: type[BaseSettings]) -> NestedSecretsSettingsSource | None:
+    """The values that orchestrators have mounted as files, if they have."""
+    folder = os.environ.get(SECRETS_DIR)
+    if not folder:
+        return None
+    return NestedSecretsSettingsSource(
+        SecretsSettingsSource(settings),
+        secrets_dir=folder,
+        secrets_dir_missing="error",
+        secrets_prefix="APP_",
+        secrets_nested_delimiter="__",
+    )
 
 
 class Settings(BaseSettings):
@@ -576,30 +665,23 @@ class Settings(BaseSettings):
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,  # which may be a secret
+        use_attribute_docstrings=True,
     )
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        folder = os.environ.get(SECRETS_DIR)
-        if not folder:
-            return init_settings, env_settings
-        files = NestedSecretsSettingsSource(
-            file_secret_settings,
-            secrets_dir=folder,
-            secrets_dir_missing="error",
-            secrets_prefix="APP_",
-            secrets_nested_delimiter="__",
-        )
-        return init_settings, env_settings, files
+        files = secret_files(settings_cls)
+        return (init_settings, env_settings, files) if files else (init_settings, env_settings)
 
     env: Environment = Environment.DEVELOPMENT
+    """What this shop is for; `production` refuses what is only good enough for a developer's machine."""
     log_level: LogLevel = LogLevel.INFO
     """What is logged at least; it can be changed while the shop runs (`PUT /v1/admin/log-level`)."""
     database: Database = Database()
@@ -660,56 +742,45 @@ class Settings(BaseSettings):
         return self.limits.wrong_passwords_address or (20 if self.env is Environment.PRODUCTION else 1_000_000)
 
     @model_validator(mode="after")
-    def a_deployment_has_builds(self) -> Self:
+    def go_together(self) -> Self:
+        """Whatever does not is told at once, a line each."""
+        if broken := list(self.broken_rules()):
+            raise ValueError("\n".join(broken))
+        return self
+
+    def broken_rules(self) -> Iterator[str]:
         if (self.workers.deployment is None) is not (self.workers.build_id is None):
-            raise ValueError("APP_WORKERS__DEPLOYMENT and APP_WORKERS__BUILD_ID belong together: set both, or none")
-        return self
-
-    @model_validator(mode="after")
-    def only_tests_have_breakpoints(self) -> Self:
+            yield "APP_WORKERS__DEPLOYMENT and APP_WORKERS__BUILD_ID belong together: set both, or none"
         if self.workers.breakpoints is not None and self.env is not Environment.TEST:
-            raise ValueError(
-                "APP_WORKERS__BREAKPOINTS stops orders at every step; it is possible with APP_ENV=test only"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def payloads_can_be_encrypted(self) -> Self:
+            yield "APP_WORKERS__BREAKPOINTS stops orders at every step; it is possible with APP_ENV=test only"
         try:
             keys = keys_in(self.temporal.encryption_keys.get_secret_value())
         except ValueError as error:
-            raise ValueError(f"APP_TEMPORAL__ENCRYPTION_KEYS: {error}") from None
-        if self.env is Environment.PRODUCTION and not keys:
-            raise ValueError("APP_TEMPORAL__ENCRYPTION_KEYS is empty; production encrypts what goes to the engine")
-        return self
+            yield f"APP_TEMPORAL__ENCRYPTION_KEYS: {error}"
+        else:
+            if self.env is Environment.PRODUCTION and not keys:
+                yield "APP_TEMPORAL__ENCRYPTION_KEYS is empty; production encrypts what goes to the engine"
+        if self.env is Environment.PRODUCTION:
+            yield from self._secrets_of_development()
+            yield from self._reached_without_tls()
 
-    @model_validator(mode="after")
-    def production_has_its_own_secrets(self) -> Self:
-        if self.env is not Environment.PRODUCTION:
-            return self
+    def _secrets_of_development(self) -> Iterator[str]:
         for name, section in self:
             if not isinstance(section, Section) or isinstance(section, Demo):
                 continue
             for field, value in section:
                 of_development = type(section).model_fields[field].default
-                if isinstance(value, SecretStr) and (
-                    value == of_development or value.get_secret_value() in DEVELOPMENT_SECRETS
-                ):
-                    raise ValueError(
+                if not isinstance(value, SecretStr) or not value.get_secret_value():
+                    continue
+                if value == of_development or value.get_secret_value() in DEVELOPMENT_SECRETS:
+                    yield (
                         f"APP_{name.upper()}__{field.upper()} still has its development value; "
                         "set your own before production"
                     )
-        return self
 
-    @model_validator(mode="after")
-    def production_pays_at_a_provider(self) -> Self:
-        if self.env is Environment.PRODUCTION and not self.payments.stripe_api_base.startswith("https:"):
-            raise ValueError("APP_PAYMENTS__STRIPE_API_BASE is not reached by https; production does not pay there")
-        return self
-
-    @model_validator(mode="after")
-    def production_looks_passwords_up_by_https(self) -> Self:
+    def _reached_without_tls(self) -> Iterator[str]:
+        if not self.payments.stripe_api_base.startswith("https:"):
+            yield "APP_PAYMENTS__STRIPE_API_BASE is not reached by https; production does not pay there"
         url = self.auth.stolen_passwords_url
-        if self.env is Environment.PRODUCTION and url and not url.startswith("https:"):
-            raise ValueError("APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https; production asks nobody there")
-        return self
+        if url and not url.startswith("https:"):
+            yield "APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https; production asks nobody there"
