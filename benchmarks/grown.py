@@ -31,6 +31,12 @@ SOLD = """
     SELECT trip, trips.position, variants.id AS variant_id, variants.sku, quantity, amount AS unit_price
     FROM trips JOIN variants USING (sku) JOIN prices ON prices.variant_id = variants.id AND currency = 'USD'
 """
+BASKETS = """
+    CREATE TEMPORARY TABLE baskets AS
+    SELECT row_number() OVER (ORDER BY trip) - 1 AS place, trip, count(*) AS lines, sum(quantity) AS units,
+           sum(quantity * unit_price) AS goods
+    FROM sold GROUP BY trip
+"""
 MODEL = """
     CREATE TEMPORARY TABLE model AS
     SELECT orders.id AS order_id, orders.cart_id, orders.created_at AS at, orders.total - orders.subtotal AS fees,
@@ -42,17 +48,13 @@ MODEL = """
 """
 MADE = """
     CREATE TEMPORARY TABLE made AS
-    SELECT n, baskets.trip, now() - ago AS at, uuidv7(-ago) AS order_id, gen_random_uuid() AS cart_id,
+    SELECT n, trip, now() - ago AS at, uuidv7(-ago) AS order_id, gen_random_uuid() AS cart_id,
            uuidv7(-ago) AS payment_id, uuidv7(-ago) AS parcel_id, goods, goods + fees AS total, lines, units,
            CASE WHEN n % :regulars = 0 THEN (SELECT id FROM users WHERE email = 'shopper@example.com') END AS user_id
     FROM generate_series(1, CAST(:orders AS integer)) AS n
     CROSS JOIN LATERAL (SELECT (:orders + 1 - n) * make_interval(days => :days) / (:orders + 1) AS ago) AS past
     CROSS JOIN model
-    JOIN (
-        SELECT row_number() OVER (ORDER BY trip) AS place, count(*) OVER () AS baskets, trip, lines, units, goods
-        FROM (SELECT trip, count(*) AS lines, sum(quantity) AS units, sum(quantity * unit_price) AS goods
-              FROM sold GROUP BY trip) AS sums
-    ) AS baskets ON place = 1 + n % baskets
+    JOIN baskets ON place = n % (SELECT count(*) FROM baskets)
 """
 BOUGHT = """
     CREATE TEMPORARY TABLE bought AS
@@ -222,6 +224,8 @@ async def grow(port: int, orders: int, tell: Callable[[str], None]) -> None:
         await connection.execute(text(AS_IF_LONG_AGO))
         await _trips(connection)
         await connection.execute(text(SOLD))
+        await connection.execute(text(BASKETS))
+        await connection.execute(text("ANALYZE baskets"))
         await connection.execute(text(MODEL))
         await connection.execute(text(MADE), {"orders": orders, "days": DAYS, "regulars": REGULARS})
         await connection.execute(text(BOUGHT))
