@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from runtime.settings import Settings
 from tests.support.catalog import AProduct, a_product
 from tests.support.engines import PrivateShop, api_process, kill, private_shop
 from tests.support.gateways import started
-from tests.support.orders import a_placed_order
+from tests.support.orders import a_cart, a_placed_order
 from tests.support.otlp import Collector, Told, collector, tree_of
 from tests.support.processes import answers, free_port, process
 from tests.support.prometheus import program
@@ -446,11 +447,12 @@ async def prometheus(
     envoy_statistics: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Prometheus itself, looking often, with the shop's rules, of which it says at once what they find."""
+    """Prometheus itself, looking often, with the shop's rules, heard at once here and looking back for moments."""
     folder = tmp_path_factory.mktemp("prometheus")
     rules = yaml.safe_load((OBSERVABILITY / "rules.yml").read_text())
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         rule.pop("for", None)
+        rule["expr"] = re.sub(r"\[\d+m\]", "[5s]", rule["expr"])
     (folder / "rules.yml").write_text(json.dumps(rules))
     config = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
@@ -570,36 +572,59 @@ async def test_a_provider_that_does_not_answer_and_cards_that_are_declined_are_h
         return await are_heard(prometheus, "PaymentProviderSilent", "CardsAreDeclined")
 
     await eventually(both_are_heard)
+    await eventually(lambda: are_over(prometheus, "PaymentProviderSilent", "CardsAreDeclined"))
 
 
-async def test_a_process_without_valkey_and_without_a_collector_of_traces_is_heard_of(
-    shop: PrivateShop, prometheus: httpx.AsyncClient, in_trouble: str
+IN_TROUBLE = {
+    "RequestsFail",
+    "RequestsAreShed",
+    "ManyAreLimited",
+    "StatementsGivenUp",
+    "CircuitBreakerOpen",
+    "TelemetryLost",
+}
+
+
+async def test_a_process_without_valkey_and_collector_that_is_asked_too_much_is_heard_of(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], prometheus: httpx.AsyncClient, in_trouble: str
 ) -> None:
+    resources, _ = own
     variables = {
         "APP_API__PORT": in_trouble.rpartition(":")[2],
         "APP_CACHE__URL": f"redis://127.0.0.1:{free_port()}",
         "APP_TELEMETRY__OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "APP_TELEMETRY__SAMPLE_RATIO": "1",
         "APP_AT_ONCE__CATALOGUE": "1",
+        "APP_LIMITS__ADDRESS_LOGIN": "1/min",
+        "APP_DATABASE__LOCK_SECONDS": "0.2",
     }
+    cart_id, so_far = await a_cart(resources.sessions), set[str]()
     await eventually(lambda: are_heard(prometheus, "ApiDown"))
     part = api_process({**shop.environment, **variables}, shop.directory)
     await asyncio.to_thread(part.__enter__)
     try:
-        async with httpx.AsyncClient(base_url=f"http://{in_trouble}") as api:
+        async with an_api(in_trouble) as api, resources.sessions.begin() as session:
+            await session.execute(text("SELECT id FROM carts WHERE id = :id FOR UPDATE"), {"id": cart_id})
 
-            async def all_are_heard() -> bool:
-                await asyncio.gather(*(api.get(f"/v1/products?q=nothing{n}") for n in range(30)))
-                return await are_heard(
-                    prometheus, "CircuitBreakerOpen", "TelemetryLost", "RequestsAreShed", "RequestsFail"
+            async def all_were_heard() -> bool:
+                await asyncio.gather(
+                    *(api.get(f"/v1/products?q=nothing{n}") for n in range(20)),
+                    *(api.post("/v1/auth/login", json={"email": EMAIL, "password": "wrong"}) for _ in range(40)),
+                    api.put(f"/v1/carts/{cart_id}/email", json={"email": EMAIL}),
                 )
+                so_far.update(await heard(prometheus) or set())
+                return so_far >= IN_TROUBLE
 
-            await eventually(all_are_heard)
+            await eventually(all_were_heard)
         await eventually(lambda: are_over(prometheus, "ApiDown"))
     finally:
         await asyncio.to_thread(part.__exit__, None, None, None)
     await eventually(lambda: are_heard(prometheus, "ApiDown"))
-    await eventually(lambda: are_over(prometheus, "CircuitBreakerOpen"))
+    await eventually(lambda: are_over(prometheus, *IN_TROUBLE))
+
+
+def an_api(address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://{address}", timeout=60)
 
 
 async def test_a_worker_that_is_away_is_heard_of_and_so_is_what_waits_for_it(

@@ -85,10 +85,12 @@ CAUSED = {
         "PaymentProviderSilent",
         "CardsAreDeclined",
     ),
-    "test_a_process_without_valkey_and_without_a_collector_of_traces_is_heard_of": (
+    "test_a_process_without_valkey_and_collector_that_is_asked_too_much_is_heard_of": (
         "ApiDown",
         "RequestsFail",
         "RequestsAreShed",
+        "ManyAreLimited",
+        "StatementsGivenUp",
         "CircuitBreakerOpen",
         "TelemetryLost",
     ),
