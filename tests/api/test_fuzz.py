@@ -29,6 +29,7 @@ FEW = 1
 MANY = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Examples of each operation about nothing that there is, and as many about things that there are."""
 ENDS_ITS_OWN_SESSION = ("POST /v1/auth/logout", "DELETE /v1/users/me", "DELETE /v1/users/me/sessions")
+CLOSES_THE_SHOP = "PUT /v1/admin/maintenance"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -85,7 +86,8 @@ class Fuzz:
     wrong: list[str] = field(default_factory=list)
 
     def ask_about_all(self, operations: Iterable[Any]) -> None:
-        for operation in operations:
+        """The one after which the shop may change nothing any more comes last."""
+        for operation in sorted(operations, key=lambda operation: operation.label == CLOSES_THE_SHOP):
             self._ask_about(operation)
 
     def _ask_about(self, operation: Any) -> None:
