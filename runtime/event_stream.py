@@ -24,6 +24,9 @@ def stream_of(settings: Settings) -> EventStream:
                     mechanism=events.kafka_mechanism,
                     username=events.kafka_username,
                     password=events.kafka_password.get_secret_value() if events.kafka_password else None,
+                    ca_file=events.kafka_ca_file,
+                    certificate_file=events.kafka_certificate_file,
+                    key_file=events.kafka_key_file,
                 )
             )
         case Destination.NONE:

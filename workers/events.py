@@ -11,8 +11,13 @@ from workflows.relay import EventRelay
 
 
 def build(resources: Resources) -> Duty:
+    events = events_of(resources)
+    return Duty(workflows=[EventRelay], activities=[events.carry], always={names.EVENT_RELAY_ID: EventRelay})
+
+
+def events_of(resources: Resources) -> EventActivities:
     settings = resources.settings
-    events = EventActivities(
+    return EventActivities(
         resources.sessions,
         lambda: stream_of(settings),
         destination=settings.events.destination,
@@ -20,4 +25,3 @@ def build(resources: Resources) -> Duty:
         kept=timedelta(days=settings.events.keep_days),
         news=(resources.engine.url, settings.database.shop_schema),
     )
-    return Duty(workflows=[EventRelay], activities=[events.carry], always={names.EVENT_RELAY_ID: EventRelay})

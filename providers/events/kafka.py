@@ -6,8 +6,9 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,32 +29,42 @@ class KafkaCluster:
     security: str = "PLAINTEXT"
     mechanism: str = "PLAIN"
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
     @property
     def connection(self) -> dict[str, Any]:
+        """Certificates are read again for each connection that is opened: they are renewed while the shop runs."""
         return {
             "bootstrap_servers": self.servers,
             "security_protocol": self.security,
-            "ssl_context": ssl.create_default_context() if self.security.endswith("SSL") else None,
+            "ssl_context": self._tls() if self.security.endswith("SSL") else None,
             "sasl_mechanism": self.mechanism,
             "sasl_plain_username": self.username,
             "sasl_plain_password": self.password,
         }
+
+    def _tls(self) -> ssl.SSLContext:
+        tls = ssl.create_default_context(cafile=self.ca_file)
+        if self.certificate_file is not None:
+            tls.load_cert_chain(self.certificate_file, self.key_file)
+        return tls
 
 
 class KafkaStream:
     """Batches are made here: of each partition one is on its way at a time, so that none overtakes a failed one."""
 
     def __init__(self, cluster: KafkaCluster) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._producer: AIOKafkaProducer | None = None
         self._partition_of = DefaultPartitioner()
 
     async def send(self, messages: Sequence[Message]) -> None:
         try:
             producer = await self._opened()
-            partitions = sorted(await producer.partitions_for(self._cluster.topic))
+            partitions = sorted(await producer.partitions_for(self.cluster.topic))
             shares: defaultdict[int, list[Message]] = defaultdict(list)
             for message in messages:
                 shares[self._partition_of(message.key.encode(), partitions, partitions)].append(message)
@@ -65,9 +76,9 @@ class KafkaStream:
     async def _opened(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                **self._cluster.connection,
+                **self.cluster.connection,
                 acks="all",
-                enable_idempotence=self._cluster.is_idempotent,
+                enable_idempotence=self.cluster.is_idempotent,
                 request_timeout_ms=10_000,
                 max_batch_size=BATCH_BYTES,
             )
@@ -96,7 +107,7 @@ class KafkaStream:
 
     async def _send_batch(self, producer: AIOKafkaProducer, batch: Any, partition: int) -> None:
         batch.close()
-        await (await producer.send_batch(batch, self._cluster.topic, partition=partition))
+        await (await producer.send_batch(batch, self.cluster.topic, partition=partition))
 
     async def read(self, begin: str) -> AsyncIterator[dict[str, Any]]:
         try:
@@ -110,12 +121,12 @@ class KafkaStream:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(**self._cluster.connection, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**self.cluster.connection, enable_auto_commit=False)
         try:
             await consumer.start()
             await consumer.topics()  # asks the brokers for what there is
-            partitions = consumer.partitions_for_topic(self._cluster.topic) or ()
-            consumer.assign([TopicPartition(self._cluster.topic, number) for number in partitions])
+            partitions = consumer.partitions_for_topic(self.cluster.topic) or ()
+            consumer.assign([TopicPartition(self.cluster.topic, number) for number in partitions])
             yield consumer
         finally:
             await consumer.stop()

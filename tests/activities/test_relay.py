@@ -1,6 +1,8 @@
 """Events reach their stream, each order's in their order, whatever dies in between."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from itertools import count
@@ -22,8 +24,8 @@ from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
 from tests.support.events import once_and_in_order, tell
-from tests.support.kafka import TOPIC, with_topic
-from tests.support.processes import free_port
+from tests.support.kafka import TOPIC, Front, broker, make_topic, with_topic
+from tests.support.processes import free_port, uncounted
 from tests.support.waiting import eventually
 
 Reader = Callable[[EventStream, str], AsyncIterator[dict[str, Any]]]
@@ -242,3 +244,35 @@ async def test_kafka_gets_every_event_in_its_orders_order_and_what_waited_while_
         with pytest.raises(ValueError, match="yesterday"):
             await heard(stream, 1, begin="yesterday")
         await stream.aclose()
+
+
+async def test_a_relay_that_is_killed_between_kafkas_yes_and_its_own_note_loses_nothing(
+    resources: Resources, clean: None, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    port, own = free_port(), free_port()
+    cluster = KafkaCluster(servers=f"127.0.0.1:{port}", topic=TOPIC, is_idempotent=True)
+    keys, front = await tell(resources.sessions, **ALL), Front(own, loses=1)
+    settings = {
+        **environment,
+        "APP_DATABASE__SHOP_SCHEMA": resources.settings.database.shop_schema,
+        "APP_EVENTS__DESTINATION": "kafka",
+        "APP_EVENTS__KAFKA_SERVERS": cluster.servers,
+        "APP_EVENTS__SOURCE": "https://shop.example",
+    }
+    carrying = (sys.executable, "-m", "tests.activities.carrying_events")
+    with broker(own, tmp_path / "kafka.log", told_port=port):
+        async with front.opened(port):
+            await make_topic(cluster.connection, partitions=1)
+            front.victim = await asyncio.create_subprocess_exec(*carrying, env={**uncounted(), **settings})
+            assert await front.victim.wait() == -signal.SIGKILL
+            assert (await outbox_lag(resources, "kafka")).waiting == 210
+            stream = KafkaStream(cluster)
+            assert once_and_in_order(await heard(stream, 210)) == dict.fromkeys(keys, IN_ORDER)
+
+            await all_carried(relay(resources, Destination.KAFKA), stream)
+            await stream.aclose()
+            assert (await outbox_lag(resources, "kafka")).waiting == 0
+
+            told = await heard(stream, 420)  # of another producer: Kafka cannot know that it is the same again
+            assert once_and_in_order(told) == dict.fromkeys(keys, IN_ORDER)
+    assert front.producers == 2

@@ -190,3 +190,50 @@ def test_deadlines_in_days_end_with_a_day_where_the_shop_is(monkeypatch: pytest.
 
     assert settings.transfer_term.end(friday) == datetime(2026, 10, 30, 23, tzinfo=UTC)
     assert settings.shop.return_term.end(friday) == datetime(2026, 11, 6, 23, tzinfo=UTC)
+
+
+KAFKA = {"APP_EVENTS__DESTINATION": "kafka", "APP_EVENTS__KAFKA_SERVERS": "broker:9092"}
+SASL = {"APP_EVENTS__KAFKA_USERNAME": "shop", "APP_EVENTS__KAFKA_PASSWORD": "word"}
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "told"),
+    [
+        ({"APP_EVENTS__KAFKA_SERVERS": ""}, "destination=kafka needs kafka_servers"),
+        ({"APP_EVENTS__KAFKA_SECURITY": "SASL_SSL"}, "SASL_SSL needs kafka_username and kafka_password"),
+        (
+            {"APP_EVENTS__KAFKA_SECURITY": "SSL", "APP_EVENTS__KAFKA_KEY_FILE": "key.pem"},
+            "needs kafka_certificate_file",
+        ),
+        ({"APP_EVENTS__KAFKA_CA_FILE": "ca.pem"}, "kafka_security=PLAINTEXT speaks no TLS"),
+    ],
+)
+def test_brokers_that_could_not_be_asked_as_is_set_refuse_to_start(
+    otherwise: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**KAFKA, **otherwise}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match=told):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize(
+    ("otherwise", "told"),
+    [
+        ({"APP_EVENTS__KAFKA_IS_IDEMPOTENT": "false"}, "production does not tell events twice"),
+        ({**SASL, "APP_EVENTS__KAFKA_SECURITY": "SASL_PLAINTEXT"}, "KAFKA_PASSWORD would be sent"),
+    ],
+)
+def test_production_tells_kafka_nothing_twice_and_no_password_in_the_clear(
+    otherwise: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in KAFKA.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().events.kafka_is_idempotent
+
+    for name, value in otherwise.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=told):
+        Settings()
