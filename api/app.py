@@ -116,6 +116,7 @@ def followers_of(resources: Resources) -> Followers:
         resources.autocommit,
         most_of_caller=settings.streams_per_caller,
         longest=timedelta(seconds=settings.stream_seconds),
+        longest_silence=timedelta(seconds=settings.stream_silence_seconds),
     )
 
 

@@ -1,7 +1,7 @@
 """Whoever follows an order here: woken when something happened to it, by whatever process of the shop.
 
 A follower holds neither a connection nor anything that was told: it is woken, reads what is new from behind the last
-event that it has seen, and sends that. So a slow reader waits, and nobody waits for it.
+event that it has seen, and sends that. Those who have seen the same of one order are told by one question.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from runtime.chores import kept_up
 
 LOOK_SECONDS = 5.0
 """How often a process looks how far its orders are, all of them at once, whatever it was told."""
-HEARTBEAT_SECONDS = 15.0
-"""A connection on which nothing is said for longer may be cut by what is in between."""
 MOST_AT_A_TIME = 100
+
+News = tuple[Standing, Sequence[RowMapping]]
 
 
 class Follower:
@@ -45,13 +45,17 @@ class Follower:
 class Followers:
     """All of this process."""
 
-    def __init__(self, sessions: Sessions, *, most_of_caller: int, longest: timedelta) -> None:
+    def __init__(
+        self, sessions: Sessions, *, most_of_caller: int, longest: timedelta, longest_silence: timedelta
+    ) -> None:
         self._sessions = sessions
         self._most_of_caller = most_of_caller
         self._longest = longest
+        self._longest_silence = longest_silence
         # One whose client went before it could begin is gone with its answer: nobody has to strike it off.
         self._followers: WeakSet[Follower] = WeakSet()
         self._of_orders: dict[UUID, WeakSet[Follower]] = {}
+        self._asked: dict[UUID, dict[int, asyncio.Task[News]]] = {}
         self.is_stopping = False
 
     # What Postgres tells us.
@@ -60,6 +64,7 @@ class Followers:
         """The next look, soon, sees what was missed."""
 
     def hear(self, order_id: UUID) -> None:
+        self._asked.pop(order_id, None)  # what was asked before does not know of it
         for follower in self._of_orders.get(order_id, ()):
             follower.woken.set()
 
@@ -95,7 +100,7 @@ class Followers:
                     return
                 elif asyncio.get_running_loop().time() >= ends_at:
                     return
-                elif not await happens(follower.woken, within=HEARTBEAT_SECONDS):
+                elif not await happens(follower.woken, within=self._longest_silence.total_seconds()):
                     yield ()
         finally:
             self._followers.discard(follower)
@@ -119,6 +124,7 @@ class Followers:
             async with self._sessions() as session:
                 standings = await watched_orders.standings(session, orders)
             for order_id, standing in standings.items():
+                self._asked.pop(order_id, None)
                 for follower in self._of_orders.get(order_id, ()):
                     follower.look_at(standing)
         async with self._sessions() as session:
@@ -128,6 +134,24 @@ class Followers:
         async with self._sessions() as session:
             await watched_orders.watch(session, orders)
 
-    async def _news(self, follower: Follower) -> tuple[Standing, Sequence[RowMapping]]:
+    async def _news(self, follower: Follower) -> News:
+        """What somebody else asks already is not asked again, however many follow the order."""
+        asked = self._asked.setdefault(follower.order_id, {})
+        question = asked.get(follower.after)
+        if question is None:
+            question = asked[follower.after] = asyncio.create_task(self._ask(follower.order_id, follower.after))
+            question.add_done_callback(lambda _: self._answered(follower.order_id, question))
+        return await asyncio.shield(question)  # others wait for it, too
+
+    async def _ask(self, order_id: UUID, after: int) -> News:
         async with self._sessions() as session:
-            return await watched_orders.news(session, follower.order_id, after=follower.after, limit=MOST_AT_A_TIME)
+            return await watched_orders.news(session, order_id, after=after, limit=MOST_AT_A_TIME)
+
+    def _answered(self, order_id: UUID, question: "asyncio.Task[News]") -> None:
+        if not question.cancelled():
+            question.exception()  # those who wait hear of it, if there are any left
+        left = {after: other for after, other in self._asked.get(order_id, {}).items() if other is not question}
+        if left:
+            self._asked[order_id] = left
+        else:
+            self._asked.pop(order_id, None)

@@ -1,6 +1,7 @@
 """An order's timeline as Server-Sent Events: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
 
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -24,15 +25,15 @@ from domain.errors import Refusal
 log = structlog.get_logger()
 
 EVENT_STREAM = "text/event-stream"
-COME_AGAIN_MS = 2000
-"""How long a browser waits after a stream has broken off, before it asks for what came since."""
+COME_AGAIN_MS = range(1000, 3000)
+"""How long a browser waits after a stream has broken off, before it asks for what came since. By chance within that, so
+that not all of a process that has stopped come to the next one in the same moment."""
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx, and those who learned from it, would collect what is said
 }
 NOTHING_MORE = ServerSentEventMessage(event="end", data="").encode()
 HEARTBEAT = ServerSentEventMessage(comment="", data=None).encode()
-WELCOME = ServerSentEventMessage(comment="", data=None, retry=COME_AGAIN_MS).encode()
 
 LastEventId = Annotated[
     int | None,
@@ -72,10 +73,15 @@ class StreamedAsWell(Operation):
 
 
 def stream(
-    request: Request[Any, Any, Any], followers: Followers, follower: Follower, shape: type[BaseModel]
+    request: Request[Any, Any, Any], followers: Followers, follower: Follower, shape: type[BaseModel], most_bytes: int
 ) -> Response[Any]:
-    """The order's events from behind the last one that the client has; each is written as the ``shape`` of the page."""
-    return Stream(_written(request, followers, follower, shape), media_type=EVENT_STREAM, headers=HEADERS)
+    """The order's events from behind the last one that the client has; each is written as the ``shape`` of the page.
+
+    The server takes what is said to a client that does not read, and does not tell us. So no more than about
+    ``most_bytes`` is said at a time; whoever has read them comes again and goes on.
+    """
+    written = _written(request, followers, follower, shape)
+    return Stream(_until(written, most_bytes), media_type=EVENT_STREAM, headers=HEADERS)
 
 
 def whose_stream(request: Request[Any, Any, Any], caller: Caller) -> str:
@@ -83,21 +89,40 @@ def whose_stream(request: Request[Any, Any, Any], caller: Caller) -> str:
     return str(caller.id or request.scope["state"].get("address"))
 
 
+async def _until(written: AsyncGenerator[bytes, None], most_bytes: int) -> AsyncIterator[bytes]:
+    said = 0
+    async with aclosing(written):
+        async for message in written:
+            yield message
+            said += len(message)
+            if said >= most_bytes:
+                yield _come_again()
+                return
+
+
 async def _written(
     request: Request[Any, Any, Any], followers: Followers, follower: Follower, shape: type[BaseModel]
-) -> AsyncIterator[bytes]:
-    yield WELCOME
+) -> AsyncGenerator[bytes, None]:
+    yield _come_again()
     try:
         async with aclosing(followers.told(follower)) as told:
             async for news in told:
                 if news:
                     await _recognise_again(request)
-                yield b"".join(_message(row, shape) for row in news) or HEARTBEAT
-        if follower.has_seen_all:
-            yield NOTHING_MORE
+                    for row in news:
+                        yield _message(row, shape)
+                else:
+                    yield HEARTBEAT
     except (Refusal, SQLAlchemyError, RedisError, OSError, TimeoutError) as error:
         # Whoever comes again is told what was wrong, if it still is.
         log.info("stream_ended", error=type(error).__name__)
+    yield NOTHING_MORE if follower.has_seen_all else _come_again()
+
+
+def _come_again() -> bytes:
+    """Said at the beginning for what breaks off, and at an end that is none."""
+    after_ms = random.choice(COME_AGAIN_MS)  # noqa: S311
+    return ServerSentEventMessage(comment="", data=None, retry=after_ms).encode()
 
 
 async def _recognise_again(request: Request[Any, Any, Any]) -> None:

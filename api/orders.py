@@ -386,7 +386,7 @@ async def followed(
         standing = (await watched_orders.standings(session, [follower.order_id]))[follower.order_id]
     if standing.is_final and standing.newest <= follower.after:
         return Response(None, status_code=204)
-    return stream(request, followers, follower, OrderEventOut)
+    return stream(request, followers, follower, OrderEventOut, resources.settings.api.stream_bytes)
 
 
 async def page_of_orders(resources: Resources, limit: int, cursor: str | None, filters: Mapping[str, Any]) -> OrderPage:

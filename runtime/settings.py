@@ -424,6 +424,10 @@ class Api(Section):
     """How many timelines one account, one key, or the guests of one address may follow at a time in one process."""
     stream_seconds: Annotated[int, Field(ge=1)] = 1800
     """After that a stream ends, and whoever still follows comes again, to whichever process there is."""
+    stream_silence_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """After so long a silence a comment is sent on a stream: what is in between might cut it otherwise."""
+    stream_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
+    """A stream ends as well when so much was said: it would have to be kept for whoever does not read it."""
     rush: Annotated[int, Field(ge=1)] = 20
     """So many customers whom one process told within ten seconds that a variant is sold out make it hot."""
 
@@ -569,11 +573,26 @@ class Events(Section):
     """Who signs in there."""
     kafka_password: SecretStr | None = None
     """By which password."""
+    kafka_ca_file: Path | None = None
+    """Certificates of those who may vouch for the brokers, instead of those whom the system trusts (PEM)."""
+    kafka_certificate_file: Path | None = None
+    """The shop's own certificate and those above it (PEM), where brokers tell clients by it."""
+    kafka_key_file: Path | None = None
+    """The key of that certificate; unset, it is in the same file."""
 
     @model_validator(mode="after")
     def knows_its_brokers(self) -> Self:
-        if self.destination is Destination.KAFKA and not self.kafka_servers:
+        if self.destination is not Destination.KAFKA:
+            return self
+        security = f"APP_EVENTS__KAFKA_SECURITY={self.kafka_security}"
+        if not self.kafka_servers:
             raise ValueError("APP_EVENTS__DESTINATION=kafka needs brokers: set APP_EVENTS__KAFKA_SERVERS")
+        if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password):
+            raise ValueError(f"{security} needs APP_EVENTS__KAFKA_USERNAME and APP_EVENTS__KAFKA_PASSWORD")
+        if self.kafka_key_file and not self.kafka_certificate_file:
+            raise ValueError("APP_EVENTS__KAFKA_KEY_FILE needs APP_EVENTS__KAFKA_CERTIFICATE_FILE")
+        if not self.kafka_security.endswith("SSL") and (self.kafka_ca_file or self.kafka_certificate_file):
+            raise ValueError(f"{security} speaks no TLS, and there are files for it")
         return self
 
 
@@ -763,6 +782,7 @@ class Settings(BaseSettings):
         if self.env is Environment.PRODUCTION:
             yield from self._secrets_of_development()
             yield from self._reached_without_tls()
+            yield from self._told_twice_or_to_everybody()
 
     def _secrets_of_development(self) -> Iterator[str]:
         for name, section in self:
@@ -784,3 +804,11 @@ class Settings(BaseSettings):
         url = self.auth.stolen_passwords_url
         if url and not url.startswith("https:"):
             yield "APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https; production asks nobody there"
+
+    def _told_twice_or_to_everybody(self) -> Iterator[str]:
+        events = self.events
+        if events.destination is Destination.KAFKA:
+            if not events.kafka_is_idempotent:
+                yield "APP_EVENTS__KAFKA_IS_IDEMPOTENT is false; production does not tell events twice"
+            if (events.kafka_security, events.kafka_mechanism) == ("SASL_PLAINTEXT", "PLAIN"):
+                yield "APP_EVENTS__KAFKA_PASSWORD would be sent to brokers for everybody to read; use SASL_SSL"

@@ -33,23 +33,26 @@ from tests.support.orders import (
 )
 from tests.support.processes import answers, free_port, process
 from tests.support.staff import headers_of
+from tests.support.statements import counted_statements
 from tests.support.waiting import eventually
 
 STREAM = {"Accept": "text/event-stream"}
-MOST_OF_CALLER, MOST = 2, 3
+MOST_OF_CALLER, MOST, MOST_BYTES = 2, 3, 4096
 
 
 @pytest.fixture(scope="module")
 async def other(
     environment: dict[str, str], resources: Resources, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Another API process, which lets follow less."""
+    """Another API process, which lets follow less, and is not silent for long."""
     port = free_port()
     own = {
         **environment,
         "APP_API__PORT": str(port),
         "APP_API__STREAMS_PER_CALLER": str(MOST_OF_CALLER),
         "APP_AT_ONCE__STREAMS": str(MOST),
+        "APP_API__STREAM_BYTES": str(MOST_BYTES),
+        "APP_API__STREAM_SILENCE_SECONDS": "0.2",
     }
     url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("other") / "api.log"
     part = process("cli", "api", environment=own, ready=answers(f"{url}/health"), log=log)
@@ -81,6 +84,12 @@ class Following:
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self._lines = response.aiter_lines()
+        self.comes_again_ms = 0
+        """As was said behind the last message."""
+
+    async def line(self) -> str:
+        async with asyncio.timeout(30):
+            return await anext(self._lines)
 
     async def message(self) -> dict[str, str] | None:
         """The next one that says something; ``None`` when the stream is over."""
@@ -91,6 +100,7 @@ class Following:
                 if name:
                     told[name] = value
                 elif told:
+                    self.comes_again_ms = int(told.get("retry", 0))
                     if "data" in told:
                         return told
                     told = {}
@@ -299,10 +309,16 @@ async def test_postgres_tells_of_the_orders_that_somebody_watches_and_of_no_othe
     listening.cancel()
 
 
+def followers_of(resources: Resources) -> Followers:
+    """Such as hear nothing from Postgres."""
+    minute = timedelta(minutes=1)
+    return Followers(resources.autocommit, most_of_caller=100, longest=minute, longest_silence=minute)
+
+
 async def test_an_event_that_postgres_did_not_tell_of_is_seen_at_the_next_look(
     resources: Resources, order: AnOrder
 ) -> None:
-    followers = Followers(resources.autocommit, most_of_caller=1, longest=timedelta(minutes=1))
+    followers = followers_of(resources)
     told = followers.told(followers.admit(order.order_id, "somebody", after=0))
     assert [row["type"] for row in await anext(told)] == ["order.placed"]
     waiting = asyncio.ensure_future(anext(told))
@@ -317,6 +333,77 @@ async def test_an_event_that_postgres_did_not_tell_of_is_seen_at_the_next_look(
     await told.aclose()
 
 
+async def test_however_many_follow_an_order_one_question_tells_them_all(resources: Resources, order: AnOrder) -> None:
+    followers = followers_of(resources)
+    told = [followers.told(followers.admit(order.order_id, "somebody", after=0)) for _ in range(50)]
+    for rows in await asyncio.gather(*(anext(one) for one in told)):
+        assert [row["type"] for row in rows] == ["order.placed"]
+
+    with counted_statements(resources.engine) as statements:
+        waiting = [asyncio.ensure_future(anext(one)) for one in told]
+        await confirm(resources, order)
+        followers.hear(order.order_id)
+        news = await asyncio.gather(*waiting)
+
+    assert {tuple(row["type"] for row in rows) for rows in news} == {("order.confirmed",)}
+    questions = [statement for statement in statements if "AS newest" in statement]
+    assert len(questions) <= 2  # before it happened, and after
+    for one in told:
+        await one.aclose()
+
+
+async def test_whoever_asks_while_another_question_is_on_its_way_still_hears_what_came_after_it(
+    resources: Resources, order: AnOrder
+) -> None:
+    followers = followers_of(resources)
+    first, second = (followers.told(followers.admit(order.order_id, "somebody", after=0)) for _ in range(2))
+    assert [row["type"] for row in await anext(first)] == ["order.placed"]
+    later = asyncio.ensure_future(anext(first))
+    earlier = asyncio.ensure_future(anext(second))
+    await confirm(resources, order)
+    followers.hear(order.order_id)
+
+    assert [row["type"] for row in await later] == ["order.confirmed"]
+    assert next(row["type"] for row in await earlier) == "order.placed"
+    for one in (first, second):
+        await one.aclose()
+
+
+async def test_in_silence_a_comment_is_sent_at_times(other: httpx.AsyncClient, order: AnOrder) -> None:
+    async with following(other, order) as stream:
+        assert await stream.types(1) == ["order.placed"]
+        lines = [await stream.line() for _ in range(4)]
+    assert [line for line in lines if line] == [": ", ": "]
+
+
+async def test_for_whoever_reads_nothing_no_more_is_kept_than_fits_and_they_go_on_where_they_were(
+    other: httpx.AsyncClient, resources: Resources, order: AnOrder
+) -> None:
+    async with resources.sessions.begin() as session:
+        await orders.locked(session, order.order_id)
+        for _ in range(60):
+            await orders.record(session, order.order_id, "order.claimed", actor=f"customer:{uuid4()}")
+    page = (await other.get(events_of(order), params={"cart": str(order.cart_id), "limit": 100})).json()["items"]
+    path = f"{events_of(order)}?cart={order.cart_id}"
+    await all_gone(other)
+
+    _, writer = await asyncio.open_connection(other.base_url.host, other.base_url.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: shop\r\nAccept: text/event-stream\r\n\r\n".encode())
+    await all_gone(other)
+    writer.close()
+
+    heard: list[dict[str, Any]] = []
+    streams = 0
+    while len(heard) < len(page):
+        last = {"Last-Event-ID": str(heard[-1]["id"])} if heard else {}
+        async with following(other, order, last) as again:
+            streams += 1
+            while len(heard) < len(page) and (message := await again.message()) is not None:
+                heard.append(json.loads(message["data"]))
+    assert heard == page
+    assert streams == 3
+
+
 async def test_a_process_that_stops_ends_its_streams_and_waits_for_none(
     environment: dict[str, str], resources: Resources, order: AnOrder, tmp_path: Any
 ) -> None:
@@ -327,6 +414,7 @@ async def test_a_process_that_stops_ends_its_streams_and_waits_for_none(
             assert await stream.types(1) == ["order.placed"]
             child.send_signal(signal.SIGTERM)
             assert await stream.message() is None  # an end, and no broken connection
+            assert 1000 <= stream.comes_again_ms < 3000
         assert await asyncio.to_thread(child.wait, 30) == 0
 
 

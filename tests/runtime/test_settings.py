@@ -199,13 +199,13 @@ SASL = {"APP_EVENTS__KAFKA_USERNAME": "shop", "APP_EVENTS__KAFKA_PASSWORD": "wor
 @pytest.mark.parametrize(
     ("otherwise", "told"),
     [
-        ({"APP_EVENTS__KAFKA_SERVERS": ""}, "destination=kafka needs kafka_servers"),
-        ({"APP_EVENTS__KAFKA_SECURITY": "SASL_SSL"}, "SASL_SSL needs kafka_username and kafka_password"),
+        ({"APP_EVENTS__KAFKA_SERVERS": ""}, "APP_EVENTS__DESTINATION=kafka needs brokers"),
+        ({"APP_EVENTS__KAFKA_SECURITY": "SASL_SSL"}, "SASL_SSL needs APP_EVENTS__KAFKA_USERNAME"),
         (
             {"APP_EVENTS__KAFKA_SECURITY": "SSL", "APP_EVENTS__KAFKA_KEY_FILE": "key.pem"},
-            "needs kafka_certificate_file",
+            "needs APP_EVENTS__KAFKA_CERTIFICATE_FILE",
         ),
-        ({"APP_EVENTS__KAFKA_CA_FILE": "ca.pem"}, "kafka_security=PLAINTEXT speaks no TLS"),
+        ({"APP_EVENTS__KAFKA_CA_FILE": "ca.pem"}, "APP_EVENTS__KAFKA_SECURITY=PLAINTEXT speaks no TLS"),
     ],
 )
 def test_brokers_that_could_not_be_asked_as_is_set_refuse_to_start(
