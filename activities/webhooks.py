@@ -9,9 +9,10 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from prometheus_client import Counter
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
@@ -19,12 +20,13 @@ from temporalio.common import WorkflowIDConflictPolicy
 from activities.heartbeats import heard_of
 from db import webhook_deliveries, webhooks
 from db.engine import Sessions
-from db.webhook_deliveries import Head, LaneId
+from db.webhook_deliveries import Head, LaneId, Noted
 from domain.webhooks import (
     MOST_UNDERWAY,
     Answer,
     DeliverEvents,
     DeliverNow,
+    DeliveryStatus,
     EndpointStatus,
     HandedOut,
     HandOut,
@@ -37,6 +39,12 @@ from domain.webhooks import (
 from workflows import names
 from workflows.names import Queue
 from workflows.steps import webhooks as steps
+
+ENDED = Counter(
+    "sutler_webhook_deliveries_total", "Events that endpoints have taken, or were given up for them", ["outcome"]
+)
+for each in (DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP):
+    ENDED.labels(each)  # so that the first of its kind is seen as one more
 
 BUNDLE = 500
 PAUSE_SECONDS = 0.25
@@ -140,14 +148,7 @@ class WebhookActivities:
                 if loop.time() - began > LONGEST_TURN_SECONDS or activity.is_worker_shutdown():
                     return Lane(delivered=delivered, look_again_at=now)
                 answer = await self._send(head.letter)
-                async with self._sessions.begin() as session:
-                    noted = await webhook_deliveries.note(
-                        session,
-                        head.letter,
-                        answer,
-                        now=now,
-                        chance=random.random(),  # noqa: S311
-                    )
+                noted = await self._note(head.letter, answer, now=now, chance=random.random())  # noqa: S311
                 delivered += answer.is_taken
                 if noted.is_paused:
                     await self._begin_to_probe(request.endpoint_id)
@@ -161,9 +162,18 @@ class WebhookActivities:
             return Probed(is_paused=False)
         async with heard_of():
             answer = await self._send(head.letter)
-        async with self._sessions.begin() as session:
-            await webhook_deliveries.note(session, head.letter, answer, now=request.now, chance=0, is_probe=True)
+        await self._note(head.letter, answer, now=request.now, is_probe=True)
         return Probed(is_paused=not answer.is_taken)
+
+    async def _note(
+        self, letter: Letter, answer: Answer, *, now: datetime, chance: float = 0.0, is_probe: bool = False
+    ) -> Noted:
+        """It is counted once it is written down."""
+        async with self._sessions.begin() as session:
+            noted = await webhook_deliveries.note(session, letter, answer, now=now, chance=chance, is_probe=is_probe)
+        if noted.ended is not None and not letter.is_ping:
+            ENDED.labels(noted.ended).inc()
+        return noted
 
 
 def _may_be_sent(head: Head) -> bool:

@@ -395,6 +395,8 @@ LEAST_TRIED = f"""
 class Noted:
     next_attempt_at: datetime | None = None
     is_paused: bool = False
+    ended: DeliveryStatus | None = None
+    """How, if it has."""
 
 
 async def note(
@@ -412,7 +414,7 @@ async def note(
     if answer.is_taken:
         await _end(session, letter, DeliveryStatus.DELIVERED, now)
         await webhooks.hears(session, letter.endpoint_id)
-        return Noted()
+        return Noted(ended=DeliveryStatus.DELIVERED)
     failing = await webhooks.fails(session, letter.endpoint_id, now)
     orders = await session.scalar(FAILING_ORDERS, {"endpoint_id": letter.endpoint_id, "id": letter.delivery_id})
     reason = pauses(answer, failures=failing.failures, failing_for=now - failing.since, orders=orders or 0)
@@ -421,14 +423,14 @@ async def note(
     is_paused = reason is not None or not failing.is_active
     if letter.is_ping:
         await _end(session, letter, DeliveryStatus.GIVEN_UP, now)
-        return Noted(is_paused=is_paused)
+        return Noted(is_paused=is_paused, ended=DeliveryStatus.GIVEN_UP)
     if is_probe:
         await session.execute(TRIED, {"id": letter.delivery_id, "now": now})
         return Noted(is_paused=True)
     pause = pause_after(row.failures + 1, chance, answer.wishes_pause)
     if pause is None:
         await _end(session, letter, DeliveryStatus.GIVEN_UP, now)
-        return Noted(is_paused=is_paused)
+        return Noted(is_paused=is_paused, ended=DeliveryStatus.GIVEN_UP)
     await session.execute(FAILED, {"id": letter.delivery_id, "now": now, "next": now + pause})
     return Noted(next_attempt_at=now + pause, is_paused=is_paused)
 

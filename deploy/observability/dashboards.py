@@ -86,6 +86,32 @@ DASHBOARDS: dict[str, list[Panel]] = {
         Panel("Events that wait", oldest("sutler_events_oldest_waiting_seconds"), "oldest", "s"),
         Panel("Mails that wait", oldest("sutler_letters_oldest_waiting_seconds"), "oldest", "s"),
     ],
+    "Webhooks": [
+        Panel(
+            "Attempts, by what came of them",
+            or_nothing(per_second("sutler_webhook_attempts_total", "outcome")),
+            "{{outcome}}",
+            "ops",
+        ),
+        Panel(
+            "Share of attempts that fail",
+            or_nothing(
+                'sum(rate(sutler_webhook_attempts_total{outcome!="taken"}[5m]))'
+                " / (sum(rate(sutler_webhook_attempts_total[5m])) > 0)"
+            ),
+            "fail",
+            "percentunit",
+        ),
+        Panel(
+            "Taken, and given up",
+            or_nothing(per_second("sutler_webhook_deliveries_total", "outcome")),
+            "{{outcome}}",
+            "ops",
+        ),
+        Panel("Endpoints", "max by (status) (sutler_webhook_endpoints)", "{{status}}"),
+        Panel("Events that wait for endpoints", oldest("sutler_webhook_deliveries_waiting"), "waiting"),
+        Panel("The oldest of them", oldest("sutler_webhook_oldest_waiting_seconds"), "oldest", "s"),
+    ],
     "Engine": [
         Panel(
             "Workflow tasks wait for a worker, 99 % within",

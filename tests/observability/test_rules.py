@@ -182,6 +182,27 @@ CASES: dict[str, Case] = {
         {"sutler_letters_oldest_waiting_seconds": "60x60"},
         "The oldest mail has been waiting for 30m 0s",
     ),
+    "WebhookEndpointPaused": Case(
+        {'sutler_webhook_endpoints{status="paused"}': "2x60"},
+        {
+            'sutler_webhook_endpoints{status="paused"}': "0x20 1x3 0x60",
+            'sutler_webhook_endpoints{status="active"}': "5x60",
+        },
+        "Webhook endpoints that take nothing any more, and are left alone: 2",
+    ),
+    "WebhooksWait": Case(
+        {"sutler_webhook_oldest_waiting_seconds": "1200x60", 'sutler_webhook_endpoints{status="paused"}': "0x60"},
+        {"sutler_webhook_oldest_waiting_seconds": "1200x60", 'sutler_webhook_endpoints{status="paused"}': "1x60"},
+        "An event has been waiting for a webhook endpoint for 20m 0s",
+    ),
+    "WebhooksGivenUp": Case(
+        {'sutler_webhook_deliveries_total{outcome="given_up"}': "0x20 1x39"},
+        {
+            'sutler_webhook_deliveries_total{outcome="given_up"}': "1x60",
+            'sutler_webhook_deliveries_total{outcome="delivered"}': "0+10x60",
+        },
+        "Webhook endpoints have not taken events for three days, and are not sent them any more",
+    ),
     "TooFewWorkers": Case(
         waits(0, 10),
         waits(1000, 1),

@@ -1,5 +1,6 @@
 """Events on their way to an endpoint: signed, into the internet, and only as far as was checked."""
 
+import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -7,11 +8,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.webhooks import Letter, new_secret
 from runtime.sealing import Seal, SealingKeyError
-from runtime.webhooks import Postman, about
+from runtime.tracing import Discreet
+from runtime.webhooks import Outcome, Postman, about
+from tests.runtime.test_tracing import Kept
 from tests.support.receiver import Receiver, a_receiver
 
 SEAL = Seal([os.urandom(32)])
@@ -28,7 +36,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 def letter(url: str, *secrets: str, **otherwise: Any) -> Letter:
     sealed = tuple(SEAL.close(secret.encode(), about(ENDPOINT)) for secret in secrets or (new_secret(),))
     facts: dict[str, Any] = {"delivery_id": uuid4(), "endpoint_id": ENDPOINT, "is_ping": False, "event_id": uuid4()}
-    return Letter(url=url, body=BODY, sealed_secrets=sealed, **{**facts, **otherwise})
+    return Letter(url=url, sealed_secrets=sealed, **{"body": BODY, **facts, **otherwise})
 
 
 def postman(**otherwise: Any) -> Postman:
@@ -144,3 +152,65 @@ async def test_silence_and_a_closed_door_are_answers(receiver: Receiver) -> None
 
     assert (silent.status, silent.problem) == (None, "There was no answer in 0.2 seconds.")
     assert (closed.status, closed.problem) == (None, "The connection failed: ClientConnectorError.")
+
+
+TRACE, EVENT_ID = f"00-{'ab' * 16}-{'cd' * 8}-01", UUID("0190a000-0000-7000-8000-000000000001")
+PLANTED = "zanzibar"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "to", "status", "outcome"),
+    [
+        (5, "", 204, "taken"),
+        (5, "", 410, "refused"),
+        (5, "", 307, "refused"),
+        (5, "", 503, "failed"),
+        (0, "", 200, "silent"),
+        (5, "http://127.0.0.1:1/hook", 200, "unreachable"),
+        (5, "gopher://127.0.0.1/hook", 200, "forbidden"),
+    ],
+)
+async def test_each_try_is_counted_and_told_in_the_trace_of_its_event_without_where_it_went_and_what_it_said(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, seconds: float, to: str, status: int, outcome: str
+) -> None:
+    kept, provider = Kept(), TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Discreet(kept)))
+    monkeypatch.setattr("runtime.webhooks.tracer", provider.get_tracer("test"))
+    receiver.answers, receiver.says = (lambda _: status), PLANTED
+    before = {each: attempts(each) for each in Outcome}
+    body = {"id": "1", "type": "order.confirmed", "traceparent": TRACE, "data": PLANTED}
+    sent = letter(f"{to or receiver.url}?key={PLANTED}", body=json.dumps(body).encode(), event_id=EVENT_ID)
+
+    answer = await postman(seconds=seconds).send(sent)
+
+    assert {each for each in Outcome if attempts(each) != before[each]} == {outcome}
+    assert attempts(outcome) == before[Outcome(outcome)] + 1
+    [span] = kept.spans
+    assert span.parent is not None
+    assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == ("ab" * 16, "cd" * 8)
+    assert (span.name, span.kind) == ("webhook order.confirmed", SpanKind.CLIENT)
+    assert (span.status.status_code is StatusCode.ERROR) is not answer.is_taken
+    assert dict(span.attributes or {}) == {
+        "messaging.operation.name": "send",
+        "messaging.message.id": str(EVENT_ID),
+        "cloudevents.event_type": "order.confirmed",
+        "http.request.method": "POST",
+        **({"http.response.status_code": answer.status} if answer.status else {}),
+        **({} if answer.is_taken else {"error.type": outcome}),
+    }
+    assert PLANTED not in span.to_json()
+
+
+async def test_an_event_that_nobody_traces_is_sent_without_a_span(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, provider = Kept(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr("runtime.webhooks.tracer", provider.get_tracer("test"))
+
+    assert (await postman().send(letter(receiver.url))).is_taken
+    assert kept.spans == []
+
+
+def attempts(outcome: str) -> float:
+    return REGISTRY.get_sample_value("sutler_webhook_attempts_total", {"outcome": outcome}) or 0.0

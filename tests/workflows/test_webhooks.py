@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from db import outbox, webhook_deliveries, webhooks
@@ -136,6 +137,7 @@ async def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_the
     patient: PatientWebhooks, receiver: Receiver
 ) -> None:
     endpoint = await an_endpoint(patient.resources, receiver.url)
+    before = ended()
     poisoned, other = await tell(patient.resources.sessions, orders=2, each=2)
     receiver.answers = lambda event: 422 if (event["partitionkey"], event["sequence"]) == (poisoned, "1") else 200
     for _ in range(50):
@@ -151,6 +153,7 @@ async def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_the
         (other, "delivered", 1),
     ]
     assert (receiver.sequences(poisoned), receiver.sequences(other)) == ([2], [1, 2])
+    assert [after - then for after, then in zip(ended(), before, strict=True)] == [3, 1]
     given_up = next(row["id"] for row in await patient.log(endpoint) if row["status"] == "given_up")
     log = (await patient.details(given_up))["log"]
     assert log[-1]["at"] - log[0]["at"] >= timedelta(hours=72)
@@ -161,6 +164,15 @@ async def test_an_event_that_is_never_taken_is_given_up_after_three_days_and_the
         await webhook_deliveries.redeliver(session, given_up)
     await patient.all_sent(endpoint)
     assert receiver.sequences(poisoned) == [2, 1]  # a person asked for it
+
+
+def ended() -> list[float]:
+    """How many deliveries were counted that were taken, and that were given up."""
+    counted = (
+        REGISTRY.get_sample_value("sutler_webhook_deliveries_total", {"outcome": outcome})
+        for outcome in ("delivered", "given_up")
+    )
+    return [number or 0.0 for number in counted]
 
 
 @pytest.mark.parametrize("way", ["probe", "person", "ping"])
