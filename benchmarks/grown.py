@@ -41,6 +41,7 @@ MODEL = """
     CREATE TEMPORARY TABLE model AS
     SELECT orders.id AS order_id, orders.cart_id, orders.created_at AS at, orders.total - orders.subtotal AS fees,
            payments.provider_reference AS reference, fulfillments.id AS parcel_id,
+           (SELECT created_at FROM checkouts WHERE order_id = orders.id) AS asked_at,
            (SELECT max(order_events.at) FROM order_events WHERE order_id = orders.id) AS until
     FROM orders JOIN payments ON payments.order_id = orders.id JOIN fulfillments ON fulfillments.order_id = orders.id
     WHERE orders.status = 'delivered' AND payments.refunded = 0 AND orders.user_id IS NULL
@@ -119,7 +120,7 @@ COPIED = (
     ),
     Copied(
         table="idempotency_keys",
-        model="old.created_at BETWEEN model.at - interval '1 second' AND model.until",
+        model="old.created_at BETWEEN model.asked_at AND model.until",
         own={
             "key": "gen_random_uuid()::text",
             "wish_id": "gen_random_uuid()",

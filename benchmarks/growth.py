@@ -87,13 +87,13 @@ class Asked:
         most = max(self.times, key=lambda execution: execution.pages / max(execution.rows_given, 1))
         if most.pages > PAGES_READ * max(most.rows_given, 1):
             found.append(f"reads {most.pages} pages and gives back {most.rows_given:.0f} rows")
-        if before is not None and self.pages_a_row > before.pages_a_row * TIMES + DEEPER:
+        if before is not None and before.rows_given >= 1 and self.pages_a_row > before.pages_a_row * TIMES + DEEPER:
             found.append(f"reads {self.pages_a_row:.0f} pages a row, {before.pages_a_row:.0f} in the young shop")
         return found
 
     @property
     def pages_a_row(self) -> float:
-        """Of those that are given back; what gives none of them reads as much as for one."""
+        """Of those that are given back; what gives none reads as much as for one."""
         return fmean(execution.pages / max(execution.rows_given, 1) for execution in self.times)
 
 
