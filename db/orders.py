@@ -449,7 +449,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         await carts.reopen(session, order.cart_id, order.id)  # first the cart, as a placement locks them
         await checkouts.refuse(session, order.id)
     await inventory.release(session, order.id, reason="cancelled")
-    await credit.give_back(session, order.id, why=f"order/{order.id}", actor=request.actor)
+    credit_back = await credit.give_back(session, order.id, why=f"order/{order.id}", actor=request.actor)
     await promotions.give_back(session, order.id)
     await shipping.cancel_pending(session, order.id)
     order.payment_status = await payments.close(session, order.id, request.money, request.declined)
@@ -468,6 +468,7 @@ async def cancel(session: AsyncSession, request: CancelOrder) -> OrderState:
         "order.cancelled",
         actor=request.actor,
         data={"reason": request.reason, "money": request.money},
+        also_told={"credit_back": credit_back, "currency": order.currency},
     )
     return state_of(order)
 

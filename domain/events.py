@@ -92,10 +92,12 @@ class OrderConfirmed(OfAnOrder):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderCancelled(OfAnOrder):
-    """Without a reason and a way of the money where all that was sent is lost."""
+    """Without a reason and a way of the money where all that was sent is lost; then a refund says what comes back."""
 
     reason: CancelReason | None = None
     money: MoneyBack | None = None
+    credit_back: Amount | None = None
+    """What has gone back to gift cards and store credit with it; builds from before do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +287,7 @@ def version_of(happened: str) -> int:
     return max(CATALOGUE[happened])
 
 
-AMOUNTS = ("amount", "total", "subtotal", "discount", "shipping", "tax", "credit", "of_credit")
+AMOUNTS = ("amount", "total", "subtotal", "discount", "shipping", "tax", "credit", "of_credit", "credit_back")
 
 
 def as_told(facts: Mapping[str, Any]) -> dict[str, Any]:

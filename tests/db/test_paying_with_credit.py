@@ -412,6 +412,26 @@ async def test_events_say_what_credit_has_paid_and_what_of_a_refund_goes_where(r
     ]
 
 
+async def test_events_of_cancellations_say_what_has_gone_back_to_credit(resources: Resources) -> None:
+    card, _ = await a_gift_card(resources.sessions, "50.00")
+    order = await a_paid_order(resources, card)  # 4.99 are left to pay
+    await cancel_units(resources, order, 1)
+    assert await balance_of(resources.sessions, card) == (501, 501)
+    async with resources.sessions.begin() as session:
+        await orders.cancel(session, to_cancel(order, money=MoneyBack.NOTHING_TAKEN))
+
+    query = """
+        SELECT type, payload -> 'credit_back' FROM outbox
+        WHERE key = :order_id AND type = 'order.cancelled'
+    """
+    async with resources.sessions() as session:
+        found = await session.execute(text(query), {"order_id": str(order.order_id)})
+        assert [tuple(row) for row in found] == [
+            ("order.cancelled", usd("44.99")),
+        ]
+    assert await balance_of(resources.sessions, card) == (5000, 5000)
+
+
 def usd(amount: str) -> dict[str, str]:
     return {"amount": amount, "currency": "USD"}
 
