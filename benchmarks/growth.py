@@ -52,6 +52,8 @@ PAGES_READ = 300
 """So many pages for each, likewise."""
 DEEPER = 8
 """Pages that a statement may read more in the old shop: each index it uses may have become a level or two deeper."""
+USUAL = 5
+"""What was asked less often is not compared: a connection that asks first looks up what the tables are."""
 TIMES = 1.5
 """So many times as many it may be as well: what is read beside an index lies in more places."""
 
@@ -87,7 +89,8 @@ class Asked:
         most = max(self.times, key=lambda execution: execution.pages / max(execution.rows_given, 1))
         if most.pages > PAGES_READ * max(most.rows_given, 1):
             found.append(f"reads {most.pages} pages and gives back {most.rows_given:.0f} rows")
-        if before is not None and before.rows_given >= 1 and self.pages_a_row > before.pages_a_row * TIMES + DEEPER:
+        is_usual = before is not None and before.rows_given >= 1 and min(len(self.times), len(before.times)) >= USUAL
+        if before is not None and is_usual and self.pages_a_row > before.pages_a_row * TIMES + DEEPER:
             found.append(f"reads {self.pages_a_row:.0f} pages a row, {before.pages_a_row:.0f} in the young shop")
         return found
 
