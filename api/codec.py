@@ -1,5 +1,6 @@
 """The codec endpoint: what Temporal's Web UI and command line need to show encrypted payloads to an operator."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -19,16 +20,17 @@ from runtime.temporal import encryption
 
 
 class Encoded(Input):
-    """As the protocol of remote codecs has it."""
+    """As the protocol of remote codecs has it, in which no payloads are no field."""
 
-    payloads: list[dict[str, Any]] = Field(max_length=10_000)
+    payloads: list[dict[str, Any]] = Field(default=[], max_length=10_000)
 
 
 class CodecController(Controller):
-    path = "/codec/decode"
+    path = "/codec"
     tags = ("Machines",)
 
     @post(
+        "/decode",
         status_code=200,
         permission=Permission.ENGINE_READ,
         summary="Decrypt payloads of the workflow engine",
@@ -47,14 +49,30 @@ class CodecController(Controller):
             except NotDecryptableError:
                 return payload
 
-        try:
-            given = ParseDict({"payloads": data.payloads}, Payloads())
-        except ParseError:
-            raise Refusal("malformed_request", "These are no payloads.") from None
-        told = Payloads(payloads=[readable(payload) for payload in given.payloads])
-        return Response({"payloads": [], **MessageToDict(told)}, headers=readable_by_the_web_ui(resources))
+        return _told([readable(payload) for payload in _given(data)], resources)
 
-    @route(http_method=HttpMethod.OPTIONS, status_code=204, permission=Permission.PROBE, include_in_schema=False)
+    @post(
+        "/encode",
+        status_code=200,
+        permission=Permission.ENGINE_READ,
+        summary="Encrypt payloads for the workflow engine",
+        responses=refuses(*DENIED),
+    )
+    async def encode(self, data: Encoded, resources: Resources) -> Response[dict[str, Any]]:
+        """For `temporal workflow query` and others that send something along, even if it is only empty.
+
+        In a shop that encrypts nothing all is given back as it came.
+        """
+        codec = encryption(resources.settings.temporal)
+        return _told([codec.encrypted(payload) if codec else payload for payload in _given(data)], resources)
+
+    @route(
+        ["/decode", "/encode"],
+        http_method=HttpMethod.OPTIONS,
+        status_code=204,
+        permission=Permission.PROBE,
+        include_in_schema=False,
+    )
     async def allow_the_web_ui(self, resources: Resources) -> Response[None]:
         """A browser asks whether a page of the Web UI may ask."""
         allowed = {
@@ -63,6 +81,18 @@ class CodecController(Controller):
             "Access-Control-Max-Age": "600",
         }
         return Response(None, status_code=204, headers={**readable_by_the_web_ui(resources), **allowed})
+
+
+def _given(data: Encoded) -> Sequence[Payload]:
+    try:
+        return ParseDict({"payloads": data.payloads}, Payloads()).payloads
+    except ParseError:
+        raise Refusal("malformed_request", "These are no payloads.") from None
+
+
+def _told(payloads: Sequence[Payload], resources: Resources) -> Response[dict[str, Any]]:
+    told = MessageToDict(Payloads(payloads=payloads))
+    return Response({"payloads": [], **told}, headers=readable_by_the_web_ui(resources))
 
 
 def readable_by_the_web_ui(resources: Resources) -> dict[str, str]:

@@ -311,6 +311,7 @@ WITHOUT_A_KEY = {
     "/v1/admin/customer-groups": "a code exists once",
     "/v1/admin/price-lists": "a code exists once, and a new list holds no price",
     "/codec/decode": "it only reads",
+    "/codec/encode": "nothing is kept of it",
     "/v1/admin/webhook-endpoints": "a secret is shown once, and not kept in an answer; one too many is removed",
     "/v1/admin/webhook-endpoints/{id}/rotate-secret": "the same; a second time takes no secret away that is in use",
     "/v1/admin/webhook-endpoints/{id}/ping": "a ping says nothing, also twice",

@@ -57,3 +57,16 @@ async def test_what_cannot_be_decrypted_is_given_back_as_it_came(shop: OwnShop) 
     told = await shop.http.post("/codec/decode", json=strange, headers=shop.operator)
 
     assert (told.status_code, told.json()) == (200, strange)
+
+
+async def test_who_asks_the_engine_something_has_it_encrypted_and_nobody_else_has(shop: OwnShop) -> None:
+    plain = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "InF1ZXN0aW9uIg=="}]}
+
+    sealed = await shop.http.post("/codec/encode", json=plain, headers=shop.operator)
+
+    assert sealed.status_code == 200, sealed.text
+    assert [set(payload["metadata"]) for payload in sealed.json()["payloads"]] == [{"encoding", "key-id"}]
+    assert (await shop.http.post("/codec/decode", json=sealed.json(), headers=shop.operator)).json() == plain
+    assert (await shop.http.post("/codec/encode", json=plain)).status_code == 401
+    customer = await headers_of(shop.resources, Role.CUSTOMER)
+    assert (await shop.http.post("/codec/encode", json=plain, headers=customer)).status_code == 403
