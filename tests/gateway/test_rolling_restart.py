@@ -21,7 +21,7 @@ from runtime.resources import Resources
 from tests.gateway.conftest import ApiProcess
 from tests.support.catalog import AProduct, a_product
 from tests.support.engines import make_namespace
-from tests.support.gateways import HOST, Front, gateway, started
+from tests.support.gateways import HOST, Front, gateway, listens, started
 from tests.support.processes import free_port, process
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
@@ -179,19 +179,31 @@ async def all_are_asked(front: Front) -> bool:
 
 
 async def restart_envoys(front: Front, directory: Path, customers: Crowd) -> None:
-    """One after the other: nobody asks it any more, it finishes, and another one takes its place."""
-    everyone = range(len(front.plans))
+    """One after the other: it finishes what it has begun and listens no more, and another one takes its place."""
     for number, plan in enumerate(front.plans):
-        front.ask_only(*(other for other in everyone if other != number))
-        await eventually(partial(is_left_alone, plan))
+        async with admin(plan) as client:
+            await client.post("/drain_listeners?graceful")
+        await eventually(partial(is_left_alone, plan), within=30)
         await asyncio.to_thread(stop_all, [front.envoys[number]])
         front.envoys[number] = await started(envoy(plan), directory)
-        front.ask_only(*everyone)
+        await eventually(partial(is_asked, plan))
         await customers.goes_on()
 
 
 async def is_left_alone(plan: Gateway) -> bool:
-    admin = httpx.AsyncHTTPTransport(uds=str(plan.directory / "admin.sock"))
-    async with httpx.AsyncClient(transport=admin, base_url="http://envoy") as client:
-        told = await client.get("/stats?filter=^http.shop.downstream_cx_active$")
-    return told.text.strip() == "http.shop.downstream_cx_active: 0"
+    return not listens(plan.envoy) and await counted(plan, "downstream_cx_active") == 0
+
+
+async def is_asked(plan: Gateway) -> bool:
+    return await counted(plan, "downstream_rq_total") > 0
+
+
+async def counted(plan: Gateway, name: str) -> int:
+    async with admin(plan) as client:
+        told = await client.get(f"/stats?filter=^http.shop.{name}$")
+    return int(told.text.partition(": ")[2])
+
+
+def admin(plan: Gateway) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(plan.directory / "admin.sock"))
+    return httpx.AsyncClient(transport=transport, base_url="http://envoy")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -48,12 +47,6 @@ class Front:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.aclose()
-
-    def ask_only(self, *numbers: int) -> None:
-        """Nginx asks these Envoys alone from now on; those that it has begun to ask may finish."""
-        edge = replace(self.edge, envoys=tuple(self.plans[number].envoy for number in numbers))
-        (self.edge.directory / "nginx.conf").write_text(edge.nginx())
-        self.nginx.process.send_signal(signal.SIGHUP)
 
     async def stats(self, number: int = 0) -> dict[str, float]:
         """What Envoy counts, as Prometheus reads it."""
