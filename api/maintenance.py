@@ -96,6 +96,7 @@ class MaintenanceController(Controller):
 
     @get(permission=Permission.MAINTENANCE, summary="See whether there is maintenance", responses=refuses(*DENIED))
     async def show(self, resources: Resources) -> MaintenanceOut:
+        """As it holds, or begins to hold within a second, in all processes."""
         async with resources.autocommit() as session:
             return await shown(session)
 
