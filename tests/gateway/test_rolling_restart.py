@@ -110,6 +110,7 @@ async def own(
     stop_all([cache])
 
 
+@pytest.mark.timeout(300)
 async def test_nobody_notices_that_everything_is_restarted_one_after_the_other(
     own: Own, resources: Resources, tmp_path: Path
 ) -> None:
