@@ -38,12 +38,12 @@ def wish_of(name: str, value: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def _maintenance(value: str | None) -> dict[str, Any]:
-    if value is None:
+    if value in (None, "off"):
         return {"is_on": False}
     if value == "on":
         return {"is_on": True}
     if not value.isdecimal():
-        raise typer.BadParameter("maintenance is `on`, or the seconds after which customers are to come again")
+        raise typer.BadParameter("maintenance is `on`, `off`, or the seconds after which customers are to come again")
     return {"is_on": True, "retry_after_seconds": int(value)}
 
 
