@@ -1,10 +1,11 @@
 """``sutler order``: orders of the running shop, asked over HTTP as an operator would."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from rich.console import Console
+from rich.table import Table
 
 from deploy.order_tables import explanation, lines_table, look_closer, orders_table, timeline_table
 from deploy.visitor import OPERATOR, Json, NobodyAnswersError, UnwelcomeError, Visitor, as_json, terminal, visitors
@@ -15,17 +16,7 @@ Look = Callable[[Visitor, Settings, Console], Awaitable[int | None]]
 
 def list_orders(query: Mapping[str, str], *, for_programs: bool, token: str | None) -> int:
     """Print the orders that the query of ``GET /v1/admin/orders`` finds; the exit code."""
-
-    async def look(operator: Visitor, _: Settings, console: Console) -> None:
-        found = await operator.get("/v1/admin/orders", **query)
-        if for_programs:
-            console.print(as_json(found["items"]), soft_wrap=True)
-            return
-        console.print(orders_table(found["items"]))
-        if found["next_cursor"]:
-            console.print(f"There are more than these {len(found['items'])}.")
-
-    return as_operator(look, token)
+    return list_found("/v1/admin/orders", query, orders_table, for_programs=for_programs, token=token)
 
 
 def show_order(number: str, *, for_programs: bool, token: str | None) -> int:
@@ -57,6 +48,28 @@ def explain_order(number: str, *, for_programs: bool, token: str | None) -> int:
             raise NoSuchOrderError(f"There is no order {number}.")
         told = await operator.get(f"/v1/admin/orders/{order['id']}/explain")
         console.print(as_json(told) if for_programs else explanation(told), soft_wrap=for_programs)
+
+    return as_operator(look, token)
+
+
+def list_found(
+    path: str,
+    query: Mapping[str, str],
+    table: Callable[[Sequence[Json]], Table],
+    *,
+    for_programs: bool,
+    token: str | None,
+) -> int:
+    """Print a page of what the query finds there; the exit code."""
+
+    async def look(operator: Visitor, _: Settings, console: Console) -> None:
+        found = await operator.get(path, **query)
+        if for_programs:
+            console.print(as_json(found["items"]), soft_wrap=True)
+            return
+        console.print(table(found["items"]))
+        if found["next_cursor"]:
+            console.print(f"There are more than these {len(found['items'])}.")
 
     return as_operator(look, token)
 

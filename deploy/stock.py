@@ -2,27 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-from deploy.orders import as_operator
-from deploy.visitor import Json, Visitor, as_json
-from runtime.settings import Settings
+from deploy.orders import list_found
+from deploy.visitor import Json
 
 
 def list_stock(query: Mapping[str, str], *, for_programs: bool, token: str | None) -> int:
     """Print the variants that the query of ``GET /v1/admin/stock`` finds; the exit code."""
-
-    async def look(operator: Visitor, _: Settings, console: Console) -> None:
-        found = await operator.get("/v1/admin/stock", **query)
-        if for_programs:
-            console.print(as_json(found["items"]), soft_wrap=True)
-            return
-        console.print(stock_table(found["items"]))
-        if found["next_cursor"]:
-            console.print(f"There are more than these {len(found['items'])}.")
-
-    return as_operator(look, token)
+    return list_found("/v1/admin/stock", query, stock_table, for_programs=for_programs, token=token)
 
 
 def stock_table(variants: Sequence[Json]) -> Table:
