@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from domain.attention import Concern, Decision
 from domain.deadlines import PATIENCE, Waiting
@@ -98,6 +98,22 @@ class Checkout:
 
     @workflow.run
     async def run(self, request: StartCheckout) -> CheckoutOutcome:
+        try:
+            order = await self._confirmed_order()
+        except (FailureError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error) and workflow.patched("whoever-waits-for-a-cancelled-checkout-is-answered"):
+                if self._outcome is None:
+                    self._refuse(CANCELLED)
+                await workflow.wait_condition(workflow.all_handlers_finished)
+            raise
+        if isinstance(order, CheckoutOutcome):
+            return order
+        self._note_confirmation(order)
+        is_cancelled = await self._rest_until_somebody_begins_with_it()
+        return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
+
+    async def _confirmed_order(self) -> PlacedOrder | CheckoutOutcome:
+        """The refusal when it comes to nothing."""
         async with undone_on_failure() as undo:
             undo.remember(self._cancel_the_order)
             placement = await self._place()
@@ -115,9 +131,7 @@ class Checkout:
                 return outcome
 
             await orders.confirm(self._the_order_to_confirm())
-        self._note_confirmation(order)
-        is_cancelled = await self._rest_until_somebody_begins_with_it()
-        return await self._hand_over_to_fulfillment(order, is_cancelled=is_cancelled)
+            return order
 
     async def _place(self) -> Placement:
         """Where a tax provider has to be asked first, it is asked while nothing is locked, and again if the cart has
@@ -246,7 +260,7 @@ class Checkout:
 
     def _reason_not_to_confirm(self, order: PlacedOrder) -> Refused | None:
         if self._is_to_be_cancelled():
-            return Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
+            return CANCELLED
         match self._authorization:
             case PaymentAuthorization(answer=Answer.AUTHORIZED, amount_minor=order.total.minor):
                 return None
@@ -314,7 +328,11 @@ class Checkout:
 
     async def _hand_over_to_fulfillment(self, order: PlacedOrder, *, is_cancelled: bool) -> NoReturn:
         """The same workflow goes on as the order's Fulfillment; whoever still waits is answered first."""
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        while not workflow.all_handlers_finished():
+            try:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+            except asyncio.CancelledError:
+                is_cancelled = True  # the order is confirmed: its Fulfillment has to see to it
         request = self._request
         workflow.continue_as_new(
             FulfillOrder(
@@ -547,5 +565,6 @@ def checkout_over() -> ApplicationError:
     return ApplicationError("Ask the order's Fulfillment: signal hand_over, then ask again.", type="checkout_over")
 
 
+CANCELLED = Refused(code="checkout_cancelled", detail="The checkout was cancelled; nothing was charged.")
 UNEXPLAINED = Refused(code="internal_error", detail="The order was not placed.")
 UNDECIDED = CheckoutOutcome(status=CheckoutStatus.REFUSED, refused=UNEXPLAINED)

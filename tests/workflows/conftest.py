@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from runtime.temporal import DATA_CONVERTER
 from tests.workflows.shop import Shop, serving
-from workflows.names import SEARCH_ATTRIBUTES
+from workflows.names import SEARCH_ATTRIBUTES, Queue
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 LONGEST_START = timedelta(seconds=60)
@@ -72,4 +72,13 @@ async def real_shop() -> AsyncIterator[Shop]:
     async with engine() as environment:
         shop = Shop(environment)
         async with serving(shop):
+            yield shop
+
+
+@pytest.fixture
+async def shop_without_checkouts() -> AsyncIterator[Shop]:
+    """The same, where nobody has looked after its checkouts yet: what happens meanwhile is heard of all at once."""
+    async with engine() as environment:
+        shop = Shop(environment)
+        async with serving(shop, Queue.PAYMENTS, Queue.FULFILLMENT):
             yield shop

@@ -625,10 +625,12 @@ class Shop:
 
 
 @asynccontextmanager
-async def serving(shop: Shop) -> AsyncIterator[None]:
-    """Workers on the shop's queues."""
+async def serving(shop: Shop, *queues: Queue) -> AsyncIterator[None]:
+    """Workers on these queues; on all of the shop's when none is named."""
     async with AsyncExitStack() as stack:
         for queue, (stories, activities) in shop.duties().items():
+            if queues and queue not in queues:
+                continue
             worker = Worker(
                 shop.environment.client,
                 task_queue=queue,

@@ -1,12 +1,13 @@
 """From a cart to a paid order, or back to where it began: every way a checkout can go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowContinuedAsNewError,
@@ -67,6 +68,7 @@ from tests.workflows.shop import (
     answering,
     away,
     broken,
+    serving,
 )
 from workflows import names
 from workflows.checkout import LONGEST_REST, Checkout
@@ -139,6 +141,30 @@ async def waiting_for_its_customer(shop: Shop, request: StartCheckout) -> Checki
 
 async def asked_for(shop: Shop, step: str) -> bool:
     return step in shop.steps
+
+
+async def has_cancelled(checkout: CheckingOut, step: str) -> bool:
+    events, scheduled = await events_of(checkout, step)
+    return any(
+        event.activity_task_cancel_requested_event_attributes.scheduled_event_id == scheduled for event in events
+    )
+
+
+async def has_ended(checkout: CheckingOut, step: str) -> bool:
+    events, scheduled = await events_of(checkout, step)
+    return any(event.activity_task_completed_event_attributes.scheduled_event_id == scheduled for event in events)
+
+
+async def events_of(checkout: CheckingOut, step: str) -> tuple[Sequence[HistoryEvent], int]:
+    """All events, and the one by which the step was begun."""
+    events = (await checkout.fetch_history()).events
+    [scheduled] = [
+        event.event_id
+        for event in events
+        if event.HasField("activity_task_scheduled_event_attributes")
+        and event.activity_task_scheduled_event_attributes.activity_type.name == step
+    ]
+    return events, scheduled
 
 
 async def test_a_good_card_makes_an_order_that_goes_on_as_its_fulfillment(shop: Shop) -> None:
@@ -701,6 +727,7 @@ async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undon
     checkout = await shop.check_out(a_checkout())
     await eventually(lambda: asked_for(shop, "payments.authorize"))
     await checkout.cancel()
+    await eventually(lambda: has_cancelled(checkout, "payments.authorize"))
     answered.set()
 
     outcome = await ended(checkout)
@@ -710,6 +737,41 @@ async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undon
     assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
     assert cancellation(shop).money is MoneyBack.VOIDED
     assert shop.is_as_it_was
+
+
+async def test_whoever_waits_is_answered_when_an_operator_cancels_in_the_moment_in_which_the_card_is_charged(
+    shop_without_checkouts: Shop,
+) -> None:
+    """The SDK throws away what a step says in the moment in which it is told to stop; the money goes back anyhow."""
+    shop, is_cancelled = shop_without_checkouts, asyncio.Event()
+
+    async def slowly(wish: AuthorizePayment) -> PaymentAuthorization:
+        await is_cancelled.wait()
+        return await shop.usually_authorize(wish)
+
+    shop.when(payments.authorize, slowly)
+    async with serving(shop, Queue.CHECKOUT):
+        checkout = await shop.check_out(a_checkout())
+        waiting = await checkout.start_update(
+            "place", wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=CheckoutOutcome
+        )
+        await eventually(lambda: asked_for(shop, "payments.authorize"))
+    await checkout.cancel()
+    is_cancelled.set()
+    await eventually(lambda: has_ended(checkout, "payments.authorize"))
+    async with serving(shop, Queue.CHECKOUT):
+        with pytest.raises(WorkflowFailureError) as failed:
+            await ended(checkout)
+        outcome = await waiting.result()
+
+    assert isinstance(failed.value.cause, CancelledError)
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    assert cancellation(shop).money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+    found = (await checkout.describe()).typed_search_attributes
+    assert found.get(names.ORDER_STATUS) == OrderStatus.CANCELLED
 
 
 async def test_a_second_cancel_from_outside_does_not_stop_the_undoing(shop: Shop) -> None:

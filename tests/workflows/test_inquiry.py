@@ -32,10 +32,21 @@ from tests.workflows.shop import (
     answering,
     away,
     broken,
+    serving,
 )
-from tests.workflows.test_checkout import UNDONE, asked_for, ended, goes_on_as_fulfillment, place, took_of
+from tests.workflows.test_checkout import (
+    UNDONE,
+    asked_for,
+    ended,
+    goes_on_as_fulfillment,
+    has_cancelled,
+    has_ended,
+    place,
+    took_of,
+)
 from workflows import names
 from workflows.checkout import LONGEST_REST, Checkout
+from workflows.names import Queue
 from workflows.steps import orders, payments
 
 UNDECIDED = CheckoutOutcome(status=CheckoutStatus.UNDECIDED)
@@ -300,6 +311,39 @@ async def test_an_answer_that_fails_while_it_is_no_longer_wanted_does_not_fail_t
     assert shop.is_as_it_was
 
 
+async def test_an_answer_that_comes_with_the_cancel_does_not_suspend_the_checkout(
+    shop_without_checkouts: Shop,
+) -> None:
+    shop, is_asked, is_cancelled = shop_without_checkouts, asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: object) -> PaymentFound:
+        is_asked.set()
+        await is_cancelled.wait()
+        return PaymentFound(payment=AUTHORIZED)
+
+    shop.when(payments.authorize, answering(broken()))
+    shop.when(payments.find, slowly)
+    async with serving(shop, Queue.CHECKOUT):
+        checkout = await shop.check_out(a_checkout())
+        await place(checkout)
+        await is_asked.wait()
+        await eventually(lambda: asked_for(shop, "payments.find"))
+        shop.held = TOTAL.minor
+
+    asked = AskToCancel(reason=CancelReason.CUSTOMER, actor="customer:1")
+    cancelling = asyncio.ensure_future(checkout.execute_update("cancel", asked, result_type=CheckoutOutcome))
+    is_cancelled.set()
+    await eventually(lambda: has_ended(checkout, "payments.find"))
+    async with serving(shop, Queue.CHECKOUT):
+        outcome = await cancelling
+        assert await ended(checkout) == outcome
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == [*SILENT, *UNDONE]
+    assert shop.is_as_it_was
+
+
 async def test_a_payment_that_fails_while_its_workflow_is_cancelled_is_not_asked_about(real_shop: Shop) -> None:
     shop = real_shop
     is_asked, is_cancelled = asyncio.Event(), asyncio.Event()
@@ -327,19 +371,6 @@ def failing_once(told: asyncio.Event, is_asked: asyncio.Event) -> Any:
         raise away()
 
     return behave
-
-
-async def has_cancelled(checkout: CheckingOut, step: str) -> bool:
-    events = (await checkout.fetch_history()).events
-    [scheduled] = [
-        event.event_id
-        for event in events
-        if event.HasField("activity_task_scheduled_event_attributes")
-        and event.activity_task_scheduled_event_attributes.activity_type.name == step
-    ]
-    return any(
-        event.activity_task_cancel_requested_event_attributes.scheduled_event_id == scheduled for event in events
-    )
 
 
 async def test_an_operator_who_stops_the_workflow_has_it_undone(shop: Shop) -> None:

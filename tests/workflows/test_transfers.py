@@ -337,7 +337,6 @@ async def test_money_of_a_cancelled_paid_order_goes_back_by_a_story_of_its_own(s
     await order.execute_update("cancel", wish, result_type=OrderState)
 
     assert cancelled(shop).money is MoneyBack.BY_HAND
-    assert await order.result() == OrderStatus.CANCELLED
     sending = shop.environment.client.get_workflow_handle(names.refund_id(refund.refund_id), result_type=RefundState)
     called: RefundState = await sending.execute_update("settled", result_type=RefundState)
     assert called.status is RefundStatus.REQUESTED
@@ -346,6 +345,7 @@ async def test_money_of_a_cancelled_paid_order_goes_back_by_a_story_of_its_own(s
     paid: RefundState = await sending.execute_update("paid", word, result_type=RefundState)
     assert paid.status is RefundStatus.SUCCEEDED
     assert await sending.result() == paid
+    assert await order.result() == OrderStatus.CANCELLED
     assert shop.requests(refunds.settle) == [
         SettleRefund(
             refund_id=refund.refund_id,
