@@ -99,6 +99,8 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
     await parcels.forget_charges(session, order.id)
     given_up = await worth_of_cancelled(session, order.id)
     worth = Money(given_up - before, order.currency)
+    owed = await refunds.owed_for_cancelled_units(session, order.id, worth)
+    credit_back = 0 if owed.minor else await _give_credit_back(session, order, wish, given_up)
     await record(
         session,
         order.id,
@@ -110,15 +112,15 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
             "amount": worth.minor,
             "currency": order.currency,
         },
-        also_told={"items": [{"order_item_id": line, "quantity": units} for line, units in wanted.items()]},
+        also_told={
+            "items": [{"order_item_id": line, "quantity": units} for line, units in wanted.items()],
+            "credit_back": credit_back,
+        },
     )
     await parcels.follow(session, order, request.actor)
-    refund = RefundWish(
-        refund_id=wish.id, order_id=order.id, reason="units_cancelled", actor=request.actor, amount=worth
-    )
-    if await refunds.request_for_cancelled_units(session, refund) is None:
-        owed = 0 if order.status == OrderStatus.CANCELLED else order.total - given_up
-        await credit.give_back(session, order.id, why=f"cancellation/{wish.id}", keeps=owed, actor=request.actor)
+    if owed.minor:
+        refund = RefundWish(refund_id=wish.id, order_id=order.id, reason="units_cancelled", actor=request.actor)
+        await refunds.request_for_cancelled_units(session, refund, owed)
     return await _state(session, order, wish)
 
 
@@ -208,6 +210,12 @@ async def _give_up(
             ]
         )
     )
+
+
+async def _give_credit_back(session: AsyncSession, order: Order, wish: Cancellation, given_up: int) -> int:
+    """What gift cards and store credit have paid of the order beyond what is still wanted of it."""
+    keeps = order.total - given_up if await parcels.is_anything_wanted(session, order.id) else 0
+    return await credit.give_back(session, order.id, why=f"cancellation/{wish.id}", keeps=keeps, actor=wish.actor)
 
 
 async def _state(

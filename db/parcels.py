@@ -213,6 +213,11 @@ async def tell(session: AsyncSession, parcel: Fulfillment, happened: str, actor:
     )
 
 
+async def is_anything_wanted(session: AsyncSession, order_id: UUID) -> bool:
+    """Are there units that are neither cancelled, nor lost and refunded?"""
+    return bool((await session.execute(PROGRESS, {"order_id": order_id})).one().wanted)
+
+
 async def follow(session: AsyncSession, order: Order, actor: str) -> None:
     """Move the order as far as its parcels are."""
     progress = (await session.execute(PROGRESS, {"order_id": order.id})).one()

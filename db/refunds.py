@@ -273,18 +273,24 @@ async def request_worth_of(session: AsyncSession, wish: RefundWish, *, is_everyt
     return await _set_aside(session, order, payment, replace(wish, items=items), left.parts(amount))
 
 
-async def request_for_cancelled_units(session: AsyncSession, wish: RefundWish) -> Refund | None:
-    """Set aside what was paid ahead for units that will not be sent; ``None`` when no parcel was paid ahead.
+async def owed_for_cancelled_units(session: AsyncSession, order_id: UUID, worth: Money) -> Money:
+    """What was paid ahead for units that will not be sent, and has to be refunded; nothing where no parcel was.
 
     Then less is captured, and what credit has paid too much of is given back without a refund.
     """
+    payment = (await session.scalars(select(Payment).where(Payment.order_id == order_id).with_for_update())).one()
+    if payment.provider != MANUAL or payment.captured == 0:
+        return Money(0, worth.currency)
+    left = await _left(session, payment, disputed=0)
+    return Money(min(left.all, worth.minor), worth.currency)
+
+
+async def request_for_cancelled_units(session: AsyncSession, wish: RefundWish, owed: Money) -> Refund:
+    """Set aside what ``owed_for_cancelled_units`` has said."""
     order = await session.get_one(Order, wish.order_id)
     payment = (await session.scalars(select(Payment).where(Payment.order_id == order.id).with_for_update())).one()
     left = await _left(session, payment, disputed=0)
-    if payment.provider != MANUAL or payment.captured == 0 or wish.amount is None:
-        return None
-    amount = min(left.all, wish.amount.minor)
-    return await _set_aside(session, order, payment, wish, left.parts(amount)) if amount else None
+    return await _set_aside(session, order, payment, wish, left.parts(owed.minor))
 
 
 async def request_for_cancelled_order(session: AsyncSession, order_id: UUID, *, actor: str) -> Refund | None:

@@ -148,6 +148,8 @@ class UnitsCancelled(OfAnOrder):
     units: int
     items: list[CancelledItem]
     amount: Amount
+    credit_back: Amount | None = None
+    """What has gone back to gift cards and store credit with it, where no refund says it; builds from before do not."""
 
 
 @dataclass(frozen=True, kw_only=True)

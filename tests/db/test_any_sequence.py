@@ -251,7 +251,10 @@ class Books:
     async def _credit_adds_up(self) -> None:
         [moved] = await self.rows(
             """
-            SELECT orders.status, orders.credit, entries.*, back.*
+            SELECT orders.status, orders.credit, entries.*, back.*, (
+                       SELECT coalesce(sum(round((payload #>> '{credit_back,amount}')::numeric * 100)), 0)
+                       FROM outbox WHERE key = orders.id::text
+                   ) AS told_as_given_back
             FROM orders CROSS JOIN LATERAL (
                 SELECT coalesce(-sum(amount) FILTER (WHERE reason = 'spent'), 0) AS spent,
                        coalesce(sum(amount) FILTER (WHERE reason = 'given_back'), 0) AS given_back,
@@ -273,6 +276,7 @@ class Books:
         came_back = moved.given_back + moved.refunded + moved.converted
         assert sum(balance for balance, _ in balances) == self.wallet.worth - moved.spent + came_back
         assert (moved.spent, moved.refunded, moved.converted) == (moved.credit, moved.to_refund, moved.to_convert)
+        assert moved.told_as_given_back == moved.given_back
         back = moved.given_back + moved.promised
         assert back <= moved.spent
         if moved.status == "cancelled":  # what the provider has refused waits for a person

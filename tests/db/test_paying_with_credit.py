@@ -422,14 +422,38 @@ async def test_events_of_cancellations_say_what_has_gone_back_to_credit(resource
 
     query = """
         SELECT type, payload -> 'credit_back' FROM outbox
-        WHERE key = :order_id AND type = 'order.cancelled'
+        WHERE key = :order_id AND type IN ('order.units_cancelled', 'order.cancelled') ORDER BY id
     """
     async with resources.sessions() as session:
         found = await session.execute(text(query), {"order_id": str(order.order_id)})
         assert [tuple(row) for row in found] == [
+            ("order.units_cancelled", usd("5.01")),
             ("order.cancelled", usd("44.99")),
         ]
     assert await balance_of(resources.sessions, card) == (5000, 5000)
+
+
+async def test_of_units_that_were_paid_ahead_the_refund_says_what_goes_back_to_credit(resources: Resources) -> None:
+    card, _ = await a_gift_card(resources.sessions, "50.00")
+    product = await a_product(resources.sessions, price="10.00", stock=20)
+    cart = await a_cart(resources.sessions, (product.variant_id, 5))
+    await pays_with(resources, cart, card)
+    order = await a_placed(resources, await to_place(resources.sessions, cart, is_manual=True))  # 4.99 by transfer
+    async with resources.sessions.begin() as session:
+        await orders.confirm(session, to_confirm(order, is_captured=True))
+
+    await cancel_units(resources, order, 1)
+
+    query = """
+        SELECT type, payload -> 'amount', payload -> 'credit_back', payload -> 'of_credit' FROM outbox
+        WHERE key = :order_id AND type IN ('order.units_cancelled', 'refund.requested') ORDER BY id
+    """
+    async with resources.sessions() as session:
+        found = await session.execute(text(query), {"order_id": str(order.order_id)})
+        assert [tuple(row) for row in found] == [
+            ("order.units_cancelled", usd("10.00"), usd("0.00"), None),
+            ("refund.requested", usd("10.00"), None, usd("5.01")),
+        ]
 
 
 def usd(amount: str) -> dict[str, str]:

@@ -93,9 +93,11 @@ async def a_placed_order(sessions: Sessions, *contents: tuple[UUID, int]) -> AnO
     )
 
 
-def authorized(order: AnOrder, *, amount_minor: int | None = None) -> PaymentAuthorization:
+def authorized(order: AnOrder, *, amount_minor: int | None = None, is_captured: bool = False) -> PaymentAuthorization:
     held = order.total.minor if amount_minor is None else amount_minor
-    return PaymentAuthorization(answer=Answer.AUTHORIZED, reference=order.reference, amount_minor=held)
+    return PaymentAuthorization(
+        answer=Answer.AUTHORIZED, reference=order.reference, amount_minor=held, is_captured=is_captured
+    )
 
 
 def to_confirm(order: AnOrder, **otherwise: Any) -> ConfirmOrder:
