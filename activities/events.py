@@ -33,6 +33,9 @@ tracer = trace.get_tracer("sutler.events")
 IN_TRACE = TraceContextTextMapPropagator()
 
 BUNDLE = 1000
+PLACED_FIRST = 10
+"""So many bundles get their places before one is carried: who reads the feed does not wait for the stream, and who
+reads the stream does not wait until the whole of a long backlog has its places."""
 LONGEST_SLEEP_SECONDS = 1.0
 """An event that is committed while the relay goes to sleep wakes nobody: it waits for so long."""
 GATHERING_SECONDS = 0.03
@@ -74,9 +77,9 @@ class EventActivities:
         return EventsCarried(events=carried)
 
     async def carry_a_bundle(self, stream: EventStream | None) -> int:
-        """Whatever was committed gets its place, also while the stream is away; how many events were done."""
+        """What was committed gets its place, also while the stream is away; how many events were done."""
         published = bundle = await self._publish()
-        while bundle == BUNDLE:
+        while bundle == BUNDLE and published < PLACED_FIRST * BUNDLE:
             bundle = await self._publish()
             published += bundle
         if stream is None or self._cursor is None:

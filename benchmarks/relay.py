@@ -39,6 +39,8 @@ from tests.support.processes import process
 
 EVENTS_OF_AN_ORDER = 10
 AT_ONCE = 1000
+LONGEST_STANDSTILL_SECONDS = 120
+"""After a kill it takes ten seconds until the relay is missed."""
 
 BODY = """jsonb_build_object(
     'order_id', key, 'sequence', sequence, 'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -129,11 +131,15 @@ async def carried(
 ) -> float:
     """How long it takes until so many are carried, from the first one; the relay is killed so often in between."""
     first = await place(sessions, name, otherwise=await place(sessions, PUBLISHED, otherwise=0))
-    began = 0.0
+    began, reached, reached_at = 0.0, first, time.perf_counter()
     for killed in range(kills + 1):
         async with relay(environment, directory) as kill:
             while (now := await place(sessions, name, otherwise=first)) < first + count * (killed + 1) // (kills + 1):
-                began = began or (time.perf_counter() if now > first else 0.0)
+                if now > reached:
+                    reached, reached_at = now, time.perf_counter()
+                    began = began or reached_at
+                elif time.perf_counter() - reached_at > LONGEST_STANDSTILL_SECONDS:
+                    raise TimeoutError(f"nothing was carried behind event {now}; see {directory}/relay.log")
                 await asyncio.sleep(0.01)
             kill()
     return time.perf_counter() - began

@@ -128,6 +128,20 @@ async def test_every_event_is_carried_to_redis_once_and_in_its_place(
     assert len({event["id"] for event in told}) == len(told)
 
 
+async def test_who_reads_the_stream_does_not_wait_until_a_long_backlog_has_its_places(
+    resources: Resources, stream: RedisStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.events.BUNDLE", 25)
+    await tell(resources.sessions, orders=30, each=10)
+
+    await relay(resources).carry_a_bundle(stream)
+
+    async with resources.sessions() as session:
+        placed = await outbox.published(session, most=1000)
+    assert (len(placed), len(await heard(stream, 25))) == (250, 25)
+    assert (await outbox_lag(resources)).waiting == 275
+
+
 async def outbox_lag(resources: Resources, name: str = "redis") -> outbox.Lag:
     async with resources.sessions() as session:
         return await outbox.lag(session, name)
