@@ -759,6 +759,13 @@ async def test_a_payer_who_gives_up_at_the_bank(recorder: Recorder, person: Pers
     await recorder.one_chapter(order_id(UUID(order["id"])), "Checkout-cancelled_at_the_bank")
 
 
+async def test_a_checkout_that_is_cancelled_at_the_engine(recorder: Recorder, person: Person) -> None:
+    _, order, _ = await at_the_bank(recorder, person)
+    checkout = order_id(UUID(order["id"]))
+    await recorder.resources.temporal.get_workflow_handle(checkout).cancel()
+    await recorder.one_chapter(checkout, "Checkout-cancelled_at_the_engine")
+
+
 async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person: Person) -> None:
     shopper, product = await recorder.shopper(person), await recorder.product()
 
