@@ -17,10 +17,11 @@ Row = Mapping[str, Any]
 QUERIES = {
     "orders": """
         SELECT orders.id::text, orders.status, orders.payment_status, orders.fulfillment_status, orders.cancel_reason,
-               orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
+               orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total, orders.credit,
                orders.attention IS NOT NULL AS needs_a_person, orders.closed_at IS NOT NULL AS is_closed,
                payments.status AS payment, payments.provider, payments.due_at, payments.authorized,
-               payments.captured, payments.refunded, payments.refunding, checkouts.created_at AS asked_at,
+               payments.captured, payments.refunded, payments.refunding, payments.credited,
+               checkouts.created_at AS asked_at,
                min(order_events.at) FILTER (
                    WHERE order_events.type IN ('order.payment_requires_action', 'order.transfer_awaited')
                ) AS challenged_at,
@@ -51,10 +52,12 @@ QUERIES = {
     "contents": """
         SELECT fulfillment_id::text AS parcel_id, order_line_id::text AS line_id, quantity FROM fulfillment_items
     """,
-    "refunds": "SELECT id::text, order_id::text, status, amount FROM refunds",
+    "refunds": "SELECT id::text, order_id::text, status, amount, of_credit, goes_to FROM refunds",
     "refund_items": """
         SELECT refund_id::text, order_line_id::text AS line_id, quantity FROM refund_items
     """,
+    "credit_accounts": "SELECT id::text, kind, balance, initial_amount FROM credit_accounts",
+    "credit_entries": "SELECT account_id::text, order_id::text, reason, amount FROM credit_entries",
     "returns": "SELECT id::text, order_id::text, status, refund_id::text FROM returns",
     "return_items": """
         SELECT return_id::text, order_line_id::text AS line_id, quantity, received, restocked FROM return_items

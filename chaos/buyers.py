@@ -1,6 +1,7 @@
 """Customers who all buy the same simple thing, as many at a time as wanted: for runs that count instead of gamble."""
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from temporalio.service import RPCError
 from chaos import books
 from chaos.books import Books
 from chaos.client import Client, Reply
+from chaos.purses import Purses
 from chaos.shoppers import ADDRESS
 from chaos.wishes import Diary, Json, Wish
 from deploy.private import PrivateShop, private_shop
@@ -44,6 +46,7 @@ class Market:
     diary: Diary
     operator: Client
     guest: Client
+    purses: Purses
     variant: str = ""
     look_every: float = 0.2
     """Seconds between two looks at an order that is not decided yet."""
@@ -59,13 +62,17 @@ class Market:
         await self.operator.insist("POST", f"/v1/variants/{variant['id']}/stock-adjustments", change, key=str(uuid4()))
         self.variant = variant["id"]
 
-    async def a_full_cart(self) -> str:
+    async def a_full_cart(self, *, gift_card: int = 0) -> str:
+        """With a gift card of its own, if it shall be worth anything."""
         cart = (await self.guest.insist("POST", "/v1/carts", {"currency": "USD"})).body["id"]
         path = f"/v1/carts/{cart}"
         await self.guest.insist("POST", f"{path}/items", {"variant_id": self.variant, "quantity": 1})
         await self.guest.insist("PUT", f"{path}/email", {"email": "counted@example.com"})
         await self.guest.insist("PUT", f"{path}/shipping-address", ADDRESS)
         await self.guest.insist("PUT", f"{path}/shipping-method", {"code": "standard"})
+        if gift_card:
+            code = await self.purses.a_gift_card(gift_card, random.Random())
+            await self.guest.insist("POST", f"{path}/gift-cards", {"code": code})
         return str(cart)
 
     async def check_out(self, cart: str, card: str, *, answered: Counter[str] | None = None) -> Json:
@@ -169,7 +176,7 @@ async def a_market(
     ):
         diary, address = Diary(), shop.settings.api_url
         operator = Client(http, address, diary, (OPERATOR, PASSWORD))
-        market = Market(shop, http, diary, operator, Client(http, address, diary))
+        market = Market(shop, http, diary, operator, Client(http, address, diary), Purses(operator, diary))
         await market.stock(PLENTY)
         yield market
 

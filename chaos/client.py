@@ -50,6 +50,10 @@ class Client:
         self._credentials = credentials
         self._token: str | None = None
 
+    @property
+    def has_account(self) -> bool:
+        return self._credentials is not None
+
     async def ask(self, method: str, path: str, body: Json = None, *, key: str | None = None) -> Reply | None:
         """What is answered to one try; ``None`` for silence."""
         if self._credentials and self._token is None:

@@ -4,12 +4,11 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import aiohttp
 
 from chaos.client import Client, Reply
-from chaos.wishes import Diary, Json, Promise
+from chaos.wishes import Diary, Json, Promise, key_of
 
 SANDBOX_KEY = "sk_test_sutler"
 
@@ -35,13 +34,19 @@ class Purchase:
     def is_paid_by_transfer(self) -> bool:
         return bool(self.order["payment"]["provider"] == "manual")
 
+    @property
+    def captures_nothing(self) -> bool:
+        """It was paid ahead, or credit has paid all of it."""
+        return self.order["payment"]["provider"] in ("manual", "nothing")
+
+    def way_back(self) -> Json:
+        """Where a refund goes; only whoever has an account can have store credit."""
+        return {"to": "store_credit"} if self.customer.has_account and self.dice.random() < 0.3 else {}
+
     def some_units(self) -> list[Json]:
         """A few units of one or two lines, never nothing."""
         lines = self.dice.sample(self.lines, min(len(self.lines), self.dice.choice((1, 1, 2))))
         return [units(line, self.dice.randint(1, line["quantity"])) for line in lines]
-
-    def key(self) -> str:
-        return str(UUID(int=self.dice.getrandbits(128), version=4))
 
 
 def units(line: Json, quantity: int) -> Json:
@@ -223,7 +228,7 @@ class Desk:
         may_be: Sequence[str] = (),
     ) -> list[Reply]:
         """All answers to a wish that is sent once, or twice at the same time, always under the same key."""
-        key, client = purchase.key(), who or self._operator
+        key, client = key_of(purchase.dice), who or self._operator
         times = purchase.dice.choice((1, 1, 1, 2))
         replies = await asyncio.gather(*(client.insist("POST", path, body, key=key) for _ in range(times)))
         for reply in replies:

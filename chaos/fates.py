@@ -44,8 +44,8 @@ class Fates:
         }
         if purchase.order["payment"]["status"] == "pending":
             fates = {self._send_it_before_it_is_paid: 1}
-        elif purchase.is_paid_by_transfer:
-            del fates[self._have_its_capture_refused]  # its parcels capture nothing
+        elif purchase.captures_nothing:
+            del fates[self._have_its_capture_refused]
         [fate] = purchase.dice.choices(list(fates), weights=list(fates.values()))
         self.done[fate.__name__.strip("_").replace("_", " ")] += 1
         await fate(purchase)
@@ -116,12 +116,12 @@ class Fates:
             currency = purchase.order["totals"]["total"]["currency"]
             for cents in (purchase.dice.randrange(1, 100), purchase.dice.randrange(1, 100)):
                 amount = {"amount": f"0.{cents:02}", "currency": currency}
-                await self._desk.refund(purchase, {"amount": amount})
+                await self._desk.refund(purchase, {"amount": amount, **purchase.way_back()})
 
     async def _refund_units(self, purchase: Purchase) -> None:
         if await self._sent(purchase):
-            await self._desk.refund(purchase, {"items": purchase.some_units()})
-            more = {"items": purchase.some_units()}
+            await self._desk.refund(purchase, {"items": purchase.some_units(), **purchase.way_back()})
+            more = {"items": purchase.some_units(), **purchase.way_back()}
             await self._desk.refund(purchase, more, may_be=("units_not_refundable",))
 
     async def _refund_everything_twice(self, purchase: Purchase) -> None:
@@ -129,8 +129,8 @@ class Fates:
         if parcel := await self._sent(purchase):
             too_late = ("refund_exceeds_captured",)
             told = await asyncio.gather(
-                self._desk.refund(purchase, {}, may_be=too_late),
-                self._desk.refund(purchase, {}, may_be=too_late),
+                self._desk.refund(purchase, purchase.way_back(), may_be=too_late),
+                self._desk.refund(purchase, purchase.way_back(), may_be=too_late),
                 self._desk.deliver(purchase, parcel),
             )
             self._desk.expect(that=any(told[:2]), otherwise=f"nobody could refund order {purchase.id}")

@@ -1,6 +1,6 @@
 """What holds of a quiet shop, whatever was done to it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -21,7 +21,12 @@ SPOILT_CAPTURE = "capture_refused"
 
 def violations(books: Books, diary: Diary) -> list[str]:
     """Every breach of every law, each in one sentence that names its rows; empty when nothing was lost."""
-    told = (_every_wish_has_one_answer, _promises_are_kept, _whoever_came_back_was_served)
+    told = (
+        _every_wish_has_one_answer,
+        _promises_are_kept,
+        _whoever_came_back_was_served,
+        _credit_is_what_was_handed_out,
+    )
     return [*diary.bugs, *breaches(books), *(breach for law in told for breach in law(books, diary))]
 
 
@@ -32,6 +37,7 @@ def breaches(books: Books) -> list[str]:
         _orders_follow_parcels,
         _payments_follow_parcels,
         _payments_follow_refunds,
+        _credit_follows_orders,
         _units_are_refunded_at_their_worth,
         _units_are_somewhere_once,
         _people_are_called_while_they_are_needed,
@@ -40,6 +46,7 @@ def breaches(books: Books) -> list[str]:
         _everything_is_decided,
         _money_follows_payments,
         _money_has_an_order,
+        _balances_are_their_entries,
         _stock_adds_up,
         _holds_follow_parcels,
         _returns_follow_refunds,
@@ -99,45 +106,74 @@ def _payments_follow_parcels(account: Account) -> Iterator[str]:
             yield f"{account.name}, but of {order['captured']} captured {order['refunded']} are refunded"
     elif order["captured"] != captured:
         yield f"{account.name}, its parcels took {captured}, but its payment says {order['captured']}"
-    elif captured != account.owed and (account.is_all_sent or SPOILT_CAPTURE not in account.concerns):
-        yield f"{account.name}, {account.owed} are to pay for what was sent, but {captured} were taken"
+    elif captured != account.to_capture and (account.is_all_sent or SPOILT_CAPTURE not in account.concerns):
+        yield f"{account.name}, {account.to_capture} are to pay for what was sent, but {captured} were taken"
 
 
 def _transfers_pay_ahead(account: Account) -> Iterator[str]:
     order = account.order
     if any(parcel["charge"] for parcel in account.parcels):
         yield f"{account.name} and was paid ahead, but a parcel took money"
-    if order["status"] != "cancelled" and order["captured"] != (0 if order["payment"] == "pending" else order["total"]):
-        yield f"{account.name}, but of {order['total']} the transfer brought {order['captured']}"
-    if order["status"] == "cancelled" and order["captured"] != order["refunded"] + order["refunding"]:
-        yield f"{account.name}, but of {order['captured']} only {order['refunded'] + order['refunding']} go back"
-    if bool(account.refunded("requested")) is not (A_TASK in account.open_concerns):
-        yield f"{account.name}, {account.refunded('requested')} are to be sent back, but its people are told otherwise"
+    if order["status"] != "cancelled" and order["captured"] != (0 if order["payment"] == "pending" else account.due):
+        yield f"{account.name}, but of {account.due} the transfer brought {order['captured']}"
+    goes_back = order["refunded"] + order["refunding"] + order["credited"]
+    if order["status"] == "cancelled" and order["captured"] != goes_back:
+        yield f"{account.name}, but of {order['captured']} only {goes_back} go back"
+    if bool(account.paid_back("requested")) is not (A_TASK in account.open_concerns):
+        yield f"{account.name}, {account.paid_back('requested')} are to be sent back, but its people are told otherwise"
 
 
 def _payments_follow_refunds(account: Account) -> Iterator[str]:
     order = account.order
     if order["status"] == "cancelled" and account.was_never_sent and not account.is_paid_ahead:
         return
-    refunded, refunding = account.refunded("succeeded"), account.refunded("requested")
+    refunded, refunding = account.paid_back("succeeded"), account.paid_back("requested")
+    credited = account.paid_back("succeeded", to="store_credit")
     if (order["refunded"], order["refunding"]) != (refunded, refunding):
         said = f"{order['refunded']} and {order['refunding']}"
         yield f"{account.name}, {refunded} are refunded and {refunding} being refunded, but its payment says {said}"
+    if order["credited"] != credited:
+        yield f"{account.name}, {credited} are store credit now, but its payment says {order['credited']}"
     if order["payment_status"] != order["payment"]:
         yield f"{account.name}, but its payment is {order['payment']}"
-    if refunded:
-        expected = "refunded" if refunded == order["captured"] else "partially_refunded"
+    if account.refunded("succeeded"):
+        is_all = refunded + credited == order["captured"] and not account.credit_kept()
+        expected = "refunded" if is_all else "partially_refunded"
         if order["payment"] != expected:
-            yield f"{account.name}, but with {refunded} of {order['captured']} refunded it should be {expected}"
+            back = f"{refunded + credited} of {order['captured']}"
+            yield f"{account.name}, but with {back} refunded it should be {expected}"
     elif order["payment"] in ("refunded", "partially_refunded"):
         yield f"{account.name}, but nothing was refunded"
+
+
+def _credit_follows_orders(account: Account) -> Iterator[str]:
+    order = account.order
+    succeeded = [refund for refund in account.refunds if refund["status"] == "succeeded"]
+    for reason, expected in (
+        ("spent", -order["credit"]),
+        ("refunded", sum(refund["of_credit"] for refund in succeeded if refund["goes_to"] == "origin")),
+        ("converted", sum(refund["amount"] for refund in succeeded if refund["goes_to"] == "store_credit")),
+    ):
+        if account.moved(reason) != expected:
+            yield f"{account.name}, the credit it {reason} is {account.moved(reason)}, not {expected}"
+    if account.unfairly_credited:
+        yield f"{account.name}, and gave more than it took to {sorted(account.unfairly_credited)}"
+    if order["status"] == "cancelled":
+        kept = account.credit_kept(but_promised=True)
+        if kept and not account.refunded("failed"):
+            yield f"{account.name}, but {kept} of its credit have not gone back"
+        return
+    too_much = 0 if account.is_paid_ahead else max(order["credit"] - (order["total"] - account.cancelled_worth), 0)
+    if account.moved("given_back") != too_much:
+        yield f"{account.name}, {account.moved('given_back')} of its credit went back, not {too_much}"
 
 
 def _units_are_refunded_at_their_worth(account: Account) -> Iterator[str]:
     paid, worth = account.paid_back_for_units
     if paid == worth or account.order["status"] == "cancelled":
         return
-    is_all_gone = account.refunded("succeeded") + account.refunded("requested") == account.order["captured"]
+    paid_in_all = account.order["captured"] + account.order["credit"] - account.moved("given_back")
+    is_all_gone = account.refunded("succeeded") + account.refunded("requested") == paid_in_all
     was_refused = any(refund["status"] == "failed" for refund in account.refunds)
     if paid > worth + account.refusals or not (is_all_gone or was_refused):
         yield f"{account.name}, units worth {worth} were refunded with {paid}"
@@ -198,14 +234,14 @@ def _money_follows_payments(books: Books) -> Iterator[str]:
                 yield f"{account.name} and was paid by transfer, but the ledger knows it"
             continue
         wishes = 1 + order.get("renewals", 0)  # what the bank let go of is authorised anew
-        if money.times.get("authorize", 0) > wishes or money.authorize > wishes * order["total"]:
+        if money.times.get("authorize", 0) > wishes or money.authorize > wishes * account.due:
             yield f"{account.name}, the ledger has {money.times['authorize']} authorisations of {money.authorize}"
         kept = order["captured"] - order["refunded"]
         if money.kept != kept:
             yield f"{account.name}, the ledger keeps {money.kept} where the books keep {kept}"
-        held = order["total"] - money.capture if order["status"] == "confirmed" else 0
+        held = account.due - money.capture if order["status"] == "confirmed" else 0
         if money.held != held:
-            yield f"{account.name}, the ledger holds {money.held} and took {money.capture} of {order['total']}"
+            yield f"{account.name}, the ledger holds {money.held} and took {money.capture} of {account.due}"
         if order["status"] == "cancelled" and money.kept and not account.refunded("failed"):
             yield f"{account.name}, the ledger keeps {money.kept}"
 
@@ -215,6 +251,20 @@ def _money_has_an_order(books: Books) -> Iterator[str]:
     for owner, money in books.money.items():
         if owner not in known and (money.held or money.kept):
             yield f"the ledger holds {money.held} and keeps {money.kept} for {owner}, which is no order"
+
+
+def _balances_are_their_entries(books: Books) -> Iterator[str]:
+    moved: Counter[str] = Counter()
+    issued: Counter[str] = Counter()
+    for entry in books.tables["credit_entries"]:
+        moved[entry["account_id"]] += entry["amount"]
+        issued[entry["account_id"]] += entry["amount"] if entry["reason"] == "issued" else 0
+    for account in books.tables["credit_accounts"]:
+        said = f"{account['kind']} {account['id']}"
+        if account["balance"] != moved[account["id"]] or account["balance"] < 0:
+            yield f"{said} has a balance of {account['balance']}, but its entries come to {moved[account['id']]}"
+        if issued[account["id"]] != (account["initial_amount"] or 0):
+            yield f"{said} was issued with {account['initial_amount']}, but with {issued[account['id']]} by its entries"
 
 
 def _stock_adds_up(books: Books) -> Iterator[str]:
@@ -334,6 +384,16 @@ def _whoever_came_back_was_served(books: Books, diary: Diary) -> Iterator[str]:
     for order in books.tables["orders"]:
         if order["status"] == "pending" and order["id"] not in diary.left_at_the_bank:
             yield f"order {order['id']} is still pending, and its customer does not let it wait"
+
+
+def _credit_is_what_was_handed_out(books: Books, diary: Diary) -> Iterator[str]:
+    cards = {row["id"]: row["initial_amount"] for row in books.tables["credit_accounts"] if row["kind"] == "gift_card"}
+    for card in sorted(cards.keys() | diary.cards.keys()):
+        if cards.get(card) != diary.cards.get(card):
+            yield f"card {card} is worth {cards.get(card)}, but its issuer was told {diary.cards.get(card)}"
+    given = sum(entry["amount"] for entry in books.tables["credit_entries"] if entry["reason"] == "adjusted")
+    if given != diary.store_credit:
+        yield f"{diary.store_credit} of store credit were given, but the books say {given}"
 
 
 def _promises_are_kept(books: Books, diary: Diary) -> Iterator[str]:

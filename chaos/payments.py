@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress
 
-from chaos import laws
+from chaos import laws, tally
 from chaos.books import Books, Money
 from chaos.buyers import CHALLENGED_CARD, GOOD_CARD, Market, a_market, crowd
 from chaos.client import NobodyAnsweredError
@@ -26,6 +26,8 @@ from chaos.tables import console_of_a_run, counting, keep, leave, tell
 NAME = "payments-report"
 CHALLENGED_EVERY = 20
 """Every so many payments the bank wants to see its customer, so that webhooks have something to say."""
+GIFT_CARDS = {3: 500, 7: 100_000}
+"""Of eight payments, one is made in part with a gift card and one as a whole; what those are worth in minor units."""
 NOTHING = Money()
 
 
@@ -44,6 +46,7 @@ class Report:
     answers_dropped: int
     webhooks_doubled: int
     orders: dict[str, int]
+    paid_with: dict[str, int]
     answers: dict[str, int]
     charged_twice: list[str]
     captures_lost: list[str]
@@ -59,6 +62,7 @@ class Report:
             ("answers of the provider that were dropped after the work", str(self.answers_dropped)),
             ("webhooks that came twice", str(self.webhooks_doubled)),
             *((f"orders that ended as {state}", str(count)) for state, count in sorted(self.orders.items())),
+            *((f"orders that were paid {way}", str(count)) for way, count in sorted(self.paid_with.items())),
             ("charged twice", str(len(self.charged_twice))),
             ("captures lost", str(len(self.captures_lost))),
             ("other breaches of the books", str(len(self.violations))),
@@ -92,7 +96,8 @@ async def _pay(plan: Plan, market: Market, progress: Progress) -> None:
             return False
         card = CHALLENGED_CARD if number % CHALLENGED_EVERY == 0 else GOOD_CARD
         try:
-            order = await market.check_out(await market.a_full_cart(), card)
+            cart = await market.a_full_cart(gift_card=GIFT_CARDS.get(number % 8, 0))
+            order = await market.check_out(cart, card)
             if order is not None:
                 await market.deliver(order)
         except NobodyAnsweredError:  # it is in the diary
@@ -111,6 +116,7 @@ def _report(market: Market, books: Books, inflicted: dict[str, int], seconds: fl
         answers_dropped=inflicted.get("drop_response", 0),
         webhooks_doubled=inflicted.get("duplicate_webhook", 0),
         orders=dict(Counter(f"{order['status']}, {order['payment_status']}" for order in orders)),
+        paid_with=dict(Counter(tally.way_of_paying(order) for order in orders)),
         answers=dict(market.diary.told),
         charged_twice=list(charged_twice(books)),
         captures_lost=list(captures_lost(books)),
@@ -123,7 +129,7 @@ def charged_twice(books: Books) -> Iterator[str]:
     for order in books.tables["orders"]:
         money = books.money.get(order["id"], NOTHING)
         too_often = max(money.times.get("authorize", 0), money.times.get("capture", 0)) > 1
-        if too_often or max(money.authorize, money.capture) > order["total"]:
+        if too_often or max(money.authorize, money.capture) > order["total"] - order["credit"]:
             yield str(order["id"])
 
 
@@ -131,7 +137,7 @@ def captures_lost(books: Books) -> Iterator[str]:
     """Orders that left without their money, and money that the books and the ledger do not agree on."""
     for order in books.tables["orders"]:
         money = books.money.get(order["id"], NOTHING)
-        due = order["total"] if order["status"] in ("shipped", "delivered") else 0
+        due = order["total"] - order["credit"] if order["status"] in ("shipped", "delivered") else 0
         if money.capture < due or money.capture != order["captured"]:
             yield str(order["id"])
 

@@ -27,6 +27,10 @@ class Report:
     damage: Damage
     orders: dict[str, int]
     """By the state in which they ended."""
+    paid_with: dict[str, int]
+    """Orders by what of them credit paid."""
+    credit: dict[str, int]
+    """How often gift cards and store credit moved, by the reason."""
     answers: dict[str, int]
     """Decided answers of checkouts."""
     fates: dict[str, int]
@@ -84,6 +88,8 @@ def _tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
             [*kills, *others, ["together", together, str(damage.at_a_step.total())]],
         ),
         ("Orders", ["ended as", "orders"], _counted(report.orders)),
+        ("Paid", ["were paid", "orders"], _counted(report.paid_with)),
+        ("Gift cards and store credit", ["moved", "times"], _counted(report.credit)),
         ("Checkouts", ["were answered", "checkouts"], _counted(report.answers)),
         ("Afterwards", ["what was done to confirmed orders", "orders"], _counted(report.fates)),
     ]

@@ -15,11 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client as Engine
 from temporalio.service import RPCError
 
-from chaos import books, laws
+from chaos import books, laws, tally
 from chaos.client import Client, NobodyAnsweredError
 from chaos.desk import Desk
 from chaos.fates import Fates
 from chaos.injector import Injector
+from chaos.purses import Purses
 from chaos.report import Report
 from chaos.schedule import PARTS, schedule
 from chaos.shoppers import Shelf, Shopper
@@ -85,6 +86,7 @@ class Run:
         self._operator = self._client((OPERATOR, PASSWORD))
         self._desk = Desk(self._operator, self._diary, http, shop.settings.sandbox_url)
         self._fates = Fates(self._desk)
+        self._purses = Purses(self._operator, self._diary)
         self._injector = Injector(shop.supervisor, breakpoints, shop.settings.sandbox_url, http)
 
     def _client(self, credentials: tuple[str, str] | None = None) -> Client:
@@ -132,6 +134,7 @@ class Run:
                 visitors=visitors,
                 desk=self._desk,
                 fates=self._fates,
+                purses=self._purses,
                 bank=self._http,
                 shelf=shelf,
                 diary=self._diary,
@@ -184,6 +187,8 @@ class Run:
             seconds_until_quiet=quiet_after,
             damage=self._injector.damage,
             orders=dict(Counter(f"{order['status']}, {order['payment_status']}" for order in orders)),
+            paid_with=dict(Counter(tally.way_of_paying(order) for order in orders)),
+            credit=dict(Counter(entry["reason"] for entry in found.tables["credit_entries"])),
             answers=dict(diary.told),
             fates=dict(self._fates.done),
             statuses=dict(diary.statuses),

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 
 from chaos.client import Client, Reply
 from chaos.desk import Desk, Purchase
 from chaos.fates import Fates
-from chaos.wishes import Diary, Json, Wish
+from chaos.purses import Purses
+from chaos.wishes import Diary, Json, Wish, key_of
 
 GOOD_CARDS = ("pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit")
 BAD_CARDS = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedExpiredCard")
@@ -51,6 +51,7 @@ class Shopper:
         visitors: Sequence[Client],
         desk: Desk,
         fates: Fates,
+        purses: Purses,
         bank: aiohttp.ClientSession,
         shelf: Shelf,
         diary: Diary,
@@ -59,6 +60,7 @@ class Shopper:
         self._visitors = visitors
         self._desk = desk
         self._fates = fates
+        self._purses = purses
         self._bank = bank
         self._shelf = shelf
         self._diary = diary
@@ -71,9 +73,12 @@ class Shopper:
 
     async def one_visit(self) -> None:
         customer = self._dice.choice(self._visitors)
-        cart = await self._a_full_cart(customer)
+        cart = await self._purses.open(customer, await self._a_full_cart(customer), self._dice)
         order = await self._buy(customer, cart, self._a_way_to_pay())
         if order is None and self._dice.random() < 0.5 and not self._diary.is_waited_for(cart["id"]):
+            if self._dice.random() < 0.5:
+                await self._purses.put_away(customer, cart)
+            cart = (await customer.insist("GET", f"/v1/carts/{cart['id']}")).body
             order = await self._buy(customer, cart, self._dice.choice(GOOD_CARDS))  # another card, the same cart
         if order is not None and order["status"] == "confirmed":
             await self._fates.decide(Purchase(customer, order, cart["id"], self._dice))
@@ -103,9 +108,14 @@ class Shopper:
 
     async def _buy(self, customer: Client, cart: Json, paid_by: Json) -> Json:
         """The order as it was decided; ``None`` when it was refused or nobody waited for the answer."""
-        wish = Wish(key=str(UUID(int=self._dice.getrandbits(128), version=4)), cart_id=cart["id"])
+        wish = Wish(key=key_of(self._dice), cart_id=cart["id"])
         self._diary.wishes.append(wish)
-        body = {"cart_id": cart["id"], "payment_method": paid_by, "expected_total": cart["totals"]["total"]}
+        body = {
+            "cart_id": cart["id"],
+            "payment_method": paid_by,
+            "expected_total": cart["totals"]["total"],
+            "expected_amount_due": cart["amount_due"],
+        }
         twins = self._dice.choice((1, 1, 1, 1, 2, 3, 5))
         walks_away = paid_by in GOOD_CARDS and self._dice.random() < 0.08
         order = await self._insist_on_an_answer(customer, wish, body, twins, walks_away=walks_away)

@@ -1,5 +1,6 @@
 """Where all units and all money of an order should be, added up from single rows, independently of the shop's code."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -62,6 +63,12 @@ class Units:
         return self.ordered - self.cancelled - self.packed - self.left
 
 
+def way_of_paying(order: Row) -> str:
+    if not order["credit"]:
+        return "without credit"
+    return "partly with credit" if order["credit"] < order["total"] else "wholly with credit"
+
+
 @dataclass
 class Account:
     """One order with all that hangs on it."""
@@ -72,6 +79,8 @@ class Account:
     refunds: list[Row] = field(default_factory=list)
     refunds_of_units: set[str] = field(default_factory=set)
     """Refunds that pay for units, and not just an amount."""
+    entries: list[Row] = field(default_factory=list)
+    """All that moved gift cards and store credit for it."""
     refusals: int = 0
     """How often a line's units were to be refunded and were not: each may shift the rounding of the next one."""
     concerns: set[str] = field(default_factory=set)
@@ -86,6 +95,11 @@ class Account:
     def is_paid_ahead(self) -> bool:
         """By bank transfer: parcels take nothing, and refunds wait for people."""
         return bool(self.order["provider"] == "manual")
+
+    @property
+    def due(self) -> int:
+        """What credit has left to pay."""
+        return int(self.order["total"] - self.order["credit"])
 
     @property
     def was_never_sent(self) -> bool:
@@ -104,6 +118,15 @@ class Account:
         return int(self.order["total"]) - sum(units.worth_of(units.ordered - units.left) for units in self.units)
 
     @property
+    def to_capture(self) -> int:
+        """What of that the provider takes: credit pays for the first parcels."""
+        return max(self.owed - int(self.order["credit"]), 0)
+
+    @property
+    def cancelled_worth(self) -> int:
+        return sum(units.worth_of(units.cancelled) for units in self.units)
+
+    @property
     def paid_back_for_units(self) -> tuple[int, int]:
         """What all refunds of units came to, and what the units are worth."""
         refunds = [refund for refund in self.refunds if refund["status"] != "failed"]
@@ -112,6 +135,32 @@ class Account:
 
     def refunded(self, status: str) -> int:
         return sum(refund["amount"] for refund in self.refunds if refund["status"] == status)
+
+    def paid_back(self, status: str, *, to: str = "origin") -> int:
+        """What of these refunds the provider had taken."""
+        return sum(
+            refund["amount"] - refund["of_credit"]
+            for refund in self.refunds
+            if (refund["status"], refund["goes_to"]) == (status, to)
+        )
+
+    def moved(self, reason: str) -> int:
+        """What these movements added to the balances of credit."""
+        return sum(int(entry["amount"]) for entry in self.entries if entry["reason"] == reason)
+
+    def credit_kept(self, *, but_promised: bool = False) -> int:
+        """What the shop has of its credit, and has not promised to a refund that is on its way."""
+        gone = ("succeeded", "requested") if but_promised else ("succeeded",)
+        refunded = sum(refund["of_credit"] for refund in self.refunds if refund["status"] in gone)
+        return int(self.order["credit"]) - self.moved("given_back") - int(refunded)
+
+    @property
+    def unfairly_credited(self) -> set[str]:
+        """Balances that this order has raised by more than it ever took from them."""
+        net: Counter[str] = Counter()
+        for entry in self.entries:
+            net[entry["account_id"]] += 0 if entry["reason"] == "converted" else entry["amount"]
+        return {account for account, amount in net.items() if amount > 0}
 
 
 def accounts(books: Books) -> Mapping[str, Account]:
@@ -127,6 +176,9 @@ def accounts(books: Books) -> Mapping[str, Account]:
     for content in tables["contents"]:
         _pack(units[content["line_id"]], parcels[content["parcel_id"]], content["quantity"])
     _refund(found, units, tables["refunds"], tables["refund_items"])
+    for entry in tables["credit_entries"]:
+        if entry["order_id"] in found:
+            found[entry["order_id"]].entries.append(entry)
     rejected = {row["id"] for row in tables["returns"] if row["status"] == "rejected"}
     for item in tables["return_items"]:
         line = units[item["line_id"]]

@@ -1,11 +1,18 @@
 """What customers asked for and what they were told: the other half of the books."""
 
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 Json = Any
+
+
+def key_of(dice: random.Random) -> str:
+    """An ``Idempotency-Key``, the same for the same seed."""
+    return str(UUID(int=dice.getrandbits(128), version=4))
 
 
 @dataclass
@@ -46,6 +53,10 @@ class Diary:
     bugs: list[str] = field(default_factory=list)
     """Answers that no failure excuses."""
     promises: set[Promise] = field(default_factory=set)
+    cards: dict[str, int] = field(default_factory=dict)
+    """What each gift card is worth that the shop said it issued, by the card's id, in minor units."""
+    store_credit: int = 0
+    """What the shop said it gave its customers, in minor units."""
     told: Counter[str] = field(default_factory=Counter)
     """Decided answers of checkouts, by their kind."""
 

@@ -47,6 +47,7 @@ def an_order(order_id: str, status: str, payment: str, **otherwise: Any) -> dict
         "shipping": 10,
         "tax": 0,
         "total": 100,
+        "credit": 0,
         "needs_a_person": False,
         "is_closed": False,
         "provider": "stripe",
@@ -55,6 +56,7 @@ def an_order(order_id: str, status: str, payment: str, **otherwise: Any) -> dict
         "captured": 0,
         "refunded": 0,
         "refunding": 0,
+        "credited": 0,
         "asked_at": BEGIN,
         "challenged_at": None,
         "decided_at": BEGIN + timedelta(seconds=3),
@@ -76,6 +78,11 @@ def a_parcel(parcel_id: str, order_id: str, status: str, charge: int | None, **o
         "refund_id": None,
     }
     return {**facts, **otherwise}
+
+
+def a_refund(refund_id: str, order_id: str, status: str, amount: int, **otherwise: Any) -> dict[str, Any]:
+    facts = {"id": refund_id, "order_id": order_id, "status": status, "amount": amount}
+    return {**facts, "of_credit": 0, "goes_to": "origin", **otherwise}
 
 
 RUNNING = frozenset({"order:c", "aftercare:d"})
@@ -116,10 +123,12 @@ def healthy() -> tuple[Books, Diary]:
             a_parcel("p4", "d", "cancelled", None),
         ],
         "contents": [{"parcel_id": f"p{n}", "line_id": "d1", "quantity": 1} for n in (1, 2, 3, 4)],
-        "refunds": [{"id": "r", "order_id": "d", "status": "succeeded", "amount": 30}],
+        "refunds": [a_refund("r", "d", "succeeded", 30)],
         "refund_items": [{"refund_id": "r", "line_id": "d1", "quantity": 1}],
         "returns": [{"id": "b", "order_id": "d", "status": "refunded", "refund_id": "r"}],
         "return_items": [{"return_id": "b", "line_id": "d1", "quantity": 1, "received": 1, "restocked": 1}],
+        "credit_accounts": [],
+        "credit_entries": [],
         "concerns": [],
         "stock": [{"variant_id": "v", "on_hand": 9, "reserved": 3, "moved_on_hand": 9, "moved_reserved": 3, "held": 3}],
         "holds": [
@@ -351,7 +360,7 @@ def paid_by_transfer() -> tuple[Books, Diary]:
     facts = {"provider": "manual", "payment": "captured", "payment_status": "captured", "captured": 100}
     changed("orders", 0, **facts)(books, diary)
     changed("orders", 2, **facts, refunding=100, needs_a_person=True)(books, diary)
-    also("refunds", id="t", order_id="x", status="requested", amount=100)(books, diary)
+    also("refunds", **a_refund("t", "x", "requested", 100))(books, diary)
     also("concerns", order_id="x", concern="refund_due", is_open=True)(books, diary)
     with_money("c", Money())(books, diary)
     with_money("x", Money())(books, diary)
@@ -381,6 +390,106 @@ PLANTED_IN_TRANSFERS = {
 def test_a_fault_planted_in_bank_transfers_is_found(breach: str) -> None:
     books, diary = paid_by_transfer()
     PLANTED_IN_TRANSFERS[breach](books, diary)
+
+    assert any(found.startswith(breach) for found in violations(books, diary)), violations(books, diary)
+
+
+def entry(account: str, reason: str, amount: int, order: str | None = None) -> dict[str, Any]:
+    return {"account_id": account, "order_id": order, "reason": reason, "amount": amount}
+
+
+def paid_with_credit() -> tuple[Books, Diary]:
+    """A gift card pays for a part of the orders that wait and were sent; the one that was cancelled, as a whole.
+
+    Of the busy one the card has paid 20, and 5 of the unit that came back; 10 more were refunded as store credit.
+    """
+    books, diary = healthy()
+    changed("orders", 0, credit=40, authorized=60)(books, diary)
+    changed("orders", 1, credit=20, authorized=80, captured=50, refunded=25, credited=10)(books, diary)
+    changed("orders", 2, credit=100, authorized=0, provider="nothing")(books, diary)
+    changed("parcels", 0, charge=20)(books, diary)
+    changed("refunds", 0, of_credit=5)(books, diary)
+    also("refunds", **a_refund("s", "d", "succeeded", 10, goes_to="store_credit"))(books, diary)
+    with_money("c", Money(authorize=60, times={"authorize": 1}))(books, diary)
+    with_money("d", Money(authorize=80, capture=50, void=30, refund=25, times={"authorize": 1}))(books, diary)
+    with_money("x", Money())(books, diary)
+    also("credit_accounts", id="card", kind="gift_card", initial_amount=300, balance=245)(books, diary)
+    also("credit_accounts", id="mine", kind="store_credit", initial_amount=None, balance=17)(books, diary)
+    books.tables["credit_entries"] += [
+        entry("card", "issued", 300),
+        entry("mine", "adjusted", 7),
+        entry("card", "spent", -40, "c"),
+        entry("card", "spent", -20, "d"),
+        entry("card", "refunded", 5, "d"),
+        entry("mine", "converted", 10, "d"),
+        entry("card", "spent", -100, "x"),
+        entry("card", "given_back", 100, "x"),
+    ]
+    diary.cards["card"], diary.store_credit = 300, 7
+    return books, diary
+
+
+def test_credit_pays_first_and_comes_back_last() -> None:
+    assert violations(*paid_with_credit()) == []
+
+
+def test_units_that_are_cancelled_give_back_what_credit_has_paid_too_much() -> None:
+    books, diary = paid_with_credit()
+    changed("orders", 0, credit=100, authorized=0, provider="nothing")(books, diary)
+    changed("lines", 0, cancelled=1, given_up=1)(books, diary)
+    changed("holds", 0, released=1)(books, diary)
+    changed("movements", 0, reserved=2)(books, diary)
+    changed("credit_entries", 2, amount=-100)(books, diary)
+    changed("credit_accounts", 0, balance=185)(books, diary)
+    with_money("c", Money())(books, diary)
+    assert violations(books, diary) == [
+        "order c is confirmed/authorized, 0 of its credit went back, not 30",
+    ]
+
+    also("credit_entries", **entry("card", "given_back", 30, "c"))(books, diary)
+    changed("credit_accounts", 0, balance=215)(books, diary)
+    assert violations(books, diary) == []
+
+
+PLANTED_IN_CREDIT = {
+    "gift_card card has a balance of 244, but its entries come to 245": changed("credit_accounts", 0, balance=244),
+    "gift_card card was issued with 301, but with 300 by its entries": changed(
+        "credit_accounts", 0, initial_amount=301
+    ),
+    "card card is worth 300, but its issuer was told None": lambda books, diary: diary.cards.clear(),
+    "card lost is worth None, but its issuer was told 5": lambda books, diary: diary.cards.update(lost=5),
+    "8 of store credit were given, but the books say 7": lambda books, diary: setattr(diary, "store_credit", 8),
+    "order c is confirmed/authorized, the credit it spent is -39, not -40": changed("credit_entries", 2, amount=-39),
+    "order d is delivered/partially_refunded, the credit it refunded is 6, not 5": changed(
+        "credit_entries", 4, amount=6
+    ),
+    "order d is delivered/partially_refunded, the credit it converted is 9, not 10": changed(
+        "credit_entries", 5, amount=9
+    ),
+    "order d is delivered/partially_refunded, and gave more than it took to ['other']": changed(
+        "credit_entries", 4, account_id="other"
+    ),
+    "order x is cancelled/voided, but 1 of its credit have not gone back": changed("credit_entries", 7, amount=99),
+    "order d is delivered/partially_refunded, 1 of its credit went back, not 0": also(
+        "credit_entries", **entry("card", "given_back", 1, "d")
+    ),
+    "order d is delivered/partially_refunded, 10 are store credit now, but its payment says 9": changed(
+        "orders", 1, credited=9
+    ),
+    "order d is delivered/partially_refunded, 50 are to pay for what was sent, but 70": lambda books, diary: (
+        changed("orders", 1, captured=70)(books, diary),
+        changed("parcels", 0, charge=40)(books, diary),
+    ),
+    "order c is confirmed/authorized, the ledger has 1 authorisations of 100": with_money(
+        "c", Money(authorize=100, times={"authorize": 1})
+    ),
+}
+
+
+@pytest.mark.parametrize("breach", PLANTED_IN_CREDIT)
+def test_a_fault_planted_in_credit_is_found(breach: str) -> None:
+    books, diary = paid_with_credit()
+    PLANTED_IN_CREDIT[breach](books, diary)
 
     assert any(found.startswith(breach) for found in violations(books, diary)), violations(books, diary)
 

@@ -10,7 +10,7 @@ from chaos.payments import captures_lost, charged_twice
 
 
 def books(*, captured: int, **money: Any) -> Books:
-    order = {"id": "d", "status": "delivered", "total": 100, "captured": captured}
+    order = {"id": "d", "status": "delivered", "total": 120, "credit": 20, "captured": captured}
     read_at = datetime(2026, 1, 1, tzinfo=UTC)
     return Books(tables={"orders": [order]}, money={"d": Money(**money)}, running=frozenset(), read_at=read_at)
 

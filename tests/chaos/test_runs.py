@@ -36,6 +36,7 @@ def test_nobody_is_charged_twice_and_no_capture_is_lost_when_answers_are_dropped
 
     assert (report["charged_twice"], report["captures_lost"], report["violations"]) == ([], [], [])
     assert report["orders"] == {"delivered, captured": 40}
+    assert report["paid_with"] == {"without credit": 30, "partly with credit": 5, "wholly with credit": 5}
     assert report["answers_dropped"] >= 5
     assert report["webhooks_doubled"] >= 1
     assert "| charged twice | 0 |" in (tmp_path / "payments-report.md").read_text()
@@ -75,6 +76,7 @@ def test_no_order_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     assert report["violations"] == []
     assert report["faults"] >= 8
     assert sum(report["orders"].values()) >= 5
+    assert report["credit"]["spent"] >= 1
     assert "0 violations" in (tmp_path / "chaos-report.md").read_text()
 
 
