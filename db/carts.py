@@ -64,7 +64,7 @@ class Cart(Base):
     """The customer's cart that has its things now; what found no room there is still here."""
 
     __table_args__ = (
-        Index("ix_carts_updated_at_id", "updated_at", "id", postgresql_where=text("order_id IS NULL")),
+        Index("ix_carts_created_at_id", "created_at", "id", postgresql_where=text("order_id IS NULL")),
         CheckConstraint("merged_into IS NULL OR order_id IS NULL", name="merged_is_not_ordered"),
         CheckConstraint("completed_at IS NULL OR order_id IS NOT NULL", name="completed_has_order"),
         CheckConstraint(f"cardinality(promotion_codes) <= {MOST_CODES}", name="few_codes"),
@@ -72,6 +72,7 @@ class Cart(Base):
         CheckConstraint("NOT uses_store_credit OR user_id IS NOT NULL", name="guests_have_no_store_credit"),
         CheckConstraint(f"line_count BETWEEN 0 AND {MOST_LINES}", name="line_count_range"),
         CheckConstraint(f"unit_count BETWEEN 0 AND {MOST_UNITS}", name="unit_count_range"),
+        {"postgresql_with": {"fillfactor": 70}},  # room beside each for what is still put into it
     )
 
 

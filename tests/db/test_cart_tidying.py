@@ -22,10 +22,12 @@ INSTANT = timedelta(microseconds=1)
 
 
 async def last_changed(resources: Resources, ages: Mapping[UUID, timedelta]) -> None:
+    """They were made an hour before."""
     async with resources.sessions.begin() as session:
         for cart_id, age in ages.items():
             await session.execute(
-                text("UPDATE carts SET updated_at = :at WHERE id = :id"), {"at": NOW - age, "id": cart_id}
+                text("UPDATE carts SET created_at = :made, updated_at = :at WHERE id = :id"),
+                {"made": NOW - age - timedelta(hours=1), "at": NOW - age, "id": cart_id},
             )
 
 
