@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from subprocess import Popen
@@ -17,8 +18,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import WorkflowHandle
 
-from db import breaches, orders, outbox
+from db import breaches, orders, outbox, webhook_deliveries
+from deploy import embedded
 from deploy.gateway.files import Gateway
 from deploy.gateway.servers import envoy, envoy_program
 from deploy.observability.dashboards import DASHBOARDS
@@ -28,19 +32,26 @@ from domain.attention import Concern
 from domain.audit import Breach, Law
 from domain.customers import Role
 from domain.orders import OrderAttention
+from domain.webhooks import PAUSES
 from runtime.databases import migrated
 from runtime.resources import Resources, opened
 from runtime.settings import Settings
-from tests.support.catalog import AProduct, a_product
+from tests.api.test_late_money import AT_THE_BANK, AUTHORIZED, about, payment_of
+from tests.api.test_webhooks import deliver
+from tests.support.catalog import AProduct, a_product, unique
 from tests.support.engines import PrivateShop, api_process, kill, private_shop
+from tests.support.gate import Gate
 from tests.support.gateways import started
 from tests.support.orders import a_cart, a_placed_order
 from tests.support.otlp import Collector, Told, collector, tree_of
 from tests.support.processes import answers, free_port, process
 from tests.support.prometheus import program
+from tests.support.receiver import a_receiver, takes_all
+from tests.support.replica import Copy, a_copy
 from tests.support.shopper import ADDRESS, Shopper
 from tests.support.staff import headers_of
 from tests.support.waiting import eventually
+from tests.support.webhooks import SOURCE, an_endpoint
 from workflows.names import Queue
 
 OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
@@ -54,8 +65,18 @@ def told() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
+async def gate(settings: Settings) -> AsyncIterator[Gate]:
+    """The way of the shop's processes to the engine."""
+    host, _, port = settings.temporal.address.partition(":")
+    made = Gate(free_port(), host, int(port))
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module")
 async def own(
-    settings: Settings, environment: dict[str, str], told: Collector
+    settings: Settings, environment: dict[str, str], told: Collector, gate: Gate
 ) -> AsyncIterator[tuple[Resources, dict[str, str]]]:
     """Tables of their own, so that nobody else carries their events."""
     name = f"traced_{uuid4().hex[:8]}"
@@ -65,6 +86,7 @@ async def own(
         "APP_DATABASE__SHOP_SCHEMA": name,
         "APP_CACHE__PREFIX": f"{name}:",
         "APP_EVENTS__STREAM": name,
+        "APP_TEMPORAL__ADDRESS": f"127.0.0.1:{gate.port}",
         "APP_TELEMETRY__OTLP_ENDPOINT": told.url,
         "APP_TELEMETRY__OTLP_HEADERS": "x-of-the-shop=7",
         "APP_TELEMETRY__SAMPLE_RATIO": "0",  # the caller decides
@@ -290,29 +312,45 @@ async def test_requests_are_answered_while_nobody_takes_their_spans(
 class Watched:
     """The workers of checkouts and payments, and of their events, at the addresses where they are watched."""
 
+    shop: PrivateShop
     checkout: httpx.AsyncClient
     engine: httpx.AsyncClient
     payments: httpx.AsyncClient
     payments_engine: httpx.AsyncClient
-    courier: "Popen[bytes]"
-    """Who serves payments and events."""
+    till: "Popen[bytes] | None" = None
+    """Who serves checkouts."""
+    courier: "Popen[bytes] | None" = None
+    """Who serves payments, and carries events, also to webhook endpoints."""
+
+    async def start_till(self, **variables: str) -> None:
+        """Instead of the one that there is."""
+        if self.till is not None:
+            await kill(self.till)
+        at = asked_at(self.checkout, self.engine)
+        self.till = await self.shop.start("cli", "worker", Queue.CHECKOUT, **at, **variables)
+
+    async def start_courier(self, *also: Queue) -> None:
+        queues = (Queue.PAYMENTS, Queue.EVENTS, Queue.WEBHOOKS, *also)
+        at = asked_at(self.payments, self.payments_engine)
+        self.courier = await self.shop.start("cli", "worker", *queues, **at)
 
 
 @pytest.fixture(scope="module")
 async def watched(shop: PrivateShop) -> AsyncIterator[Watched]:
     await shop.stop_workers()
-    ports = free_ports(4)
-    await shop.start("cli", "worker", Queue.CHECKOUT, **asked_at(*ports[:2]))
-    courier = await shop.start("cli", "worker", Queue.PAYMENTS, Queue.EVENTS, **asked_at(*ports[2:]))
     async with AsyncExitStack() as stack:
-        parts = [httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") for port in ports]
+        parts = [httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") for port in free_ports(4)]
         checkout, engine, payments, payments_engine = [await stack.enter_async_context(part) for part in parts]
-        yield Watched(checkout, engine, payments, payments_engine, courier)
+        made = Watched(shop, checkout, engine, payments, payments_engine)
+        await made.start_till()
+        await made.start_courier()
+        yield made
     await shop.stop_workers()
 
 
-def asked_at(port: int, engine: int) -> dict[str, str]:
-    return {"APP_WORKERS__METRICS_PORT": str(port), "APP_WORKERS__ENGINE_METRICS_PORT": str(engine)}
+def asked_at(part: httpx.AsyncClient, engine: httpx.AsyncClient) -> dict[str, str]:
+    ports = [str(each.base_url.port) for each in (part, engine)]
+    return dict(zip(("APP_WORKERS__METRICS_PORT", "APP_WORKERS__ENGINE_METRICS_PORT"), ports, strict=True))
 
 
 async def numbers(part: httpx.AsyncClient) -> dict[str, float]:
@@ -396,7 +434,7 @@ async def test_an_admin_changes_what_all_processes_log_and_nobody_restarts_them(
 
 async def all_have_heard(shop: PrivateShop, level: str) -> bool:
     """Do the last lines about it say so, in the log of the API and in those of both workers that run?"""
-    logs = [max(shop.directory.glob(f"{part}*.log"), key=began) for part in ("api", "checkout", "events")]
+    logs = [max(shop.directory.glob(f"{part}*.log"), key=began) for part in ("api", "checkout", "webhooks")]
     told = [[line for line in log.read_text().splitlines() if '"event": "log_level"' in line] for log in logs]
     return all(lines and f'"to": "{level}"' in lines[-1] for lines in told)
 
@@ -439,11 +477,50 @@ async def envoy_statistics(shop: PrivateShop, tmp_path_factory: pytest.TempPathF
         stop_all([child])
 
 
+@dataclass
+class Reader:
+    """An API process that reads the catalogue from a replica, which can be held up."""
+
+    http: httpx.AsyncClient
+    copy: Copy
+
+    async def is_behind(self) -> bool:
+        return (await numbers(self.http))["sutler_replica_behind_seconds{}"] > 0
+
+
+@pytest.fixture(scope="module")
+async def reader(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], stack: embedded.Running
+) -> AsyncIterator[Reader]:
+    """Its replica has been held up while something changed: half a minute of that is what other tests take anyway."""
+    resources, _ = own
+    async with AsyncExitStack() as parts:
+        copying = a_copy(stack.postgres_port)
+        copy = await asyncio.to_thread(copying.__enter__)
+        parts.push_async_callback(asyncio.to_thread, copying.__exit__, None, None, None)
+        port = str(free_port())
+        variables = {"APP_API__PORT": port, "APP_DATABASE__REPLICA_URL": copy.url}
+        part = api_process({**shop.environment, **variables}, shop.directory)
+        await asyncio.to_thread(part.__enter__)
+        parts.push_async_callback(asyncio.to_thread, part.__exit__, None, None, None)
+        made = Reader(await parts.enter_async_context(an_api(f"127.0.0.1:{port}")), copy)
+
+        async def has_caught_up() -> bool:
+            return not await made.is_behind()
+
+        await eventually(has_caught_up)
+        await copy.hold_up()
+        await a_product(resources.sessions)
+        await eventually(made.is_behind)
+        yield made
+
+
 @pytest.fixture(scope="module")
 async def prometheus(
     shop: PrivateShop,
     watched: Watched,
     in_trouble: str,
+    reader: Reader,
     envoy_statistics: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[httpx.AsyncClient]:
@@ -452,12 +529,12 @@ async def prometheus(
     rules = yaml.safe_load((OBSERVABILITY / "rules.yml").read_text())
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         rule.pop("for", None)
-        rule["expr"] = re.sub(r"\[\d+m\]", "[5s]", rule["expr"])
+        rule["expr"] = re.sub(r"\[\d+[mh]\]", "[5s]", rule["expr"])
     (folder / "rules.yml").write_text(json.dumps(rules))
     config = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     targets = {
-        "sutler-api": [at(shop.http), in_trouble],
+        "sutler-api": [at(shop.http), in_trouble, at(reader.http)],
         "sutler-worker": [at(watched.checkout), at(watched.payments)],
         "sutler-engine": [at(watched.engine), at(watched.payments_engine)],
         "sutler-gateway": [envoy_statistics],
@@ -634,10 +711,11 @@ def an_api(address: str) -> httpx.AsyncClient:
 
 
 async def test_a_worker_that_is_away_is_heard_of_and_so_is_what_waits_for_it(
-    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: Watched, prometheus: httpx.AsyncClient
+    own: tuple[Resources, dict[str, str]], watched: Watched, prometheus: httpx.AsyncClient
 ) -> None:
     resources, _ = own
     alerts = ("WorkerDown", "EventsWait", "MailsWait")
+    assert watched.courier is not None
     await kill(watched.courier)
     async with resources.sessions.begin() as session:
         await outbox.tell(session, "stock.out", "drill", NEWS)
@@ -645,9 +723,163 @@ async def test_a_worker_that_is_away_is_heard_of_and_so_is_what_waits_for_it(
         await session.execute(text("UPDATE letters SET asked_at = now() - interval '20 minutes'"))
     await eventually(lambda: are_heard(prometheus, *alerts))
 
-    ports = [int(at(part).rpartition(":")[2]) for part in (watched.payments, watched.payments_engine)]
-    await shop.start("cli", "worker", Queue.PAYMENTS, Queue.EVENTS, Queue.NOTIFICATIONS, **asked_at(*ports))
+    await watched.start_courier(Queue.NOTIFICATIONS)
     await eventually(lambda: are_over(prometheus, *alerts))
 
 
 NEWS = {"variant_id": uuid4(), "product_id": uuid4(), "sku": "drill", "available": 0, "low_stock": 5}
+
+
+async def test_a_catalogue_that_answers_late_is_heard_of(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+
+    async def all_wait() -> bool:
+        async with resources.sessions.begin() as session:
+            await session.execute(text("LOCK TABLE listed_products IN ACCESS EXCLUSIVE MODE"))
+            looking = [asyncio.create_task(shop.http.get("/v1/products", params={"q": unique("Mug")})) for _ in "abc"]
+            await eventually(lambda: has_lasted(session, 1))
+        await asyncio.gather(*looking)
+        return await are_heard(prometheus, "ReadsAreSlow")
+
+    await eventually(all_wait)
+    await eventually(lambda: are_over(prometheus, "ReadsAreSlow"))
+
+
+async def has_lasted(session: AsyncSession, seconds: float) -> bool:
+    """Has its transaction?"""
+    ago = text("SELECT clock_timestamp() - now() > make_interval(secs => :seconds)")
+    return bool(await session.scalar(ago, {"seconds": seconds}))
+
+
+async def test_checkouts_that_wait_for_one_lock_are_heard_of_and_so_is_the_worker_that_has_no_hands_left(
+    shop: PrivateShop, own: tuple[Resources, dict[str, str]], watched: Watched, prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+    product, so_far = await a_product(resources.sessions, price="10.00", stock=50), set[str]()
+    shopper = Shopper(shop.http)
+
+    async def were_heard() -> bool:
+        so_far.update(await heard(prometheus) or set())
+        return so_far >= NO_HANDS_LEFT
+
+    async def all_wait_in_vain(session: AsyncSession) -> bool:
+        await were_heard()
+        return await has_lasted(session, 6)
+
+    async def all_were_heard() -> bool:
+        carts = [await shopper.a_cart((product.variant_id, 1)) for _ in range(5)]
+        async with resources.sessions.begin() as session:
+            await session.execute(
+                text("SELECT FROM stock WHERE variant_id = :id FOR UPDATE"), {"id": product.variant_id}
+            )
+            buying = [asyncio.create_task(shopper.check_out(cart)) for cart in carts]
+            await eventually(lambda: all_wait_in_vain(session))
+        assert [answer.status_code for answer in await asyncio.gather(*buying)] == [201] * 5
+        with suppress(TimeoutError):
+            await eventually(were_heard, within=5)
+        return so_far >= NO_HANDS_LEFT
+
+    await watched.start_till(**FEW_HANDS)
+    assert (await shopper.check_out(await shopper.a_cart((product.variant_id, 1)))).status_code == 201
+    await eventually(all_were_heard, within=60)
+    await watched.start_till()
+    await eventually(lambda: are_over(prometheus, *NO_HANDS_LEFT))
+
+
+NO_HANDS_LEFT = {"WorkerSlotsGone", "DatabaseConnectionsGone", "CheckoutsAreSlow", "TooFewWorkers"}
+FEW_HANDS = {
+    "APP_WORKERS__MAX_CONCURRENT_WORKFLOW_TASKS": "2",
+    "APP_WORKERS__MAX_CONCURRENT_ACTIVITIES": "1",
+    "APP_DATABASE__POOL_SIZE": "1",
+}
+
+
+async def test_stories_that_this_build_cannot_tell_are_heard_of(
+    shop: PrivateShop, prometheus: httpx.AsyncClient, watched: Watched
+) -> None:
+    begun: list[WorkflowHandle[Any, Any]] = []
+
+    async def one_more_was_heard() -> bool:
+        untold = await shop.client.start_workflow(
+            "Checkout", "of a later build", id=f"drill-{len(begun)}", task_queue=Queue.CHECKOUT
+        )
+        begun.append(untold)
+        with suppress(TimeoutError):
+            await eventually(lambda: are_heard(prometheus, "StoriesCannotGoOn"), within=3)
+            return True
+        return False
+
+    await eventually(one_more_was_heard)
+    await asyncio.gather(*(story.terminate() for story in begun))
+    await eventually(lambda: are_over(prometheus, "StoriesCannotGoOn"))
+
+
+async def test_webhook_endpoints_that_take_nothing_are_heard_of_and_so_is_what_waits_for_them(
+    own: tuple[Resources, dict[str, str]], watched: Watched, prometheus: httpx.AsyncClient
+) -> None:
+    resources, _ = own
+
+    async def tell() -> None:
+        async with resources.sessions.begin() as session:
+            await outbox.tell(session, "stock.out", "refused", NEWS)
+
+    async def deliveries(change: str) -> bool:
+        async with resources.sessions.begin() as session:
+            changed = await session.execute(text(f"UPDATE webhook_deliveries SET {change} RETURNING id"))  # noqa: S608
+            return len(changed.all()) == 1
+
+    async with a_receiver(answers=lambda _: 500) as receiver:
+        endpoint = await an_endpoint(resources, receiver.url, "stock.out")
+        await tell()
+        await eventually(lambda: deliveries("asked_at = now() - interval '20 minutes' WHERE failures > 0"))
+        await eventually(lambda: are_heard(prometheus, "WebhooksWait"))
+
+        tries = f"failures = {len(PAUSES)}, attempts = {len(PAUSES)}, next_attempt_at = now()"
+        assert await deliveries(f"{tries} WHERE status = 'waiting'")
+        await tell()
+        await eventually(lambda: are_heard(prometheus, "WebhooksGivenUp"))
+        receiver.answers = takes_all
+        await eventually(lambda: are_over(prometheus, "WebhooksWait", "WebhooksGivenUp"))
+
+        receiver.answers = lambda _: 410
+        await tell()
+        await eventually(lambda: are_heard(prometheus, "WebhookEndpointPaused"))
+        receiver.answers = takes_all
+        async with resources.sessions.begin() as session:
+            await webhook_deliveries.ping(session, endpoint, SOURCE, datetime.now(UTC))
+        await eventually(lambda: are_over(prometheus, "WebhookEndpointPaused"))
+
+
+async def test_an_engine_out_of_reach_is_heard_of_and_so_is_what_it_could_not_be_told(
+    shop: PrivateShop,
+    own: tuple[Resources, dict[str, str]],
+    watched: Watched,
+    gate: Gate,
+    prometheus: httpx.AsyncClient,
+) -> None:
+    resources, _ = own
+    product, shopper = await a_product(resources.sessions, price="10.00", stock=3), Shopper(shop.http)
+    cart = await shopper.a_cart((product.variant_id, 1))
+    order = (await shopper.check_out(cart, card=AT_THE_BANK)).json()
+    event = about(order["payment"]["provider_reference"], await payment_of(resources, order), AUTHORIZED)
+    await gate.close()
+    try:
+        assert (await deliver(shop.http, event)).status_code == 200
+        async with resources.sessions.begin() as session:
+            await session.execute(LONG_AGO, {"id": event["id"]})
+        await eventually(lambda: are_heard(prometheus, "ProviderEventsWait"))
+        await eventually(lambda: are_heard(prometheus, "EngineRefuses"))
+    finally:
+        await gate.open()
+    await eventually(lambda: are_over(prometheus, "ProviderEventsWait", "EngineRefuses"))
+
+
+LONG_AGO = text("UPDATE webhook_events SET received_at = now() - interval '2 minutes' WHERE event_id = :id")
+
+
+async def test_a_replica_that_does_not_keep_up_is_heard_of(reader: Reader, prometheus: httpx.AsyncClient) -> None:
+    await eventually(lambda: are_heard(prometheus, "ReplicaBehind"), within=60)
+    await reader.copy.let_go_on()
+    await eventually(lambda: are_over(prometheus, "ReplicaBehind"))
