@@ -1,6 +1,7 @@
 """How Alembic reaches the database: the asyncpg driver, one migrator at a time."""
 
 import asyncio
+import time
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -12,8 +13,19 @@ from db.tables import metadata
 ONE_MIGRATOR_AT_A_TIME = 7_305_112  # an advisory lock that nothing else in the shop takes
 
 
+PAUSE = 0.1
+"""Seconds between two tries to be the one who migrates."""
+
+
+def take_turns(connection: Connection) -> None:
+    """Ask again and again, and wait in no statement: an index that another one builds waits for all that run."""
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ONE_MIGRATOR_AT_A_TIME}):
+        connection.commit()
+        time.sleep(PAUSE)
+
+
 def run(connection: Connection, shop_schema: str) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_MIGRATOR_AT_A_TIME})
+    take_turns(connection)
     connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{shop_schema}"'))
     connection.execute(text(f'SET search_path TO "{shop_schema}", public'))
     connection.commit()

@@ -5,7 +5,8 @@ Revises: 0064
 """
 
 import sqlalchemy as sa
-from alembic import op
+
+from db.migrations.indexes import build_index
 
 revision = "0074"
 down_revision = "0064"
@@ -14,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index(
+    build_index(
         "ix_webhook_events_handled",
         "webhook_events",
         ["received_at"],

@@ -5,7 +5,8 @@ Revises: 0074
 """
 
 import sqlalchemy as sa
-from alembic import op
+
+from db.migrations.indexes import build_index, drop_index
 
 revision = "0075"
 down_revision = "0074"
@@ -14,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index("ix_orders_email", "orders", [sa.text("lower(email)")])
-    op.drop_index("ix_orders_guest_email", "orders")
-    op.create_index("ix_orders_payment_status_id", "orders", ["payment_status", "id"])
-    op.create_index("ix_audit_log_actor_id", "audit_log", ["actor", "id"])
+    build_index("ix_orders_email", "orders", [sa.text("lower(email)")])
+    drop_index("ix_orders_guest_email", "orders")
+    build_index("ix_orders_payment_status_id", "orders", ["payment_status", "id"])
+    build_index("ix_audit_log_actor_id", "audit_log", ["actor", "id"])
