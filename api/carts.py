@@ -11,15 +11,14 @@ from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import ResponseHeader
 from litestar.params import Parameter
-from litestar.serialization import encode_json
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
 from api.cart_warnings import CartWarning, warnings_about
-from api.conditional import KEEP_NOTHING, AcceptLanguage, IfMatch, answer, expected_versions
+from api.conditional import AcceptLanguage, IfMatch, expected_versions, tagged
 from api.errors import refuses
-from api.schemas import Amount, CardCode, CurrencyCode, Email, Input, Output, amount, money
+from api.schemas import Amount, CardCode, CurrencyCode, Email, Input, Output, VersionedOutput, amount, money
 from api.stories import EngineAwayError, Stories
 from api.tax_questions import is_heard
 from api.users import whoever
@@ -148,7 +147,7 @@ class NotAppliedPromotionOut(Output):
     detail: str
 
 
-class CartOut(Output):
+class CartOut(VersionedOutput):
     id: UUID
     currency: str
     email: str | None
@@ -632,11 +631,6 @@ async def without_code(
         cart = await editable(session, cart_id, caller, if_match)
         carts.remove_code(cart, normalised(code))
         return await shown(session, cart_id)
-
-
-def tagged(cart: CartOut, *, status_code: int = 200) -> Response[CartOut]:
-    body = encode_json(cart.model_dump(mode="json"))
-    return answer(body, version=cart.version, status_code=status_code, cache=KEEP_NOTHING)
 
 
 def cart_out(found: PricedCart) -> CartOut:

@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 from litestar import Response
 from litestar.params import Parameter
+from litestar.serialization import encode_json
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+from api.schemas import VersionedOutput
 
 ASK_AGAIN = "public, max-age=0, must-revalidate"
 """Keep it, but ask whether it changed: stock is part of nearly every answer."""
@@ -58,6 +61,12 @@ def answer(
     return Response(body, status_code=status_code, media_type="application/json", headers=headers)
 
 
+def tagged(body: VersionedOutput, *, status_code: int = HTTP_200_OK) -> Response[Any]:
+    """What is one person's, with the version on which they may base a change."""
+    told = encode_json(body.model_dump(mode="json"))
+    return answer(told, version=body.version, status_code=status_code, cache=KEEP_NOTHING)
+
+
 def is_known(if_none_match: str | None, tag: str) -> bool:
     """Does the client have the bytes of this tag?"""
     if if_none_match is None:
@@ -65,6 +74,12 @@ def is_known(if_none_match: str | None, tag: str) -> bool:
     if if_none_match == tag:
         return True
     return if_none_match.strip() == "*" or tag in {f'"{found}"' for _, found in TAG.findall(if_none_match)}
+
+
+def named_versions(if_match: str | None) -> list[int] | None:
+    """The same as it travels to workflows."""
+    versions = expected_versions(if_match)
+    return None if versions is None else sorted(versions)
 
 
 def expected_versions(if_match: str | None) -> frozenset[int] | None:

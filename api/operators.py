@@ -10,13 +10,14 @@ from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller
+from api.conditional import IfMatch, named_versions
 from api.errors import refuses
 from api.explain import ExplanationOut, HoldOut, decisions, explained
 from api.idempotency import Asked, Once
-from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order
+from api.orders import FulfillmentOut, OrderOut, OrderPage, UnitsIn, page_of_orders, summed, visible_order, with_tag
 from api.paging import Cursor, Limit, cursor_behind, id_in_cursor
 from api.schemas import Input, Output
-from api.stories import Stories
+from api.stories import Stories, update_id
 from db import audit_log, concerns, deadlines, disputes, order_views, orders, returns
 from db.audit_log import AuditEntry
 from domain.attention import Concern, Decision
@@ -218,51 +219,72 @@ class OperatorController(Controller):
         permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Hold an order",
-        responses=refuses(*MOVES),
+        responses=refuses(*MOVES, "precondition_failed"),
     )
     async def hold(
-        self, order_id: UUID, data: Holding, caller: Caller, resources: Resources, stories: Stories, once: Once
+        self,
+        order_id: UUID,
+        data: Holding,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+        if_match: IfMatch,
     ) -> Response[OrderOut]:
         """Nothing of it leaves until it is released, and nobody is called meanwhile because it waits.
 
         It can still be packed, and cancelled. A card's authorisation lapses in its own time: that is still told.
+        With `If-Match`, stale → 412.
         """
         await visible_order(resources, order_id, caller)
 
         async def carry_out(wish_id: UUID) -> OrderOut:
             order = await visible_order(resources, order_id, caller)
-            if order.is_held:
+            if order.is_held and if_match is None:
                 return order
             check_can_be_held(order)
             await noted(resources, caller, "hold", order_id, wish_id, words=data.reason)
-            request = HoldOrder(order_id=order_id, actor=caller.name, note_id=wish_id)
-            await stories.ask(order_id, "hold", request, result_type=OrderHold, update_id=str(wish_id))
+            request = HoldOrder(
+                order_id=order_id, actor=caller.name, note_id=wish_id, expected=named_versions(if_match)
+            )
+            name = update_id(wish_id, request.expected)
+            await stories.ask(order_id, "hold", request, result_type=OrderHold, update_id=name)
             return await visible_order(resources, order_id, caller)
 
-        return await once.ask(Asked("hold", order_id, data), carry_out)
+        return with_tag(await once.ask(Asked("hold", order_id, data), carry_out))
 
     @post(
         "/orders/{order_id:uuid}/release",
         permission=Permission.ORDERS_FULFIL,
         status_code=200,
         summary="Release a held order",
-        responses=refuses(*MOVES),
+        responses=refuses(*MOVES, "precondition_failed"),
     )
     async def release(
-        self, order_id: UUID, caller: Caller, resources: Resources, stories: Stories, once: Once
+        self,
+        order_id: UUID,
+        caller: Caller,
+        resources: Resources,
+        stories: Stories,
+        once: Once,
+        if_match: IfMatch,
     ) -> Response[OrderOut]:
-        """It goes on; whoever has to pack or ship it has the whole time for that again."""
+        """It goes on; whoever has to pack or ship it has the whole time for that again.
+
+        With `If-Match`, stale → 412.
+        """
         await visible_order(resources, order_id, caller)
 
         async def carry_out(wish_id: UUID) -> OrderOut:
             order = await visible_order(resources, order_id, caller)
-            if order.is_held:
+            if order.is_held or if_match is not None:
                 await noted(resources, caller, "release", order_id, wish_id)
-                request = ReleaseOrder(order_id=order_id, actor=caller.name)
-                await stories.ask(order_id, "release", request, result_type=OrderHold, update_id=str(wish_id))
+                request = ReleaseOrder(order_id=order_id, actor=caller.name, expected=named_versions(if_match))
+                name = update_id(wish_id, request.expected)
+                await stories.ask(order_id, "release", request, result_type=OrderHold, update_id=name)
             return await visible_order(resources, order_id, caller)
 
-        return await once.ask(Asked("release", order_id), carry_out)
+        return with_tag(await once.ask(Asked("release", order_id), carry_out))
 
     @post(
         "/orders/{order_id:uuid}/resolve",

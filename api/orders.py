@@ -9,20 +9,22 @@ from uuid import UUID
 from litestar import Controller, Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
-from pydantic import Field
+from litestar.serialization import encode_json
+from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
 from api.carts import CartItemOut, TaxOut, TotalsOut, taxes_out
+from api.conditional import IfMatch, expected_versions, named_versions, tag_of, tagged
 from api.errors import refuses
 from api.following import Follower, Followers
 from api.idempotency import Asked, Once
 from api.order_streams import LastEventId, StreamedAsWell, is_stream_wanted, stream, whose_stream
 from api.paging import Cursor, Limit, cursor_behind, decode_cursor, encode_cursor, id_in_cursor
-from api.schemas import Amount, Input, Output, amount
+from api.schemas import Amount, Input, Output, VersionedOutput, amount
 from api.stories import Stories
-from db import audit_log, cancellations, order_views, watched_orders
+from db import audit_log, cancellations, order_views, orders, watched_orders
 from db.cancellations import CancellationWish
 from domain.attention import Concern
 from domain.carriers import tracking_url
@@ -155,9 +157,13 @@ class OrderPromotionOut(Output):
     shipping: Amount = Field(description="What of it lowered the costs of shipping")
 
 
-class OrderOut(Output):
+class OrderOut(VersionedOutput):
     id: UUID
     number: str
+    version: int = Field(
+        description="The number of the newest entry of its timeline, 0 before there is any; a change takes it as "
+        "`If-Match`"
+    )
     status: OrderStatus
     pending_step: PendingStep | None = Field(
         description="`payment_unknown`: the provider has not said what became of the payment, and is being asked; "
@@ -260,9 +266,10 @@ class OrderController(Controller):
         summary="Look at an order",
         responses=refuses("unauthenticated", "not_found"),
     )
-    async def show(self, order_id: UUID, caller: Caller, resources: Resources, cart: GuestsCart) -> OrderOut:
+    async def show(self, order_id: UUID, caller: Caller, resources: Resources, cart: GuestsCart) -> Response[OrderOut]:
         """The order as it is now, also while its checkout still runs."""
-        return await visible_order(resources, order_id, caller, cart)
+        order = await visible_order(resources, order_id, caller, cart)
+        return tagged(order)
 
     @get(
         "/{order_id:uuid}/events",
@@ -315,6 +322,7 @@ class OrderController(Controller):
             "not_found",
             "order_not_cancellable",
             "units_not_cancellable",
+            "precondition_failed",
             "idempotency_key_reused",
         ),
     )
@@ -327,34 +335,55 @@ class OrderController(Controller):
         stories: Stories,
         cart: GuestsCart,
         once: Once,
+        if_match: IfMatch,
     ) -> Response[OrderOut]:
         """Stock and money go back, as long as nothing was shipped. Cancelling twice is cancelling once.
 
         With `items`, only those units are cancelled, also when others have been shipped: their goods go back, and less
         is captured. Without an `Idempotency-Key`, sending that twice cancels twice as many.
+
+        With `If-Match`, stale → 412. For units that is decided when they are cancelled, so of two people who have read
+        the same order one is refused; for a whole order, when it is asked for.
         """
         order = await visible_order(resources, order_id, caller, cart, needed=Permission.ORDERS_CANCEL)
         actor = caller.name if caller.is_signed_in else "guest"
 
         async def carry_out(wish_id: UUID) -> OrderOut:
             async with resources.sessions.begin() as session:
+                if data.items is None and await session.get(audit_log.AuditEntry, wish_id) is None:
+                    await orders.locked(session, order_id)
+                    await orders.check_version(session, order_id, expected_versions(if_match))
                 await audit_log.note(session, actor, "cancel", order_id=order_id, words=data.reason, entry_id=wish_id)
             if data.items is None:
                 reason = CancelReason.OPERATOR if caller.is_staff else CancelReason.CUSTOMER
                 wish = AskToCancel(reason=reason, actor=actor, note_id=wish_id)
                 await stories.cancel_order(order_id, wish, update_id=str(wish_id))
             else:
-                await cancel_units(wish_id, order, data, actor, resources, stories)
+                await cancel_units(wish_id, order, data, actor, resources, stories, named_versions(if_match))
             return await look(wish_id)
 
         async def look(_: UUID) -> OrderOut:
             return await visible_order(resources, order_id, caller, cart)
 
-        return await once.ask(Asked("cancel", order_id, data, cart), carry_out, look=look)
+        return with_tag(await once.ask(Asked("cancel", order_id, data, cart), carry_out, look=look))
+
+
+def with_tag(told: Response[Any]) -> Response[Any]:
+    """What was answered once with the order's version, as it was then."""
+    body = told.content.model_dump(mode="json") if isinstance(told.content, BaseModel) else told.content
+    if "version" in body:
+        told.headers["ETag"] = tag_of(encode_json(body), version=body["version"])
+    return told
 
 
 async def cancel_units(
-    wish_id: UUID, order: OrderOut, data: CancelIn, actor: str, resources: Resources, stories: Stories
+    wish_id: UUID,
+    order: OrderOut,
+    data: CancelIn,
+    actor: str,
+    resources: Resources,
+    stories: Stories,
+    expected: list[int] | None,
 ) -> None:
     if order.status is OrderStatus.PENDING:
         raise Refusal(
@@ -374,6 +403,7 @@ async def cancel_units(
                 actor=actor,
                 items=summed(data.items or []),
                 note_id=wish_id,
+                expected=expected,
             )
         )
 
@@ -515,6 +545,7 @@ def _checkout_out(row: RowMapping) -> OrderOut:
     return OrderOut(
         id=row["order_id"],
         number=number_of(row["order_number"]),
+        version=0,
         status=OrderStatus.CANCELLED if row["is_refused"] else OrderStatus.PENDING,
         pending_step=None,
         payment=None,

@@ -38,6 +38,12 @@ class Output(BaseModel):
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
+class VersionedOutput(Output):
+    """Whoever changes it can name the version that they have seen."""
+
+    version: int
+
+
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["USD"])]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
@@ -76,6 +76,14 @@ CODES_OF_WHAT_IS_OVER = {
 """How what was asked of an order is refused when its workflow has ended."""
 
 AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+
+
+def update_id(wish_id: UUID, expected: list[int] | None) -> str:
+    """Questions about one wish are one question, unless they are based on other versions of what it is about.
+
+    Whoever was told that theirs is too old may ask again with the same key, and the engine must hear that.
+    """
+    return str(wish_id if expected is None else uuid5(wish_id, str(expected)))
 
 
 class EngineAwayError(ConnectionError):
@@ -269,10 +277,11 @@ class Stories:
                 "cancel_units",
                 request,
                 result_type=dict,
-                update_id=str(request.cancellation_id),
+                update_id=update_id(request.cancellation_id, request.expected),
             )
-        except Refusal:
-            if await self._status_of(request.order_id) is not OrderStatus.CANCELLED:
+        except Refusal as refusal:
+            is_stale = refusal.code == "precondition_failed"
+            if is_stale or await self._status_of(request.order_id) is not OrderStatus.CANCELLED:
                 raise
 
     async def ask(

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Id, Now
-from db.orders import Order, locked, record, state_of
+from db.orders import Order, check_version, locked, record, state_of
 from domain.errors import Refusal, unacceptable
 from domain.orders import ChangeAddress, OrderState, OrderStatus, allowed_moves
 from domain.taxes import plain
@@ -50,7 +50,8 @@ async def take_in(
 async def apply(session: AsyncSession, request: ChangeAddress) -> OrderState:
     """The order goes to the new address; repeats, and the address that it has already, change nothing.
 
-    Refuses ``address_not_changeable`` once something has been shipped, or the order is not confirmed or over.
+    Refuses ``address_not_changeable`` once something has been shipped, or the order is not confirmed or over, and
+    ``precondition_failed``.
     """
     order = await locked(session, request.order_id)
     wish = await session.get(AddressChange, request.change_id, populate_existing=True)
@@ -58,6 +59,7 @@ async def apply(session: AsyncSession, request: ChangeAddress) -> OrderState:
         raise Refusal("not_found", "There is no such change of an address.")
     if wish.done_at is not None or wish.address is None:
         return state_of(order)
+    await check_version(session, order.id, request.expected)
     await _check_nothing_has_left(session, order)
     is_news = order.shipping_address != wish.address
     order.shipping_address, wish.done_at = wish.address, func.now()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db import credit, deadlines, inventory, parcels, refunds
 from db.base import Base, Id, Now
-from db.orders import Order, OrderLine, locked, record, worth_of_cancelled
+from db.orders import Order, OrderLine, check_version, locked, record, worth_of_cancelled
 from db.refunds import Refund, RefundWish
 from db.shipping import Fulfillment, FulfillmentItem
 from domain.errors import Refusal
@@ -70,8 +70,8 @@ async def take_in(session: AsyncSession, wish: CancellationWish) -> Cancellation
 async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCancelled:
     """Give the units up, unpacking parcels that carry them; repeats change nothing.
 
-    Refuses ``units_not_cancellable`` for units that have left, and ``order_not_cancellable`` for an order that is over
-    or not paid for yet.
+    Refuses ``units_not_cancellable`` for units that have left, ``order_not_cancellable`` for an order that is over
+    or not paid for yet, and ``precondition_failed``.
     """
     order = await locked(session, request.order_id)
     wish = await session.get(Cancellation, request.cancellation_id, populate_existing=True)
@@ -79,6 +79,7 @@ async def cancel_units(session: AsyncSession, request: CancelUnits) -> UnitsCanc
         raise Refusal("not_found", "There is no such cancellation.")
     if wish.done_at is not None:
         return await _state(session, order, wish)
+    await check_version(session, order.id, request.expected)
     if order.status != OrderStatus.CONFIRMED:
         raise Refusal(
             "order_not_cancellable",

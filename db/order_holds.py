@@ -4,7 +4,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import deadlines
-from db.orders import Order, locked, record
+from db.orders import Order, check_version, locked, record
 from domain.errors import Refusal
 from domain.orders import OrderStatus, allowed_moves
 from domain.shipping import HoldOrder, OrderHold, ReleaseOrder
@@ -13,9 +13,11 @@ from domain.shipping import HoldOrder, OrderHold, ReleaseOrder
 async def hold(session: AsyncSession, request: HoldOrder) -> OrderHold:
     """From now on nothing of the order leaves; content when it is held already, whyever.
 
-    Refuses ``order_transition_not_allowed`` for an order of which nothing is here.
+    Refuses ``order_transition_not_allowed`` for an order of which nothing is here, and ``precondition_failed``.
     """
     order = await _order(session, request)
+    if order.hold_note_id != request.note_id:
+        await check_version(session, order.id, request.expected)
     if order.hold_note_id is None:
         if order.status != OrderStatus.CONFIRMED:
             raise Refusal(
@@ -31,8 +33,12 @@ async def hold(session: AsyncSession, request: HoldOrder) -> OrderHold:
 
 
 async def release(session: AsyncSession, request: ReleaseOrder) -> OrderHold:
-    """The order goes on, and whoever has to pack or ship it has the whole time again; content when it is not held."""
+    """The order goes on, and whoever has to pack or ship it has the whole time again; content when it is not held.
+
+    Refuses ``precondition_failed``.
+    """
     order = await _order(session, request)
+    await check_version(session, order.id, request.expected, unless_just=("order.released", request.actor))
     if order.hold_note_id is not None:
         order.hold_note_id, order.updated_at = None, func.now()
         await session.flush()

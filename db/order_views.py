@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.carriers import TRACKING_URL_OF_PARCEL
 
 _ORDERS = f"""
-    SELECT orders.*, (SELECT languages[1] FROM carts WHERE carts.id = orders.cart_id) AS language,
+    SELECT orders.*, (SELECT max(sequence) FROM order_events WHERE order_id = orders.id) AS version,
+           (SELECT languages[1] FROM carts WHERE carts.id = orders.cart_id) AS language,
            payments.provider, payments.decline_code, payments.redirect_url, payments.due_at,
            coalesce(
                payments.provider_reference,

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db import carts, checkouts, concerns, credit, inventory, mailbox, payments, promotions, shipping
 from db.base import Base, Id, Now, new_id, one_of
 from db.tracing import traceparent
+from db.versioned import Versions, stale
 from domain.deadlines import Term
 from domain.errors import Refusal
 from domain.events import as_told, version_of
@@ -226,6 +227,29 @@ RECORD = text(
            :traceparent
     FROM event JOIN orders ON orders.id = event.order_id
     """
+)
+
+
+async def check_version(
+    session: AsyncSession, order_id: UUID, expected: Versions, *, unless_just: tuple[str, str] | None = None
+) -> None:
+    """Refuses ``precondition_failed`` for a change of another version of the order than it is based on.
+
+    The version is the number of the newest entry of its timeline: nothing of an order changes without one. The caller
+    holds the lock of the order's row, so of two changes that are based on the same version one comes too late.
+    The same change by the same actor is no other one (``unless_just``): the answer to it may have got lost.
+    """
+    if expected is None:
+        return
+    newest = (await session.execute(NEWEST, {"order_id": order_id})).one_or_none()
+    version = newest.sequence if newest else 0
+    is_repeated = newest is not None and (newest.type, newest.actor) == unless_just and version - 1 in expected
+    if version not in expected and not is_repeated:
+        raise stale()
+
+
+NEWEST = text(
+    "SELECT sequence, type, actor FROM order_events WHERE order_id = :order_id ORDER BY sequence DESC LIMIT 1"
 )
 
 

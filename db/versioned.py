@@ -31,7 +31,7 @@ async def put(
     ).returning(table.version)
     version: int | None = await session.scalar(put)
     if version is None or (expected is not None and version == 1):  # there was nothing that could be changed
-        raise _stale()
+        raise stale()
     return version
 
 
@@ -42,9 +42,9 @@ async def remove(session: AsyncSession, table: type[Versioned], code: str, expec
         removal = removal.where(table.version.in_(expected))
     if await session.scalar(removal) is None:
         if await session.scalar(select(table.code).where(table.code == code)):
-            raise _stale()
+            raise stale()
         raise Refusal("not_found", "There is no such thing.")
 
 
-def _stale() -> Refusal:
+def stale() -> Refusal:
     return Refusal("precondition_failed", "It was changed since the version in If-Match; read it again.")

@@ -194,6 +194,8 @@ class ChangeAddress:
     order_id: UUID
     change_id: UUID
     actor: str
+    expected: list[int] | None = None
+    """The versions of the order that it may be based on; ``None`` when any will do."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,12 +116,16 @@ class HoldOrder:
     actor: str
     note_id: UUID
     """The audit log's entry that says why."""
+    expected: list[int] | None = None
+    """The versions of the order that it may be based on; ``None`` when any will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseOrder:
     order_id: UUID
     actor: str
+    expected: list[int] | None = None
+    """The versions of the order that it may be based on; ``None`` when any will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +222,8 @@ class CancelUnits:
     items: list[Units]
     note_id: UUID | None = None
     """Where the shop keeps the words in which it was asked."""
+    expected: list[int] | None = None
+    """The versions of the order that it may be based on; ``None`` when any will do."""
 
 
 @dataclass(frozen=True, kw_only=True)

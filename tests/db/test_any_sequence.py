@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from db import cancellations, credit, orders, parcels, refunds, returns, undelivered
+from db import cancellations, credit, order_views, orders, parcels, refunds, returns, undelivered
 from db.base import new_id
 from db.refunds import RefundWish
 from db.returns import ReturnWish, WantedReturn
@@ -68,6 +68,8 @@ class Books:
         self.wallet = wallet
         self.captured = 0
         self.refunded = 0
+        self.version = 0
+        self.shown: dict[str, Any] = {}
 
     async def rows(self, query: str) -> list[Any]:
         async with self.resources.sessions() as session:
@@ -206,9 +208,18 @@ class Books:
     # --- what holds -----------------------------------------------------------------------------------------------
 
     async def add_up(self) -> None:
+        await self._changes_raise_the_version()
         await self._money_adds_up()
         await self._credit_adds_up()
         await self._goods_add_up()
+
+    async def _changes_raise_the_version(self) -> None:
+        async with self.resources.sessions() as session:
+            found = await order_views.order(session, self.order.order_id)
+        assert found is not None
+        shown = {name: value for name, value in found.items() if name not in ("version", "updated_at")}
+        assert shown == self.shown or found["version"] > self.version
+        self.version, self.shown = found["version"], shown
 
     async def _money_adds_up(self) -> None:
         [money] = await self.rows(
