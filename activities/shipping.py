@@ -1,6 +1,8 @@
 """Parcel steps: each is one transaction, safe to repeat."""
 
-from db import order_holds, parcels, undelivered
+from dataclasses import replace
+
+from db import carriers, order_holds, parcels, undelivered
 from db.engine import Sessions
 from domain.shipping import (
     GiveUpParcel,
@@ -15,12 +17,14 @@ from domain.shipping import (
     ShipmentState,
     ShipParcel,
 )
+from providers.carriers import Carrier
 from workflows.steps import shipping as steps
 
 
 class ShippingActivities:
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, carrier: Carrier) -> None:
         self._sessions = sessions
+        self._carrier = carrier
 
     @steps.plan.performed_by
     async def plan(self, request: PlanShipment) -> PlannedShipment:
@@ -35,7 +39,9 @@ class ShippingActivities:
     @steps.ship.performed_by
     async def ship(self, request: ShipParcel) -> ShipmentState:
         async with self._sessions.begin() as session:
-            return await parcels.ship(session, request)
+            shipped = await parcels.ship(session, request)
+            to_follow = self._carrier.tells and await carriers.to_follow(session, request.fulfillment_id) is not None
+            return replace(shipped, to_follow=to_follow)
 
     @steps.deliver.performed_by
     async def deliver(self, request: MoveParcel) -> ShipmentState:

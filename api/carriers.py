@@ -34,12 +34,22 @@ class CarrierIn(Input):
             examples=["https://carrier.example/track?parcel={number}"],
         ),
     ]
+    easypost_name: Annotated[
+        Text | None,
+        Field(
+            max_length=100,
+            pattern=r"^[A-Za-z0-9]+$",
+            description="What EasyPost calls it; `null`, and EasyPost is not asked to tell of its parcels",
+            examples=["DHLExpress"],
+        ),
+    ] = None
 
 
 class CarrierOut(Output):
     code: str
     name: str
     tracking_url: str
+    easypost_name: str | None
     version: int
 
 
@@ -73,7 +83,7 @@ class CarrierController(Controller):
         async with resources.sessions.begin() as session:
             await audit_log.note(session, caller.name, "carrier.define", words=code)
             carrier: dict[str, Any] = await carriers.put(
-                session, code, data.name, data.tracking_url, expected=expected_versions(if_match)
+                session, code, data.model_dump(), expected=expected_versions(if_match)
             )
         return answer(encode_json(carrier), version=carrier["version"], cache=KEEP_NOTHING)
 

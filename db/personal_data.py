@@ -116,6 +116,7 @@ NOT_PERSONAL = frozenset(
         "breaches.words",  # ids and sums
         "carrier_messages.message_id",
         "carrier_messages.tracking_number",
+        "carriers.easypost_name",
         "carriers.name",
         "carriers.tracking_url",
         "catalog_exports.examples",

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, Id, Now, new_id, one_of
 from db.orders import locked, record
 from db.shipping import Fulfillment
+from domain.carriers import LeaveParcel
 from domain.shipping import FulfillmentStatus
 from domain.tracking import Arrival, CarrierNews, Outcome, TrackingStatus, is_outdated
 
@@ -105,6 +106,25 @@ async def _noted(session: AsyncSession, parcel: Fulfillment, message: CarrierMes
         await record(session, parcel.order_id, "fulfillment.tracked", actor=actor, data=facts)
     has_to_be_told = status is TrackingStatus.DELIVERED and parcel.status == FulfillmentStatus.SHIPPED
     return None if has_to_be_told else Outcome.NOTED
+
+
+async def leave(session: AsyncSession, request: LeaveParcel) -> None:
+    """Note once that nobody will tell of the parcel."""
+    await locked(session, request.order_id)
+    parcel = {"order_id": request.order_id, "fulfillment_id": str(request.fulfillment_id)}
+    if not await session.scalar(IS_LEFT, parcel):
+        facts = {"fulfillment_id": request.fulfillment_id, "why": request.why}
+        await record(session, request.order_id, "fulfillment.untracked", data=facts)
+
+
+IS_LEFT = text(
+    """
+    SELECT EXISTS (
+        SELECT FROM order_events
+        WHERE order_id = :order_id AND type = 'fulfillment.untracked' AND data ->> 'fulfillment_id' = :fulfillment_id
+    )
+    """
+)
 
 
 async def told(session: AsyncSession, arrival: Arrival, outcome: Outcome) -> None:

@@ -134,6 +134,9 @@ class UpSettings(BaseSettings):
             "APP_TEMPORAL__ADDRESS": self.temporal_address,
             "APP_TEMPORAL__UI_URL": self.web_ui_url,
             "APP_PAYMENTS__STRIPE_API_BASE": self.sandbox_url,
+            "APP_CARRIERS__EASYPOST_API_BASE": f"{self.sandbox_url}/v2",
+            "APP_CARRIERS__EASYPOST_API_KEY": "EZTKsutler",
+            "APP_CARRIERS__EASYPOST_WEBHOOK_SECRET": "easypost-sutler",
             "APP_MAIL__HOST": HOST,
             "APP_MAIL__PORT": str(self.smtp_port),
             "APP_AUTH__SIGNING_KEY_FILE": str(self.directory / "signing-key.pem"),
@@ -147,5 +150,6 @@ class UpSettings(BaseSettings):
             "APP_SANDBOX__SMTP_PORT": str(self.smtp_port),
             "APP_SANDBOX__DATABASE": str(self.directory / "sandbox.sqlite3"),
             "APP_SANDBOX__WEBHOOK_URL": f"{self.public_url}/v1/webhooks/stripe",
+            "APP_SANDBOX__CARRIER_WEBHOOK_URL": f"{self.public_url}/v1/webhooks/easypost",
             **(BEHIND_A_GATEWAY if self.gateway else {}),
         }

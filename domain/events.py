@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.attention import Concern
+from domain.carriers import Following
 from domain.money import Money
 from domain.orders import CancelReason, OrderStatus, PendingStep
 from domain.payments import MoneyBack, PaymentStatus
@@ -178,6 +179,13 @@ class ParcelTracked(OfAParcel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParcelUntracked(OfAParcel):
+    """Nobody will tell how far it is."""
+
+    why: Following
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParcelNotDelivered(OfAParcel):
     remedy: Remedy
 
@@ -260,6 +268,7 @@ CATALOGUE: dict[str, dict[int, type]] = {
     "fulfillment.cancelled": {1: OfAParcel},
     "fulfillment.shipped": {1: ParcelOnItsWay},
     "fulfillment.tracked": {1: ParcelTracked},
+    "fulfillment.untracked": {1: ParcelUntracked},
     "fulfillment.delivered": {1: ParcelOnItsWay},
     "fulfillment.lost": {1: ParcelNotDelivered},
     "fulfillment.returned_to_sender": {1: ParcelNotDelivered},

@@ -210,6 +210,8 @@ class ShipmentState:
     """Units of the order that no parcel carries yet."""
     waits: list[Wait] = field(default_factory=list)
     """What the order waits for now."""
+    to_follow: bool = False
+    """There is somebody who can be asked to tell how far the parcel is."""
 
 
 @dataclass(frozen=True, kw_only=True)

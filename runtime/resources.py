@@ -17,7 +17,14 @@ from db.deny_list import DenyList
 from db.engine import NEVER, Sessions, TimeLimits, autocommitting, connect, sessions_of
 from db.replica import Replica
 from domain.taxes import TaxMode
-from providers.carriers import CarrierMessages, EasyPostMessages
+from providers.carriers import (
+    CARRIER_SILENCE,
+    Carrier,
+    CarrierMessages,
+    EasyPostMessages,
+    ManualCarrier,
+    easypost_carrier,
+)
 from providers.mail.smtp import SmtpMailer
 from providers.payments import PROVIDER_SILENCE, PaymentProvider, open_provider
 from providers.stolen_passwords import ListSilent, NoList, PwnedPasswords, StolenPasswords
@@ -52,6 +59,8 @@ class Resources:
     payments: PaymentProvider
     taxes: TaxProvider
     mailer: SmtpMailer
+    carrier: Carrier
+    """Who is asked about parcels."""
     carriers: Mapping[str, CarrierMessages]
     """Those that tell how far parcels are, by their names."""
     passwords: Passwords
@@ -123,6 +132,23 @@ def measure_connections(resources: Resources) -> None:
 def listened_to(settings: Settings) -> dict[str, CarrierMessages]:
     secret = settings.carriers.easypost_webhook_secret
     return {EasyPostMessages.name: EasyPostMessages(secret)} if secret else {}
+
+
+def carrier_asked(settings: Settings) -> AbstractAsyncContextManager[Carrier]:
+    carriers = settings.carriers
+    if not carriers.easypost_api_key:
+        return nullcontext(ManualCarrier())
+    return easypost_carrier(
+        api_base=carriers.easypost_api_base,
+        api_key=carriers.easypost_api_key.get_secret_value(),
+        timeout_seconds=carriers.timeout_seconds,
+        guard=Breaker(
+            "carriers",
+            silence=CARRIER_SILENCE,
+            failures=carriers.breaker_failures,
+            cool_down=carriers.breaker_seconds,
+        ).watched,
+    )
 
 
 def list_of_stolen_passwords(settings: Settings) -> StolenPasswords:
@@ -227,5 +253,6 @@ async def _opened(settings: Settings, limits: TimeLimits) -> AsyncIterator[Resou
             payments=provider,
             taxes=await stack.enter_async_context(tax_provider(settings)),
             mailer=mailer,
+            carrier=await stack.enter_async_context(carrier_asked(settings)),
             carriers=listened_to(settings),
         )

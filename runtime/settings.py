@@ -40,7 +40,7 @@ from domain.taxes import SHIPPING, STANDARD, Elsewhere, RoundedBy, TaxMode, TaxP
 from domain.telemetry import LogLevel
 from runtime.encryption_keys import keys_in
 
-DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1"})
+DEVELOPMENT_SECRETS = frozenset({"sk_test_sutler", "whsec_sutler", "sutler-demo-1", "EZTKsutler", "easypost-sutler"})
 
 EXAMPLE_ACCOUNT = "Sutler, account 0000 0000 at the Example Bank"
 """Nobody should send real money there: production takes no bank transfers before it has an account of its own."""
@@ -179,8 +179,18 @@ class Payments(Section):
 class Carriers(Section):
     """Who brings parcels, and tells where they are: `docs/shipping.md`."""
 
+    easypost_api_base: str = "https://api.easypost.com/v2"
+    """EasyPost's API, or the sandbox that stands in for it."""
+    easypost_api_key: SecretStr | None = None
+    """The key by which the shop asks EasyPost to tell of parcels that have left; unset, it asks nobody."""
     easypost_webhook_secret: SecretStr | None = None
     """What EasyPost signs its messages about parcels with; unset, none is taken."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=25)] = 10
+    """How long EasyPost may be silent in one call before it counts as unanswered; it is asked again for a day."""
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    """After so many calls in a row that were not answered, a worker leaves EasyPost alone for a while."""
+    breaker_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """That while; then one call tries, and the others fail at once until that one was answered."""
     messages_keep_days: Annotated[int, Field(ge=30)] = 90
     """How long their messages can be seen, also those about parcels that nobody knows; parcels keep what they said."""
 
@@ -631,18 +641,20 @@ class Webhooks(Section):
 
 
 class Sandbox(Section):
-    """What stands in for the payment provider and the mail server on a developer's machine."""
+    """What stands in for the payment provider, the carrier and the mail server on a developer's machine."""
 
     host: str = "127.0.0.1"
     """The address on which it listens."""
     port: Port = 8090
-    """Where it answers as Stripe does."""
+    """Where it answers as Stripe and EasyPost do."""
     smtp_port: Port = 8025
     """Where it takes mail."""
     database: Path = Path(".sutler/sandbox.sqlite3")
     """Where the sandbox keeps its payments, mails and ledger."""
     webhook_url: str = "http://127.0.0.1:8080/v1/webhooks/stripe"
     """Where the sandbox sends its signed webhooks."""
+    carrier_webhook_url: str = "http://127.0.0.1:8080/v1/webhooks/easypost"
+    """Where it tells of parcels, as EasyPost does."""
     webhook_events: tuple[str, ...] = (
         "payment_intent.amount_capturable_updated",
         "payment_intent.succeeded",
@@ -801,6 +813,8 @@ class Settings(BaseSettings):
     def _reached_without_tls(self) -> Iterator[str]:
         if not self.payments.stripe_api_base.startswith("https:"):
             yield "APP_PAYMENTS__STRIPE_API_BASE is not reached by https; production does not pay there"
+        if self.carriers.easypost_api_key and not self.carriers.easypost_api_base.startswith("https:"):
+            yield "APP_CARRIERS__EASYPOST_API_BASE is not reached by https; production tells nobody's address there"
         url = self.auth.stolen_passwords_url
         if url and not url.startswith("https:"):
             yield "APP_AUTH__STOLEN_PASSWORDS_URL is not reached by https; production asks nobody there"

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import msgspec
 
 from sandbox import pages, stolen_passwords, wire
+from sandbox.easypost_api import EasyPostApi
 from sandbox.errors import StripeError
 from sandbox.faults import Faults
 from sandbox.idempotency import Idempotency
 from sandbox.ledger import Ledger
 from sandbox.mail import Mailbox
 from sandbox.objects import new_id
+from sandbox.parcels import Move, Parcels
 from sandbox.payments import Cause, Payments
 from sandbox.shelves import Shelves
 from sandbox.store import Store
@@ -32,16 +34,22 @@ class World:
     mailbox: Mailbox
     payments: Payments
     stripe: StripeApi
+    parcels: Parcels
+    easypost: EasyPostApi
 
 
-def make_world(store: Store, *, public_url: str, secret_key: str, listened_to: Container[str]) -> World:
+def make_world(
+    store: Store, *, public_url: str, secret_key: str, carrier_key: str, listened_to: Container[str]
+) -> World:
     shelves = Shelves(store)
     ledger = Ledger(store)
     faults = Faults(store)
     outbox = Outbox(store, shelves.events, faults, listened_to)
     payments = Payments(store, shelves, ledger, outbox, public_url)
     stripe = StripeApi(store, shelves, payments, Idempotency(store), faults, secret_key)
-    return World(store, shelves, ledger, faults, outbox, Mailbox(store), payments, stripe)
+    parcels = Parcels(store, outbox)
+    easypost = EasyPostApi(store, parcels, faults, carrier_key)
+    return World(store, shelves, ledger, faults, outbox, Mailbox(store), payments, stripe, parcels, easypost)
 
 
 class App:
@@ -66,6 +74,10 @@ class App:
     async def answer(self, call: Call) -> Answer:
         if call.path.startswith("/v1/"):
             return await self._world.stripe.answer(call)
+        if call.path.startswith("/v2/"):
+            return await self._world.easypost.answer(call)
+        if call.path.startswith("/parcels/"):
+            return self._parcel(call)
         if call.path.startswith("/3ds/"):
             return self._challenge(call)
         if call.method == "GET" and call.path.startswith("/range/"):
@@ -110,6 +122,21 @@ class App:
         self._world.faults.recall()
         self._world.outbox.recall()
         return Answer(204)
+
+    def _parcel(self, call: Call) -> Answer:
+        """What is known of a number, and what happens to its parcel."""
+        number = call.path.removeprefix("/parcels/")
+        if call.method == "PUT":
+            try:
+                move = msgspec.json.decode(call.body, type=Move)
+            except msgspec.DecodeError as error:
+                return wire.problem(422, str(error))
+            with self._world.store.transaction():
+                self._world.parcels.move(number, move)
+        elif call.method != "GET":
+            return wire.problem(405, "look with GET, move with PUT")
+        found = self._world.parcels.followed(number)
+        return wire.json({"items": found}) if found else wire.problem(404, f"nobody follows {number}")
 
     def _challenge(self, call: Call) -> Answer:
         """The payer's bank: a page to look at, and where its two buttons lead."""

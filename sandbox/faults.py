@@ -1,5 +1,6 @@
 """How the outside world misbehaves on request."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from random import SystemRandom
@@ -8,13 +9,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from sandbox import clock
 from sandbox.store import Store
+from sandbox.wire import Call, ConnectionCut
 
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=600_000)]
 OperationName = Literal[
-    "create", "confirm", "capture", "cancel", "refund", "update", "retrieve", "list", "search", "tax"
+    "create", "confirm", "capture", "cancel", "refund", "update", "retrieve", "list", "search", "tax", "track"
 ]
+
+HANG_CHECK_SECONDS = 0.05
 
 dice = SystemRandom()
 
@@ -70,6 +75,17 @@ class Mishap:
     """A 500 after the work was done; the idempotency key remembers that 500."""
     drops_answer: bool = False
     """The work is done, then the connection is cut."""
+
+
+async def lasted(mishap: Mishap, call: Call) -> None:
+    """The time that goes by before any work is done; a call that hangs ends without an answer."""
+    if mishap.hangs:
+        until = clock.now() + mishap.latency_ms / 1000
+        while clock.now() < until and not call.caller_is_gone():  # noqa: ASYNC110  a transport cannot be awaited
+            await asyncio.sleep(HANG_CHECK_SECONDS)
+        raise ConnectionCut
+    if mishap.latency_ms:
+        await asyncio.sleep(mishap.latency_ms / 1000)
 
 
 class Faults:

@@ -15,6 +15,8 @@ INDEX = """<p>This process stands in for the outside world in development and te
 <li><code>/v1/payment_intents</code>, <code>/v1/charges</code>, <code>/v1/refunds</code>, <code>/v1/disputes</code>,
 <code>/v1/events</code>, <code>/v1/tax/calculations</code>:
 Stripe's API; test payment methods such as <code>pm_card_visa</code></li>
+<li><code>GET /parcels/{number}</code>: who follows a parcel; <code>PUT</code> with
+<code>{"status": "in_transit"}</code> moves it, and its followers are told</li>
 <li><a href="/ledger"><code>GET /ledger</code></a> <code>?payment_intent=&amp;after=&amp;limit=</code> and
 <a href="/ledger/totals"><code>GET /ledger/totals</code></a>: every movement of money, in minor units</li>
 <li><a href="/mail"><code>GET /mail</code></a> <code>?to=&amp;after=&amp;limit=</code>, <code>DELETE /mail</code>:

@@ -10,12 +10,13 @@ import logging
 import signal
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from runtime.settings import Settings
 from sandbox.app import App, make_world
 from sandbox.mail import Doorman
 from sandbox.store import Store
-from sandbox.webhooks import Postman
+from sandbox.webhooks import Postman, of_easypost, of_stripe
 from sandbox.wire import Call, ConnectionCut
 
 log = logging.getLogger("sandbox")
@@ -31,9 +32,16 @@ async def serve(settings: Settings) -> None:
         store,
         public_url=f"http://{sandbox.host}:{sandbox.port}",
         secret_key=settings.payments.stripe_api_key.get_secret_value(),
+        carrier_key=said(settings.carriers.easypost_api_key),
         listened_to=frozenset(sandbox.webhook_events),
     )
-    postman = Postman(world.outbox, sandbox.webhook_url, settings.payments.stripe_webhook_secret.get_secret_value())
+    postman = Postman(
+        world.outbox,
+        {
+            "stripe": of_stripe(sandbox.webhook_url, settings.payments.stripe_webhook_secret.get_secret_value()),
+            "easypost": of_easypost(sandbox.carrier_webhook_url, said(settings.carriers.easypost_webhook_secret)),
+        },
+    )
     app = App(world)
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -61,6 +69,10 @@ async def serve(settings: Settings) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await delivering  # a postman that died of a bug takes the process with it and says why
     store.close()
+
+
+def said(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 async def _handled(request: web.BaseRequest, app: App, stop: asyncio.Event) -> web.StreamResponse:

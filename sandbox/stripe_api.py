@@ -1,8 +1,5 @@
 """Stripe's REST API over ``Payments``: who may call, which operation is meant, and what is answered."""
 
-import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +9,9 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from sandbox import clock, forms, params, search
+from sandbox import forms, params, search
 from sandbox.errors import StripeError, no_such, something_broke
-from sandbox.faults import Faults, Mishap, OperationName
+from sandbox.faults import Faults, OperationName, lasted
 from sandbox.idempotency import Claim, Idempotency
 from sandbox.objects import Charge, Dispute, Event, PaymentIntent, Refund, new_id
 from sandbox.payments import Cause, Payments
@@ -31,7 +28,6 @@ Run = Callable[[str, Any, Cause], object]
 NOUNS = {"payment_intents": "payment_intent", "charges": "charge", "refunds": "refund", "events": "event"}
 EXPANDABLE = {"latest_charge": "charges", "charge": "charges", "payment_intent": "intents"}
 READS = frozenset({"retrieve", "list", "search"})
-HANG_CHECK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +67,15 @@ class StripeApi:
         return answer
 
     async def _answer(self, call: Call, request_id: str) -> Answer:
-        self._authenticate(call.headers)
+        self._authenticate(call.key)
         operation, object_id = self._route(call.method, call.path)
         pairs = call.form if call.method == "POST" else call.query
         claim = _claim(call, pairs)
         with self._idempotency.only_one(claim):
             mishap = self._faults.for_payment(operation.name)
-            await _suffer_before(mishap, call)
+            await lasted(mishap, call)
+            if mishap.refuses:
+                raise something_broke()
             if first := self._idempotency.first_answer(claim):
                 answer = Answer(*first, headers={"Idempotent-Replayed": "true"})
             else:
@@ -95,13 +93,7 @@ class StripeApi:
             raise ConnectionCut
         return answer
 
-    def _authenticate(self, headers: Any) -> None:
-        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                credentials = base64.b64decode(credentials).decode().partition(":")[0]
-            except (binascii.Error, UnicodeDecodeError):
-                credentials = ""
+    def _authenticate(self, credentials: str) -> None:
         if not credentials:
             raise StripeError(
                 401,
@@ -310,16 +302,3 @@ def _claim(call: Call, pairs: forms.Pairs) -> Claim | None:
 
 def _say_no() -> NoReturn:
     raise StripeError(400, "This is refused, as the fault plan wants it.", code="refused_on_request")
-
-
-async def _suffer_before(mishap: Mishap, call: Call) -> None:
-    """Whatever goes wrong before any work is done."""
-    if mishap.hangs:
-        until = clock.now() + mishap.latency_ms / 1000
-        while clock.now() < until and not call.caller_is_gone():  # noqa: ASYNC110  a transport cannot be awaited
-            await asyncio.sleep(HANG_CHECK_SECONDS)
-        raise ConnectionCut
-    if mishap.latency_ms:
-        await asyncio.sleep(mishap.latency_ms / 1000)
-    if mishap.refuses:
-        raise something_broke()

@@ -4,8 +4,8 @@ import asyncio
 import heapq
 import hmac
 import logging
-from collections.abc import Container
-from typing import NamedTuple
+from collections.abc import Callable, Container, Mapping
+from typing import Literal, NamedTuple
 
 import aiohttp
 import msgspec
@@ -32,6 +32,14 @@ class Due(NamedTuple):
 
     at: float
     delivery: int
+
+
+Sender = Literal["stripe", "easypost"]
+
+
+class Letter(NamedTuple):
+    sender: Sender
+    body: bytes
 
 
 class Outbox:
@@ -64,16 +72,23 @@ class Outbox:
         self._events.put(event)
         if kind not in self._listened_to and "*" not in self._listened_to:
             return
-        self._owe(event)
+        self._owe(event.id)
         if self._faults.doubles_webhook():
-            self._owe(event)
+            self._owe(event.id)
 
-    def _owe(self, event: Event) -> None:
+    def tell(self, event_id: str, body: bytes) -> None:
+        """The same for what happens to a parcel."""
+        self._store.write("INSERT INTO carrier_events (id, body) VALUES (?, ?)", event_id, body)
+        self._owe(event_id)
+        if self._faults.doubles_webhook():
+            self._owe(event_id)
+
+    def _owe(self, event_id: str) -> None:
         now = clock.now()
         faults = self._faults.plan.payments
         at = now + faults.webhook_delay_ms / 1000 + up_to(faults.webhook_jitter_ms)
         delivery = self._store.write(
-            "INSERT INTO deliveries (event, attempts, first_at, next_at) VALUES (?, 0, ?, ?)", event.id, now, at
+            "INSERT INTO deliveries (event, attempts, first_at, next_at) VALUES (?, 0, ?, ?)", event_id, now, at
         )
         self._schedule(Due(at, delivery))
 
@@ -94,14 +109,10 @@ class Outbox:
                     continue
             return heapq.heappop(self._due)
 
-    def body(self, due: Due) -> bytes | None:
+    def letter(self, due: Due) -> Letter | None:
         """What is to be delivered; nothing when the delivery was rolled back or forgotten."""
-        row = self._store.one(
-            "SELECT body FROM events JOIN deliveries ON event = events.id WHERE deliveries.id = ? AND next_at = ?",
-            due.delivery,
-            due.at,
-        )
-        return row[0] if row else None
+        row = self._store.one(LETTER, due.delivery, due.at)
+        return Letter(*row) if row else None
 
     def settle(self, due: Due) -> None:
         """Strikes out what the shop has acknowledged."""
@@ -125,13 +136,26 @@ class Outbox:
         self._schedule(Due(at, due.delivery))
 
 
-class Postman:
-    """Carries the outbox to one URL, a few deliveries at a time over kept-alive connections."""
+LETTER = """
+    SELECT CASE WHEN events.id IS NULL THEN 'easypost' ELSE 'stripe' END, coalesce(events.body, carrier_events.body)
+    FROM deliveries LEFT JOIN events ON events.id = event LEFT JOIN carrier_events ON carrier_events.id = event
+    WHERE deliveries.id = ? AND next_at = ?
+"""
 
-    def __init__(self, outbox: Outbox, url: str, secret: str) -> None:
+
+class Recipient(NamedTuple):
+    """Where the shop hears of one sender, and what that sender signs with."""
+
+    url: str
+    headers: Callable[[bytes], Mapping[str, str]]
+
+
+class Postman:
+    """Carries the outbox to the shop, a few deliveries at a time over kept-alive connections."""
+
+    def __init__(self, outbox: Outbox, recipients: Mapping[Sender, Recipient]) -> None:
         self._outbox = outbox
-        self._url = url
-        self._secret = secret.encode()
+        self._recipients = recipients
         self._unheard_in_a_row = 0
 
     async def run(self) -> None:
@@ -147,10 +171,10 @@ class Postman:
     async def _walk(self, session: aiohttp.ClientSession) -> None:
         while True:
             due = await self._outbox.next_due()
-            body = self._outbox.body(due)
-            if body is None:
+            letter = self._outbox.letter(due)
+            if letter is None:
                 continue
-            if await self._is_heard(session, body):
+            if await self._is_heard(session, letter):
                 self._unheard_in_a_row = 0
                 self._outbox.settle(due)
             else:
@@ -159,14 +183,12 @@ class Postman:
                 # A shop that is down would otherwise cost a core as soon as a few thousand deliveries wait for it.
                 await asyncio.sleep(min(PAUSE_PER_FAILURE * self._unheard_in_a_row, LONGEST_PAUSE))
 
-    async def _is_heard(self, session: aiohttp.ClientSession, body: bytes) -> bool:
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature(body, self._secret, int(clock.now())),
-            "User-Agent": "Stripe/1.0 (sandbox)",
-        }
+    async def _is_heard(self, session: aiohttp.ClientSession, letter: Letter) -> bool:
+        url, sealed = self._recipients[letter.sender]
+        body = letter.body
+        headers = {"Content-Type": "application/json; charset=utf-8", **sealed(body)}
         try:
-            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 await answer.read()
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -174,6 +196,25 @@ class Postman:
             return False
 
 
+def of_stripe(url: str, secret: str) -> Recipient:
+    def headers(body: bytes) -> Mapping[str, str]:
+        signed = signature(body, secret.encode(), int(clock.now()))
+        return {"Stripe-Signature": signed, "User-Agent": "Stripe/1.0 (sandbox)"}
+
+    return Recipient(url, headers)
+
+
+def of_easypost(url: str, secret: str) -> Recipient:
+    def headers(body: bytes) -> Mapping[str, str]:
+        return {"X-Hmac-Signature": carrier_signature(body, secret.encode()), "User-Agent": "EasyPost/2.0 (sandbox)"}
+
+    return Recipient(url, headers)
+
+
 def signature(body: bytes, secret: bytes, at: int) -> str:
     digest = hmac.digest(secret, b"%d." % at + body, "sha256").hex()
     return f"t={at},v1={digest}"
+
+
+def carrier_signature(body: bytes, secret: bytes) -> str:
+    return f"hmac-sha256-hex={hmac.digest(secret, body, 'sha256').hex()}"

@@ -1,5 +1,7 @@
 """What comes in and what goes out over HTTP, free of any server."""
 
+import base64
+import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -30,6 +32,17 @@ class Call:
     @property
     def form(self) -> Pairs:
         return parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True)
+
+    @property
+    def key(self) -> str:
+        """The secret key of the caller, as Bearer or as the user of Basic; empty when there is none."""
+        scheme, _, credentials = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return credentials
+        try:
+            return base64.b64decode(credentials).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
 
 
 @dataclass(slots=True)

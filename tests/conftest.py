@@ -89,7 +89,6 @@ def environment(stack: embedded.Running, tmp_path_factory: pytest.TempPathFactor
         "APP_ENV": "test",
         "APP_LOG_LEVEL": "WARNING",
         "APP_SHOP__LANGUAGES": '["de", "de-AT", "fr"]',
-        "APP_CARRIERS__EASYPOST_WEBHOOK_SECRET": "easypost-secret",
         # How long an answer takes on a busy machine is not what tests are about.
         "APP_DATABASE__POOL_WAIT_SECONDS": "20",
         "APP_API__CHECKOUT_WAIT_SECONDS": "40",

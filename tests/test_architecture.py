@@ -40,6 +40,7 @@ from workflows.relay import EventRelay
 from workflows.reminder import Reminder
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
+from workflows.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,6 +53,7 @@ NOT_JUDGED = {
     "Delivery": "what waits and has no story is handed out anew by whoever begins a shift",
     "EndpointProbe": "is begun for each paused endpoint by whoever begins a shift",
     "CatalogTidying": "ends by itself, and comes again each night",
+    "Tracking": "ends by itself after a day at most; a parcel of which nobody tells is late like any other",
     "Reminder": "ends by itself; a mail that is not sent harms nobody",
     "CartTidying": "ends by itself, and comes again each hour",
     "Audit": "ends by itself, and comes again each hour",
@@ -122,7 +124,7 @@ STORIES: dict[Queue, list[type]] = {
     Queue.REGISTRATION: [Registration, Confirmation, Erasure],
     Queue.CHECKOUT: [Checkout],
     Queue.PAYMENTS: [Payment, Refund, StrayPayment],
-    Queue.FULFILLMENT: [Fulfillment, Return, Aftercare],
+    Queue.FULFILLMENT: [Fulfillment, Return, Aftercare, Tracking],
     Queue.NOTIFICATIONS: [Mailbox, Reminder],
     Queue.OPERATIONS: [Audit, Reconciliation, Repair, CartTidying],
     Queue.EVENTS: [EventRelay],

@@ -1,5 +1,6 @@
 """The fulfillment queue: confirmed orders find their way to the customer."""
 
+from activities.carriers import CarrierActivities
 from activities.returns import ReturnActivities
 from activities.shipping import ShippingActivities
 from runtime.resources import Resources
@@ -7,13 +8,15 @@ from workers.duty import Duty
 from workflows.aftercare import Aftercare
 from workflows.fulfillment import Fulfillment
 from workflows.goods_return import Return
+from workflows.tracking import Tracking
 
 
 def build(resources: Resources) -> Duty:
-    shipping = ShippingActivities(resources.sessions)
+    shipping = ShippingActivities(resources.sessions, resources.carrier)
+    carriers = CarrierActivities(resources.carrier, resources.sessions)
     returns = ReturnActivities(resources.sessions)
     return Duty(
-        workflows=[Fulfillment, Return, Aftercare],
+        workflows=[Fulfillment, Return, Aftercare, Tracking],
         activities=[
             shipping.plan,
             shipping.charge,
@@ -23,6 +26,8 @@ def build(resources: Resources) -> Duty:
             shipping.hold,
             shipping.release,
             shipping.cancel,
+            carriers.follow,
+            carriers.leave,
             returns.decide,
             returns.receive,
             returns.settle,

@@ -35,8 +35,9 @@ from workflows.registration import Registration
 from workflows.relay import EventRelay
 from workflows.reminder import Reminder
 from workflows.stray_payment import StrayPayment
+from workflows.tracking import Tracking
 
-OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, StrayPayment]
+OF_ORDERS: list[type] = [Checkout, Payment, Fulfillment, Refund, Return, Aftercare, Tracking, StrayPayment]
 STORIES: list[type] = [
     *(Registration, Confirmation, Erasure, *OF_ORDERS, Mailbox),
     *(Audit, Reconciliation, Repair),

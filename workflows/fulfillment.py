@@ -14,6 +14,7 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
 from domain.attention import Concern, Decision
+from domain.carriers import FollowParcel
 from domain.deadlines import Wait, Waiting
 from domain.orders import (
     AskToCancel,
@@ -58,6 +59,7 @@ from workflows.aftercare import begin_aftercare
 from workflows.attention import Concerns
 from workflows.refund import begin_refund
 from workflows.steps import orders, payments, shipping
+from workflows.tracking import begin_tracking
 
 
 @workflow.defn
@@ -230,7 +232,16 @@ class Fulfillment:
             if not charge.is_shipped:
                 await self._capture(request, charge)
             self._has_shipped = True
-            return await self._follow_parcel(await shipping.ship(request))
+            shipped = await self._follow_parcel(await shipping.ship(request))
+            if shipped.to_follow and workflow.patched("carriers-are-asked-to-tell"):
+                await begin_tracking(
+                    FollowParcel(
+                        order_id=request.order_id,
+                        order_number=self._request.order_number,
+                        fulfillment_id=request.fulfillment_id,
+                    )
+                )
+            return shipped
 
     @workflow.update(description="The parcel arrived")
     async def deliver(self, request: MoveParcel) -> ShipmentState:

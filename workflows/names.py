@@ -91,6 +91,10 @@ def aftercare_id(order: UUID) -> str:
     return f"{AFTERCARE}{order}"
 
 
+def tracking_id(parcel: UUID) -> str:
+    return f"tracking:{parcel}"
+
+
 def return_id(goods: UUID) -> str:
     return f"{RETURN}{goods}"
 

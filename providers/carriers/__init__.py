@@ -1,6 +1,17 @@
-"""Carriers that tell how far parcels are."""
+"""Carriers: who is asked about parcels, and who tells how far they are."""
 
-from providers.carriers.base import CarrierMessages, MessageForged
-from providers.carriers.easypost import EasyPostMessages
+from providers.carriers.base import Carrier, CarrierMessages, CarrierSilent, MessageForged
+from providers.carriers.easypost import CARRIER_SILENCE, EasyPost, EasyPostMessages, easypost_carrier
+from providers.carriers.manual import ManualCarrier
 
-__all__ = ["CarrierMessages", "EasyPostMessages", "MessageForged"]
+__all__ = [
+    "CARRIER_SILENCE",
+    "Carrier",
+    "CarrierMessages",
+    "CarrierSilent",
+    "EasyPost",
+    "EasyPostMessages",
+    "ManualCarrier",
+    "MessageForged",
+    "easypost_carrier",
+]

@@ -18,7 +18,7 @@ from tests.support.orders import AnOrder, a_confirmed_order, to_move, to_plan, t
 
 @pytest.fixture
 def activities(resources: Resources) -> ShippingActivities:
-    return ShippingActivities(resources.sessions)
+    return ShippingActivities(resources.sessions, resources.carrier)
 
 
 async def twice(resources: Resources, order: AnOrder, perform: Callable[[Any], Awaitable[Any]], request: Any) -> Any:

@@ -83,6 +83,7 @@ from workflows.names import (
     repair_id,
     return_id,
     stray_id,
+    tracking_id,
     webhook_delivery_id,
     webhook_probe_id,
 )
@@ -764,6 +765,23 @@ async def test_a_checkout_that_is_cancelled_at_the_engine(recorder: Recorder, pe
     checkout = order_id(UUID(order["id"]))
     await recorder.resources.temporal.get_workflow_handle(checkout).cancel()
     await recorder.one_chapter(checkout, "Checkout-cancelled_at_the_engine")
+
+
+async def test_parcels_of_which_a_carrier_is_asked_to_tell(recorder: Recorder, person: Person) -> None:
+    shopper, product = await recorder.shopper(person), await recorder.product()
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await recorder.one_chapter(tracking_id(UUID(parcel)), "Tracking-followed")
+    await recorder.desk(f"/fulfillments/{parcel}/deliver")
+    await recorder.both_chapters(order["id"], "Checkout-confirmed", "Fulfillment-followed")
+
+    order = await recorder.check_out(shopper, product, 1)
+    parcel = await recorder.pack(order)
+    refuses = {"payments": {"next": [{"operation": "track", "fault": "refusal"}]}}
+    assert (await recorder.sandbox.put("/faults", json=refuses)).status_code == 200
+    await recorder.desk(f"/fulfillments/{parcel}/ship", LABEL)
+    await recorder.one_chapter(tracking_id(UUID(parcel)), "Tracking-refused")
 
 
 async def test_orders_that_are_paid_by_bank_transfer(recorder: Recorder, person: Person) -> None:

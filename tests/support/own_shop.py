@@ -136,7 +136,9 @@ async def an_own_shop(session: Resources, environment: dict[str, str], directory
         "APP_SANDBOX__SMTP_PORT": str(smtp := free_port()),
         "APP_SANDBOX__DATABASE": str(directory / "sandbox.sqlite3"),
         "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api_port}/v1/webhooks/stripe",
+        "APP_SANDBOX__CARRIER_WEBHOOK_URL": f"http://127.0.0.1:{api_port}/v1/webhooks/easypost",
         "APP_PAYMENTS__STRIPE_API_BASE": f"http://127.0.0.1:{sandbox_port}",
+        "APP_CARRIERS__EASYPOST_API_BASE": f"http://127.0.0.1:{sandbox_port}/v2",
         "APP_AUTH__STOLEN_PASSWORDS_URL": f"http://127.0.0.1:{sandbox_port}",
         "APP_MAIL__PORT": str(smtp),
     }

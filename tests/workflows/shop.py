@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.failures import FailureTranslation
+from domain.carriers import Following, FollowParcel, LeaveParcel, ParcelFollowed
 from domain.deadlines import Wait, Waiting
 from domain.money import Money
 from domain.orders import (
@@ -84,9 +85,10 @@ from workflows.goods_return import Return
 from workflows.names import Queue, order_id, payment_id, return_id
 from workflows.payment import Payment
 from workflows.refund import Refund
-from workflows.steps import orders, payments, refunds, returns, shipping, taxes
+from workflows.steps import carriers, orders, payments, refunds, returns, shipping, taxes
 from workflows.steps.step import Step
 from workflows.stray_payment import StrayPayment
+from workflows.tracking import Tracking
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -438,6 +440,20 @@ class Shop:
     async def usually_ship(self, request: ShipParcel) -> ShipmentState:
         return await self._move(request.fulfillment_id, FulfillmentStatus.SHIPPED)
 
+    @carriers.follow.performed_by
+    async def follow_parcel(self, request: FollowParcel) -> ParcelFollowed:
+        return await self._perform(carriers.follow, request, self.usually_follow_parcel)
+
+    async def usually_follow_parcel(self, _: FollowParcel) -> ParcelFollowed:
+        return ParcelFollowed(outcome=Following.FOLLOWED)
+
+    @carriers.leave.performed_by
+    async def leave_parcel(self, request: LeaveParcel) -> ParcelFollowed:
+        return await self._perform(carriers.leave, request, self.usually_leave_parcel)
+
+    async def usually_leave_parcel(self, request: LeaveParcel) -> ParcelFollowed:
+        return ParcelFollowed(outcome=request.why)
+
     @shipping.deliver.performed_by
     async def deliver(self, request: MoveParcel) -> ShipmentState:
         return await self._perform(shipping.deliver, request, self.usually_deliver)
@@ -606,11 +622,13 @@ class Shop:
                 ],
             ),
             Queue.FULFILLMENT: (
-                [Fulfillment, Return, Aftercare],
+                [Fulfillment, Return, Aftercare, Tracking],
                 [
                     self.plan,
                     self.charge,
                     self.ship,
+                    self.follow_parcel,
+                    self.leave_parcel,
                     self.deliver,
                     self.give_up,
                     self.cancel_parcel,
