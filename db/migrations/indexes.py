@@ -18,5 +18,7 @@ def build_index(name: str, table: str, columns: Sequence[str | TextClause], **ot
 
 
 def drop_index(name: str, table: str) -> None:
-    with op.get_context().autocommit_block():
-        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+    """Only that of the shop which is migrated: another one's in ``public`` has the same name and would be found."""
+    context = op.get_context()
+    with context.autocommit_block():
+        op.drop_index(name, table, schema=context.version_table_schema, if_exists=True, postgresql_concurrently=True)

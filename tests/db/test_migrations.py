@@ -46,8 +46,18 @@ async def upgrade_in_a_process(url: str, schema: str) -> int:
     return await child.wait()
 
 
-async def test_migrating_again_and_from_several_processes_at_once_changes_nothing(stack: embedded.Running) -> None:
-    schema = f"shop_{uuid4().hex[:8]}"
+async def indexes_of_the_shop(resources: Resources) -> list[str]:
+    async with resources.engine.connect() as connection:
+        found = await connection.scalars(
+            text("SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1")
+        )
+        return list(found)
+
+
+async def test_migrating_again_and_from_several_processes_at_once_changes_nothing(
+    stack: embedded.Running, resources: Resources
+) -> None:
+    schema, of_another_shop = f"shop_{uuid4().hex[:8]}", await indexes_of_the_shop(resources)
 
     at_once = [upgrade_in_a_process(stack.database_url, schema) for _ in range(3)]
     assert await asyncio.gather(*at_once) == [0, 0, 0]
@@ -61,6 +71,7 @@ async def test_migrating_again_and_from_several_processes_at_once_changes_nothin
         assert shipping == 2
         await connection.execute(text(f'DROP SCHEMA "{schema}" CASCADE'))
     await engine.dispose()
+    assert await indexes_of_the_shop(resources) == of_another_shop
 
 
 @asynccontextmanager
