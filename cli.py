@@ -605,11 +605,11 @@ app.add_typer(keys, name="keys")
 
 
 @keys.command("list")
-def keys_list() -> None:
+def keys_list(as_json: AsJson = False) -> None:
     """Show the keys: which one signs, which one will, and which ones only check what they have signed."""
     from runtime.rotation import listed
 
-    _show_keys(listed)
+    _show_keys(listed, for_programs=as_json)
 
 
 @keys.command("make")
@@ -642,7 +642,8 @@ def keys_remove(kid: Annotated[str, typer.Argument(help="As `sutler keys list` s
     _show_keys(lambda auth: remove(auth, kid))
 
 
-def _show_keys(change: "Callable[[Auth], list[SigningKey]]") -> None:
+def _show_keys(change: "Callable[[Auth], list[SigningKey]]", *, for_programs: bool = False) -> None:
+    from deploy.visitor import as_json
     from runtime.keys import SigningKeyError
     from runtime.settings import Settings
 
@@ -651,6 +652,10 @@ def _show_keys(change: "Callable[[Auth], list[SigningKey]]") -> None:
     except (SigningKeyError, OSError) as refusal:
         typer.echo(str(refusal), err=True)
         raise typer.Exit(1) from None
+    if for_programs:
+        rows = [{"kid": key.kid, "state": key.state, "since": key.since.isoformat()} for key in shown]
+        typer.echo(as_json(rows))
+        return
     for key in shown:
         typer.echo(f"{key.kid}  {key.state:<8} since {key.since:%Y-%m-%d %H:%M} UTC")
 

@@ -6,14 +6,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, ScheduleDescription
+from temporalio.client import Client, ScheduleDescription, ScheduleHandle
 from temporalio.service import RPCError, RPCStatusCode
 
+from db import audit_log
+from db.engine import sessions_of
+from deploy.audit import ACTOR
 from deploy.visitor import Json, as_json, terminal
 from runtime import temporal
+from runtime.catalog import connected
 from runtime.settings import Settings, Temporal
 from workflows.names import Queue
 
@@ -85,31 +90,47 @@ def list_schedules(*, for_programs: bool) -> int:
 def pause_schedule(schedule_id: str, reason: str) -> int:
     """Let it not come any more, for the reason; the exit code."""
 
-    async def pause(client: Client, console: Console) -> None:
-        await client.get_schedule_handle(schedule_id).pause(note=reason)
-        console.print(f"{schedule_id} is paused.")
+    async def pause(schedule: ScheduleHandle) -> str:
+        await schedule.pause(note=reason)
+        return f"{schedule_id} is paused."
 
-    return _with_engine(pause)
+    return _change("schedule.pause", schedule_id, pause, reason)
 
 
 def resume_schedule(schedule_id: str, reason: str) -> int:
     """Let it come again by the clock; the exit code."""
 
-    async def resume(client: Client, console: Console) -> None:
-        await client.get_schedule_handle(schedule_id).unpause(note=reason)
-        console.print(f"{schedule_id} comes by the clock again.")
+    async def resume(schedule: ScheduleHandle) -> str:
+        await schedule.unpause(note=reason)
+        return f"{schedule_id} comes by the clock again."
 
-    return _with_engine(resume)
+    return _change("schedule.resume", schedule_id, resume, reason)
 
 
 def run_schedule(schedule_id: str) -> int:
     """Let it come now, besides; the exit code."""
 
-    async def trigger(client: Client, console: Console) -> None:
-        await client.get_schedule_handle(schedule_id).trigger()
-        console.print(f"{schedule_id} runs, unless it does already.")
+    async def trigger(schedule: ScheduleHandle) -> str:
+        await schedule.trigger()
+        return f"{schedule_id} runs, unless it does already."
 
-    return _with_engine(trigger)
+    return _change("schedule.run", schedule_id, trigger)
+
+
+def _change(
+    action: str, schedule_id: str, change: Callable[[ScheduleHandle], Awaitable[str]], reason: str | None = None
+) -> int:
+    """Do it once the audit log says so; the exit code. What is not there is not noted."""
+
+    async def carry_out(client: Client, console: Console) -> None:
+        schedule = client.get_schedule_handle(schedule_id)
+        await schedule.describe()
+        async with connected(Settings()) as engine, sessions_of(engine).begin() as session:
+            words = f"{schedule_id}: {reason}" if reason else schedule_id
+            await audit_log.note(session, ACTOR, action, words=words)
+        console.print(await change(schedule))
+
+    return _with_engine(carry_out)
 
 
 def _schedule(found: ScheduleDescription) -> Json:
@@ -140,6 +161,9 @@ def _with_engine(look: Callable[[Client, Console], Awaitable[int | None]]) -> in
     settings, console = Settings().temporal, terminal()
     try:
         return asyncio.run(_asked(settings, look, console)) or 0
+    except (SQLAlchemyError, OSError) as error:
+        console.print(f"Nothing was changed, as it could not be noted who did it: {error}", soft_wrap=True)
+        return 1
     except (RPCError, RuntimeError) as error:
         is_unknown = isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND
         silent = f"The workflow engine does not answer at {settings.address}."

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from api.maintenance import is_let_in
 from cli import app
+from deploy.audit import ACTOR
 from domain.customers import Role
 from tests.support import processes
 from tests.support.own_shop import OwnShop
@@ -162,7 +163,7 @@ async def test_queues_are_shown_with_who_serves_them(sutler: Sutler) -> None:
     assert "checkout" in (await sutler("queues", "list")).text
 
 
-async def test_what_comes_by_the_clock_is_paused_and_resumed(sutler: Sutler) -> None:
+async def test_what_comes_by_the_clock_is_paused_and_resumed(sutler: Sutler, shop: OwnShop) -> None:
     async def are_listed() -> bool:
         return {row["schedule"] for row in (await sutler("schedules", "list", "--json")).json} >= {"cart-tidying"}
 
@@ -181,6 +182,27 @@ async def test_what_comes_by_the_clock_is_paused_and_resumed(sutler: Sutler) -> 
         await sutler("schedules", "pause", "cart-tidying", "--reason", "as before")
     unknown = await sutler("schedules", "run", "no-such-thing")
     assert (unknown.exit_code, unknown.text.startswith("There is no such thing")) == (1, True)
+    noted = await shop.http.get("/v1/admin/audit", params={"actor": ACTOR}, headers=shop.operator)
+    entries = [(entry["action"], entry["note"]) for entry in noted.json()["items"]]
+    assert [entry for entry in reversed(entries) if entry[0].startswith("schedule.")][:2] == [
+        ("schedule.pause", "cart-tidying: we look"),
+        ("schedule.resume", "cart-tidying: seen"),
+    ]
+    assert "no-such-thing" not in str(entries)
+
+
+async def test_what_cannot_be_noted_is_not_done(sutler: Sutler, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tidying() -> Any:
+        rows = (await sutler("schedules", "list", "--json")).json
+        return next(((row["is_paused"], row["note"]) for row in rows if row["schedule"] == "cart-tidying"), None)
+
+    before = await eventually(tidying)
+    monkeypatch.setenv("APP_DATABASE__URL", "postgresql+asyncpg://nobody@127.0.0.1:1/nowhere")
+
+    refused = await sutler("schedules", "pause", "cart-tidying", "--reason", "nobody shall know")
+
+    assert (refused.exit_code, refused.text.startswith("Nothing was changed")) == (1, True)
+    assert await tidying() == before
 
 
 LOOKS = re.findall(r"`(temporal [^`]+)`", Path("docs/tctl.md").read_text().partition("## Change")[0])

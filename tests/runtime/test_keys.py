@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import stat
 import subprocess
 import sys
@@ -227,6 +228,11 @@ def test_the_command_lists_rotates_and_removes(tmp_path: Path, monkeypatch: pyte
     assert [line.split()[:2] for line in listed.output.splitlines()] == [
         [before.current.kid, "current"],
         [before.next.kid, "next"],
+    ]
+    for_programs = json.loads(terminal.invoke(app, ["keys", "list", "--json"]).output)
+    assert for_programs == [
+        {"kid": key.kid, "state": str(key.state), "since": key.since.isoformat()}
+        for key in (before.current, before.next)
     ]
     too_early = terminal.invoke(app, ["keys", "rotate"])
     assert too_early.exit_code == 1
