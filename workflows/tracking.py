@@ -1,7 +1,7 @@
 """A parcel that has left: whoever carries it is asked to tell how far it is."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from domain.carriers import Following, FollowParcel, LeaveParcel, ParcelFollowed
 from workflows import names
@@ -27,7 +27,9 @@ class Tracking:
     async def _followed(self, request: FollowParcel) -> ParcelFollowed:
         try:
             return await carriers.follow(request)
-        except ActivityError:
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             return ParcelFollowed(outcome=Following.UNANSWERED)
 
 
