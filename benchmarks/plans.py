@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ SETTINGS = {
     "auto_explain.log_parameter_max_length": "0",
 }
 """Whatever triggers and foreign keys ask is told as well."""
-TOLD = re.compile(r"LOG:  duration: ([\d.]+) ms  plan:$")
+TOLD = re.compile(r"\[(\d+)\] LOG:  duration: ([\d.]+) ms  plan:$")
 OF_A_FOREIGN_KEY = "SELECT 1 FROM ONLY "
 
 
@@ -35,6 +36,8 @@ class Execution:
     statement: str
     ms: float
     plan: Mapping[str, Any]
+    process: int
+    """Of Postgres, which serves one connection."""
 
     @property
     def pages(self) -> int:
@@ -57,6 +60,23 @@ class Execution:
     def read_whole(self, tables: Collection[str]) -> set[str]:
         """Which of the tables were read from their beginning."""
         return {node["Relation Name"] for node in self._looks_into(tables) if node["Node Type"] == "Seq Scan"}
+
+    @property
+    def indexes_read(self) -> set[str]:
+        return {node["Index Name"] for node in _nodes(self.plan) if "Index Name" in node and node["Actual Loops"]}
+
+    @property
+    def tables_written(self) -> set[str]:
+        return {node["Relation Name"] for node in _nodes(self.plan) if node["Node Type"] == "ModifyTable"}
+
+    @property
+    def arbiters(self) -> Mapping[str, Collection[str]]:
+        """The indexes of ``ON CONFLICT``, by table; none where all that are unique are."""
+        return {
+            node["Relation Name"]: node.get("Conflict Arbiter Indexes", ())
+            for node in _nodes(self.plan)
+            if "Conflict Resolution" in node
+        }
 
     def _looks_into(self, tables: Collection[str]) -> Iterator[Mapping[str, Any]]:
         for node in _nodes(self.plan):
@@ -90,22 +110,70 @@ async def have_them_told(engine: AsyncEngine) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Levels:
+    """How deep the indexes of each table are."""
+
+    indexes: Mapping[str, Mapping[str, int]]
+
+    def since(self, before: "Levels") -> "Levels":
+        """By how many levels each is deeper than it was."""
+        return Levels(
+            {
+                table: {index: level - before.indexes[table][index] for index, level in indexes.items()}
+                for table, indexes in self.indexes.items()
+            }
+        )
+
+    def of(self, execution: Execution) -> int:
+        """Of all indexes of the tables that are written, and of those that are read of others.
+
+        Those by which ``ON CONFLICT`` finds whether there is such a row already are gone through twice.
+        """
+        levels = 0
+        for table, indexes in self.indexes.items():
+            looks_first = execution.arbiters[table] or indexes if table in execution.arbiters else ()
+            for index, level in indexes.items():
+                is_used = table in execution.tables_written or index in execution.indexes_read
+                levels += level * (is_used + (index in looks_first))
+        return levels
+
+
+async def levels_of_indexes(engine: AsyncEngine) -> Levels:
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE EXTENSION IF NOT EXISTS pageinspect"))
+        for row in await connection.execute(LEVELS):
+            found[row.table_name][row.index_name] = row.level
+    return Levels(found)
+
+
+LEVELS = text("""
+    SELECT tables.relname AS table_name, indexes.relname AS index_name,
+           (bt_metap(indexes.relname::text)).level::int AS level
+    FROM pg_index
+    JOIN pg_class AS indexes ON indexes.oid = indexrelid JOIN pg_class AS tables ON tables.oid = indrelid
+    JOIN pg_am ON pg_am.oid = indexes.relam AND amname = 'btree'
+    WHERE tables.relnamespace = 'public'::regnamespace
+""")
+
+
 def told_in(log: Path, begin: int) -> Iterator[Execution]:
     """What was written to the log behind this place."""
     with log.open() as lines:
         lines.seek(begin)
-        ms: str | None = None
+        found: re.Match[str] | None = None
         written: list[str] = []
         for line in lines:
-            if ms is not None and line.startswith("\t"):
+            if found is not None and line.startswith("\t"):
                 written.append(line)
                 continue
-            if ms is not None:
-                yield _execution(ms, written)
-            found = TOLD.search(line.rstrip("\n"))
-            ms, written = (found[1] if found else None), []
+            if found is not None:
+                yield _execution(found, written)
+            found, written = TOLD.search(line.rstrip("\n")), []
 
 
-def _execution(ms: str, written: list[str]) -> Execution:
+def _execution(found: re.Match[str], written: list[str]) -> Execution:
     told = json.loads("".join(written))
-    return Execution(statement=" ".join(told["Query Text"].split()), ms=float(ms), plan=told["Plan"])
+    statement = " ".join(told["Query Text"].split())
+    return Execution(statement=statement, ms=float(found[2]), plan=told["Plan"], process=int(found[1]))

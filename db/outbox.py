@@ -205,12 +205,15 @@ FORGET = text(
     """
     DELETE FROM outbox
     WHERE position < (SELECT min(position) FROM outbox) + :most AND published_at < now() - CAST(:kept AS interval)
+      AND (SELECT published_at FROM outbox WHERE position IS NOT NULL ORDER BY position LIMIT 1)
+          < now() - CAST(:kept AS interval)
       AND position <= CASE WHEN CAST(:name AS text) IS NULL THEN position
                            ELSE coalesce((SELECT position FROM event_cursors WHERE name = :name), 0) END
       AND position <= coalesce((SELECT position FROM event_cursors WHERE name = 'webhooks'), position)
     RETURNING id
     """
 )
+"""The oldest is asked first: mostly it is not old enough, and then none is, and nothing else is read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ async def test_what_was_not_carried_is_kept_however_old_it_is(resources: Resourc
         assert await outbox.forget(session, None, kept=timedelta(days=1), most=1_000_000) == 0
         await outbox.begin_carrying(session, "here")
         first = await session.scalar(text("SELECT min(position) FROM outbox")) or 0
-        await outbox.carried(session, "here", up_to=first)
+        for reader in ("here", "webhooks"):  # nobody may have written them down for endpoints in this session
+            await outbox.carried(session, reader, up_to=first)
         assert await outbox.forget(session, "here", kept=timedelta(0), most=1_000_000) == 1
         await session.rollback()
