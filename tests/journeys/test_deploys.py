@@ -43,7 +43,9 @@ def with_a_provider(environment: dict[str, str], tmp_path: Path) -> Iterator[dic
         "APP_SANDBOX__SMTP_PORT": str(smtp),
         "APP_SANDBOX__DATABASE": str(tmp_path / "sandbox.sqlite3"),
         "APP_SANDBOX__WEBHOOK_URL": f"http://127.0.0.1:{api}/v1/webhooks/stripe",
+        "APP_SANDBOX__CARRIER_WEBHOOK_URL": f"http://127.0.0.1:{api}/v1/webhooks/easypost",
         "APP_PAYMENTS__STRIPE_API_BASE": url,
+        "APP_CARRIERS__EASYPOST_API_BASE": f"{url}/v2",
         "APP_MAIL__PORT": str(smtp),
     }
     with process("sandbox", environment=own, ready=answers(f"{url}/health"), log=tmp_path / "sandbox.log"):

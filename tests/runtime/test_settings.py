@@ -101,6 +101,27 @@ def test_nor_with_one_in_the_place_of_another(variable: str, known: str, monkeyp
 
 
 @pytest.mark.usefixtures("production")
+def test_production_does_not_ask_a_sandbox_about_parcels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_CARRIERS__EASYPOST_API_KEY", "EZAK_of_nobody")
+    monkeypatch.setenv("APP_CARRIERS__EASYPOST_API_BASE", "http://127.0.0.1:8090/v2")
+
+    with pytest.raises(ValidationError, match="APP_CARRIERS__EASYPOST_API_BASE is not reached by https"):
+        Settings()
+
+
+@pytest.mark.parametrize("variable", ["APP_CARRIERS__EASYPOST_API_KEY", "APP_CARRIERS__EASYPOST_WEBHOOK_SECRET"])
+@pytest.mark.usefixtures("production")
+def test_production_does_not_know_a_carrier_by_what_the_sandbox_knows(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    known = {"APP_CARRIERS__EASYPOST_API_KEY": "EZTKsutler", "APP_CARRIERS__EASYPOST_WEBHOOK_SECRET": "easypost-sutler"}
+    monkeypatch.setenv(variable, known[variable])
+
+    with pytest.raises(ValidationError, match=f"{variable} still has its development value"):
+        Settings()
+
+
+@pytest.mark.usefixtures("production")
 def test_production_does_not_pay_at_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("APP_PAYMENTS__STRIPE_API_BASE")
 

@@ -9,6 +9,8 @@ PRODUCTION = {
     "APP_PAYMENTS__STRIPE_API_BASE": "https://api.stripe.com",
     "APP_PAYMENTS__STRIPE_API_KEY": "sk_live_of_nobody",
     "APP_AUTH__STOLEN_PASSWORDS_URL": "",
+    "APP_CARRIERS__EASYPOST_API_KEY": "",
+    "APP_CARRIERS__EASYPOST_WEBHOOK_SECRET": "",
     "APP_PAYMENTS__STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
     "APP_TEMPORAL__ENCRYPTION_KEYS": f"2026:{base64.b64encode(bytes(32)).decode()}",
 }
