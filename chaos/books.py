@@ -89,6 +89,10 @@ QUERIES = {
     "gaps": """
         SELECT order_id::text FROM order_events GROUP BY order_id HAVING max(sequence) <> count(*)
     """,
+    "untold": """
+        SELECT id::text AS order_id FROM orders
+        WHERE updated_at > (SELECT max(at) FROM order_events WHERE order_id = orders.id)
+    """,
     "repetitions": """
         SELECT order_id::text, type FROM order_events
         WHERE type NOT IN ('order.needs_attention', 'order.needs_no_attention')

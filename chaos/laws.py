@@ -334,6 +334,8 @@ def _returns_follow_refunds(books: Books) -> Iterator[str]:
 def _timelines_are_whole(books: Books) -> Iterator[str]:
     for row in books.tables["gaps"]:
         yield f"the timeline of order {row['order_id']} has gaps"
+    for row in books.tables["untold"]:
+        yield f"order {row['order_id']} has changed since the newest entry of its timeline, so its version is too low"
     for row in books.tables["repetitions"]:
         yield f"the timeline of order {row['order_id']} says twice: {row['type']}"
     for row in books.tables["double_carts"]:

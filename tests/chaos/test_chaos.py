@@ -142,6 +142,7 @@ def healthy() -> tuple[Books, Diary]:
             {"order_id": "x", "variant_id": "v", "reserved": 0, "shipped": 0, "returned": 0},
         ],
         "gaps": [],
+        "untold": [],
         "repetitions": [],
         "double_carts": [],
     }
@@ -269,6 +270,7 @@ PLANTED = {
     "return b of order d is refunded, but its refund is failed": changed("refunds", 0, status="failed"),
     # timelines
     "the timeline of order c has gaps": also("gaps", order_id="c"),
+    "order c has changed since the newest entry of its timeline": also("untold", order_id="c"),
     "the timeline of order d says twice: refund.succeeded": also("repetitions", order_id="d", type="refund.succeeded"),
     "cart 1 became more than one order": also("double_carts", cart_id="1"),
     # what was answered

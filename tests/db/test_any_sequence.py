@@ -220,6 +220,8 @@ class Books:
         shown = {name: value for name, value in found.items() if name not in ("version", "updated_at")}
         assert shown == self.shown or found["version"] > self.version
         self.version, self.shown = found["version"], shown
+        newest = "SELECT max(at) AS at FROM order_events WHERE order_id = :id"
+        assert found["updated_at"] <= (await self.rows(newest))[0].at
 
     async def _money_adds_up(self) -> None:
         [money] = await self.rows(
