@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 from workers.histories import STORIES, histories_of, keep, replayer
 from workers.saving import save
 
-STORIES_OF_IT = ("Aftercare", "Checkout", "Fulfillment", "Refund", "Return")
+STORIES_OF_IT = ("Aftercare", "Checkout", "Fulfillment", "Refund", "Return", "Tracking")
 
 
 async def test_an_order_is_saved_with_all_its_runs_refunds_and_returns_and_nobody_in_them(
