@@ -4,6 +4,7 @@ Tests share one database and never empty it; each makes the products, carts and 
 """
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -41,6 +42,10 @@ hypothesis.settings.register_profile(
     "however busy the machine is", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("however busy the machine is")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts tests in the background has them ignore Ctrl-C, and so would whatever they stop by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 THROUGH_THE_API = "api"
 """Its tests are about the API's process, which is measured. To measure its workers as well, which run beside the tests
