@@ -49,7 +49,7 @@ from domain.taxes import AskAboutTaxes
 from workflows import names
 from workflows.apart import NEEDS_NOBODY, about_order
 from workflows.attention import Concerns, keep_what_was_said
-from workflows.fulfillment import Fulfillment
+from workflows.fulfillment import CANCELLED_AT_THE_ENGINE, Fulfillment
 from workflows.inquiry import Inquiry, authorized
 from workflows.measures import checkout_decided
 from workflows.payment import PAYMENT_WINDOW, Payment
@@ -373,7 +373,7 @@ class Checkout:
         self._money = given_back.how
 
     async def _cancel_the_order(self) -> None:
-        asked = self._asked_to_cancel
+        asked = self._asked_to_cancel or self._cancelled_at_the_engine()
         await orders.cancel(
             CancelOrder(
                 order_id=self._request.order_id,
@@ -384,6 +384,11 @@ class Checkout:
                 declined=self._declined(),
             )
         )
+
+    def _cancelled_at_the_engine(self) -> AskToCancel | None:
+        """An operator's wish, unless the order came to nothing by itself before."""
+        is_over_anyhow = self._held_instead is not None or self._declined() is not None
+        return None if is_over_anyhow or workflow.cancellation_reason() is None else CANCELLED_AT_THE_ENGINE
 
     def _declined(self) -> PaymentAuthorization | None:
         authorization = self._authorization

@@ -61,6 +61,9 @@ from workflows.refund import begin_refund
 from workflows.steps import orders, payments, shipping
 from workflows.tracking import begin_tracking
 
+CANCELLED_AT_THE_ENGINE = AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine")
+"""The engine's own cancel is an operator's wish like any other."""
+
 
 @workflow.defn
 class Fulfillment:
@@ -114,7 +117,7 @@ class Fulfillment:
 
     async def _cancel_for_the_engine(self) -> None:
         with suppress(ApplicationError):
-            await self._cancel_unless_shipped(AskToCancel(reason=CancelReason.OPERATOR, actor="operator:engine"))
+            await self._cancel_unless_shipped(CANCELLED_AT_THE_ENGINE)
 
     def _is_over(self) -> bool:
         if self._status is OrderStatus.DELIVERED:

@@ -735,7 +735,9 @@ async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undon
     assert outcome.refused is not None
     assert outcome.refused.code == "checkout_cancelled"
     assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
-    assert cancellation(shop).money is MoneyBack.VOIDED
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.actor) == (CancelReason.OPERATOR, "operator:engine")
+    assert cancelled.money is MoneyBack.VOIDED
     assert shop.is_as_it_was
 
 
@@ -768,7 +770,9 @@ async def test_whoever_waits_is_answered_when_an_operator_cancels_in_the_moment_
     assert outcome.refused is not None
     assert outcome.refused.code == "checkout_cancelled"
     assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
-    assert cancellation(shop).money is MoneyBack.VOIDED
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.actor) == (CancelReason.OPERATOR, "operator:engine")
+    assert cancelled.money is MoneyBack.VOIDED
     assert shop.is_as_it_was
     found = (await checkout.describe()).typed_search_attributes
     assert found.get(names.ORDER_STATUS) == OrderStatus.CANCELLED
