@@ -25,6 +25,7 @@ from tests.support.ledger import moved
 from tests.support.own_shop import OwnShop
 from tests.support.shopper import Shopper
 from tests.support.waiting import eventually
+from workflows import names
 from workflows.catalog_export import CatalogExport
 from workflows.catalog_import import CatalogImport
 from workflows.names import (
@@ -60,6 +61,20 @@ async def runs(shop: OwnShop, workflow_id: str) -> None:
     await eventually(it_does)
 
 
+async def a_delivered_order_without_aftercare(shop: OwnShop) -> Order:
+    """Also its own workflow has ended, which would see to it otherwise."""
+    order = await shop.buy()
+    await shop.deliver(order)
+    await runs(shop, aftercare_id(UUID(order["id"])))
+
+    async def its_own_has_ended() -> bool:
+        return await status(shop, names.order_id(UUID(order["id"]))) is WorkflowExecutionStatus.COMPLETED
+
+    await eventually(its_own_has_ended)
+    await ended(shop, aftercare_id(UUID(order["id"])))
+    return order
+
+
 async def healed(shop: OwnShop, law: Law, subject: UUID, words: str) -> Breach:
     """The audit finds exactly this, and its repair makes it whole."""
     [breach] = (await shop.audit()).breaches
@@ -73,11 +88,8 @@ async def healed(shop: OwnShop, law: Law, subject: UUID, words: str) -> Breach:
 
 
 async def test_a_delivered_order_whose_aftercare_was_ended_is_looked_after_again(shop: OwnShop) -> None:
-    order = await shop.buy()
-    await shop.deliver(order)
+    order = await a_delivered_order_without_aftercare(shop)
     order_id = UUID(order["id"])
-    await runs(shop, aftercare_id(order_id))
-    await ended(shop, aftercare_id(order_id))
 
     breach = await healed(
         shop,
@@ -92,11 +104,8 @@ async def test_a_delivered_order_whose_aftercare_was_ended_is_looked_after_again
 
 
 async def test_an_order_of_a_time_before_orders_were_closed_is_closed_when_its_window_is_over(shop: OwnShop) -> None:
-    order = await shop.buy()
-    await shop.deliver(order)
+    order = await a_delivered_order_without_aftercare(shop)
     order_id = UUID(order["id"])
-    await runs(shop, aftercare_id(order_id))
-    await ended(shop, aftercare_id(order_id))
     long_ago = "UPDATE fulfillments SET delivered_at = now() - interval '31 days' WHERE order_id = :id"
     await shop.sql(long_ago, id=order_id)
 
