@@ -716,6 +716,17 @@ async def test_a_workflow_that_an_operator_cancels_at_the_bank_is_undone_and_clo
     assert shop.is_as_it_was
 
 
+def check_undone_for_an_operator(shop: Shop, outcome: CheckoutOutcome) -> None:
+    """The card had been charged, and whoever waited has heard why that came to nothing."""
+    assert outcome.refused is not None
+    assert outcome.refused.code == "checkout_cancelled"
+    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
+    cancelled = cancellation(shop)
+    assert (cancelled.reason, cancelled.actor) == (CancelReason.OPERATOR, "operator:engine")
+    assert cancelled.money is MoneyBack.VOIDED
+    assert shop.is_as_it_was
+
+
 async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undone(real_shop: Shop) -> None:
     shop, answered = real_shop, asyncio.Event()
 
@@ -732,13 +743,7 @@ async def test_a_workflow_that_an_operator_cancels_during_the_card_call_is_undon
 
     outcome = await ended(checkout)
 
-    assert outcome.refused is not None
-    assert outcome.refused.code == "checkout_cancelled"
-    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
-    cancelled = cancellation(shop)
-    assert (cancelled.reason, cancelled.actor) == (CancelReason.OPERATOR, "operator:engine")
-    assert cancelled.money is MoneyBack.VOIDED
-    assert shop.is_as_it_was
+    check_undone_for_an_operator(shop, outcome)
 
 
 async def test_whoever_waits_is_answered_when_an_operator_cancels_in_the_moment_in_which_the_card_is_charged(
@@ -767,13 +772,7 @@ async def test_whoever_waits_is_answered_when_an_operator_cancels_in_the_moment_
         outcome = await waiting.result()
 
     assert isinstance(failed.value.cause, CancelledError)
-    assert outcome.refused is not None
-    assert outcome.refused.code == "checkout_cancelled"
-    assert shop.steps == ["orders.place", "payments.authorize", *UNDONE]
-    cancelled = cancellation(shop)
-    assert (cancelled.reason, cancelled.actor) == (CancelReason.OPERATOR, "operator:engine")
-    assert cancelled.money is MoneyBack.VOIDED
-    assert shop.is_as_it_was
+    check_undone_for_an_operator(shop, outcome)
     found = (await checkout.describe()).typed_search_attributes
     assert found.get(names.ORDER_STATUS) == OrderStatus.CANCELLED
 
