@@ -73,10 +73,12 @@ def api() -> None:
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
 
+    from runtime.scheduling import work_in_batches
     from runtime.settings import Settings
 
     settings = Settings()
     listen = settings.api
+    work_in_batches()
     Granian(
         "api.app:application",
         factory=True,

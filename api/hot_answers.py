@@ -2,11 +2,11 @@
 
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from granian.rsgi import HTTPProtocol
+from granian.rsgi import Headers, HTTPProtocol
 from granian.rsgi import Scope as Asked
 from litestar import Litestar, Response
 from litestar.types import Scope
@@ -16,20 +16,21 @@ from api.catalog_cache import Kept
 from api.conditional import is_known
 from api.leaving import LAST_ON_ITS_CONNECTION, Leaving
 from api.limiting import Doorway
-from api.metrics import ANSWERS, answered
-from api.rsgi import Lifespan, Texts, host_of, tell, when_told_to_stop
+from api.metrics import ANSWERS, Tally
+from api.rsgi import Lifespan, Texts, begun_at_once, host_of, on_in_a_task, tell, when_told_to_stop
 from api.tracing import RequestSpans, ids_of
 from domain.languages import Languages
 from runtime.cache.memory import Memory
 
 LONGEST_QUERY = 300
 """Longer questions are hardly ever asked twice."""
+FORWARDED = "x-forwarded-for"
 
 
 class ReadyAnswer(Kept):
     """The bytes of an answer and what they were made of."""
 
-    __slots__ = ("headers", "not_modified", "path_template", "tag")
+    __slots__ = ("headers", "not_modified", "path_template", "tag", "tallies")
 
     def __init__(self, response: Response[Any], path_template: str, parts: Iterable[Kept]) -> None:
         parts = list(parts)
@@ -41,6 +42,7 @@ class ReadyAnswer(Kept):
         for part in parts:
             part.serve(self)
         self.path_template = path_template
+        self.tallies = _tallies(path_template)
         self.tag = response.headers["ETag"]
         self.not_modified = [_shared(name, value) for name, value in response.headers.items()]
         self.headers = [*self.not_modified, _shared("Content-Type", "application/json")]
@@ -50,6 +52,11 @@ class ReadyAnswer(Kept):
 def _shared(name: str, value: str) -> tuple[str, str]:
     """One for all answers, of which each has only its tag for itself."""
     return name.lower(), value
+
+
+@lru_cache(maxsize=64)
+def _tallies(path_template: str) -> dict[int, Tally]:
+    return {status: ANSWERS.tally("GET", path_template, status) for status in (200, 304)}
 
 
 def make_ready(scope: Scope, response: Response[Any], parts: Iterable[Kept]) -> Response[Any]:
@@ -85,6 +92,7 @@ class HotAnswers:
         self._ready: Memory[str, ReadyAnswer] = Memory(most_bytes)
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
+        loop.set_task_factory(begun_at_once)  # type: ignore[arg-type]  # the server only keeps what it gets
         loop.run_until_complete(self._lifespan.begin())
         self._leaving.on_sigterm(loop)
         when_told_to_stop(loop, self._app.state.followers.stop)
@@ -94,21 +102,22 @@ class HotAnswers:
 
     async def __rsgi__(self, asked: Asked, proto: HTTPProtocol) -> None:
         if asked.method != "GET":
+            await on_in_a_task()
             await self._tell(asked, proto)
             return
         began = time.perf_counter()
         question, headers = self._question(asked), asked.headers
         ready = self._ready.get(question)
-        if (
-            ready is None
-            or "authorization" in headers
-            or not ready.is_good(time.monotonic())
-            or not await self._doorway.lets_read(host_of(asked.client), _forwarded_for(asked))
-            or not ready.is_fresh  # it may have changed meanwhile
-            or self._leaving.has_begun.is_set()
-        ):
-            await self._the_long_way(question, asked, proto)
-            return
+        if ready is not None and "authorization" not in headers and ready.is_good(time.monotonic()):
+            leases = self._doorway.leases_of_reader(host_of(asked.client), _forwarded_for(headers))
+            may_pass = self._doorway.limiter.passes(leases) or await self._doorway.lets_pass_later(leases)
+            if may_pass and ready.is_fresh and not self._leaving.has_begun.is_set():  # as it is after the waiting
+                self._send(ready, headers, proto, began)
+                return
+        await on_in_a_task()
+        await self._the_long_way(question, asked, proto)
+
+    def _send(self, ready: ReadyAnswer, headers: Headers, proto: HTTPProtocol, began: float) -> None:
         traceparent = headers.get("traceparent")
         trace_id, request_id = ids_of(traceparent, headers.get("x-request-id"))
         more = [*self._browsers.told(headers.get("origin")), ("x-request-id", request_id)]
@@ -119,7 +128,8 @@ class HotAnswers:
             status = 200
             proto.response_bytes(200, ready.headers + more, ready.body)
         ANSWERS.ready += 1
-        seconds = answered("GET", ready.path_template, status, began)
+        seconds = time.perf_counter() - began
+        ready.tallies[status].count(seconds)
         if self._spans is not None:
             self._spans.tell_of_ready(traceparent, trace_id, ready.path_template, status, seconds)
 
@@ -144,7 +154,7 @@ class HotAnswers:
         return [LAST_ON_ITS_CONNECTION] if self._leaving.has_begun.is_set() else []
 
 
-def _forwarded_for(asked: Asked) -> Iterator[str]:
-    for name, value in asked.headers.items():
-        if name == "x-forwarded-for":
-            yield value
+def _forwarded_for(headers: Headers) -> Iterable[str]:
+    if FORWARDED not in headers:
+        return ()
+    return (value for name, value in headers.items() if name == FORWARDED)

@@ -14,6 +14,7 @@ from api.auth import api_key_in, claims_in
 from api.errors import refuse
 from api.metrics import LIMITED
 from api.order_streams import is_stream_wanted
+from api.rsgi import on_in_a_task
 from domain.errors import Refusal
 from domain.limits import NAMES, Kind
 from runtime.addresses import Addresses
@@ -44,7 +45,7 @@ def kind_of_request(scope: HTTPScope) -> Kind | None:
 
 
 class Doorway:
-    """Around the application; requests that are answered before it ask with :meth:`lets_read`."""
+    """Around the application; requests that are answered before it ask with :meth:`leases_of_reader`."""
 
     def __init__(self, limiter: Limiter, addresses: Addresses) -> None:
         self.limiter = limiter
@@ -52,11 +53,15 @@ class Doorway:
         for name in sorted(NAMES):
             LIMITED.labels(name)
 
-    async def lets_read(self, peer: str | None, forwarded_for: Iterable[str]) -> bool:
-        """May the catalogue be read once more? If not, the application refuses."""
+    def leases_of_reader(self, peer: str | None, forwarded_for: Iterable[str]) -> tuple[Lease, Lease]:
+        """Under what somebody at this address reads the catalogue."""
         limits = self.limiter.of[CATALOGUE]
-        leases = (limits.everything.of(""), limits.address.of(self._addresses.of(peer, forwarded_for)))
-        return self.limiter.passes(leases) or await self.limiter.refusing(leases) is None
+        return limits.everything.of(""), limits.address.of(self._addresses.of(peer, forwarded_for))
+
+    async def lets_pass_later(self, leases: Sequence[Lease]) -> bool:
+        """May one pass of whom this process does not know it by itself? If not, the application refuses."""
+        await on_in_a_task()
+        return await self.limiter.refusing(leases) is None
 
     def around(self, app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:

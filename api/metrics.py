@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import fields
-from itertools import accumulate, repeat
+from itertools import accumulate
 from math import nan
 from time import perf_counter
 
@@ -75,56 +75,62 @@ READY_ANSWERS = "sutler_ready_answers"
 UNKNOWN_LAG = outbox.Lag(waiting=nan, oldest_seconds=nan)
 
 
-class Answers(Collector):
-    """How requests were answered, counted in plain numbers and put into Prometheus' words only when it reads them.
+class Tally:
+    """How often and how soon one route was answered with one status, in plain numbers."""
 
-    The library's own counters take a lock for every number, which would be half of what a ready answer costs.
-    """
+    __slots__ = ("buckets", "seconds")
 
     LIMITS = Histogram.DEFAULT_BUCKETS
     """Of the buckets that durations are counted in, seconds; the last one is infinite."""
 
     def __init__(self) -> None:
-        self._buckets: defaultdict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0] * len(self.LIMITS))
-        self._seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self.buckets = [0] * len(self.LIMITS)
+        self.seconds = 0.0
+
+    def count(self, seconds: float) -> None:
+        self.buckets[bisect_left(self.LIMITS, seconds)] += 1
+        self.seconds += seconds
+
+
+class Answers(Collector):
+    """How requests were answered, put into Prometheus' words only when it reads them.
+
+    The library's own counters take a lock for every number, which would be half of what a ready answer costs.
+    """
+
+    def __init__(self) -> None:
+        self._tallies: defaultdict[tuple[str, str, int], Tally] = defaultdict(Tally)
         self.ready = 0
         """How many of them were ready in memory."""
 
-    def count(self, method: str, path: str, status: int, seconds: float) -> None:
-        self._buckets[method, path, status][bisect_left(self.LIMITS, seconds)] += 1
-        self._seconds[method, path] += seconds
+    def tally(self, method: str, path: str, status: int) -> Tally:
+        return self._tallies[method, path, status]
 
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(
             "http_requests", "Requests that were answered", labels=["method", "path", "status"]
         )
-        by_route: dict[tuple[str, str], list[int]] = {}
-        for (method, path, status), buckets in self._buckets.items():
-            requests.add_metric([method, path, str(status)], sum(buckets))
-            of_others = by_route.get((method, path), repeat(0))
-            by_route[method, path] = [sum(both) for both in zip(buckets, of_others, strict=False)]
+        by_route: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
+        for (method, path, status), tally in self._tallies.items():
+            requests.add_metric([method, path, str(status)], sum(tally.buckets))
+            by_route[method, path].append(tally)
         yield requests
         durations = HistogramMetricFamily(
             "http_request_duration_seconds",
             "Time from a request to the beginning of its answer",
             labels=["method", "path"],
         )
-        names = [*map(str, self.LIMITS[:-1]), "+Inf"]
-        for route, buckets in by_route.items():
-            durations.add_metric(route, list(zip(names, accumulate(buckets), strict=True)), self._seconds[route])
+        names = [*map(str, Tally.LIMITS[:-1]), "+Inf"]
+        for route, tallies in by_route.items():
+            buckets = map(sum, zip(*(tally.buckets for tally in tallies), strict=True))
+            seconds = sum(tally.seconds for tally in tallies)
+            durations.add_metric(route, list(zip(names, accumulate(buckets), strict=True)), seconds)
         yield durations
         yield CounterMetricFamily(READY_ANSWERS, "Answers that were ready in this process's memory", self.ready)
 
 
 ANSWERS = Answers()
 REGISTRY.register(ANSWERS)
-
-
-def answered(method: str, path: str, status: int, began: float) -> float:
-    """Count an answer that begins now to a request that came at ``began``, by ``perf_counter``; the seconds between."""
-    seconds = perf_counter() - began
-    ANSWERS.count(method, path, status, seconds)
-    return seconds
 
 
 def counting(app: ASGIApp) -> ASGIApp:
@@ -139,7 +145,8 @@ def counting(app: ASGIApp) -> ASGIApp:
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
-                answered(method, scope.get("path_template") or "unmatched", message["status"], began)
+                tally = ANSWERS.tally(method, scope.get("path_template") or "unmatched", message["status"])
+                tally.count(perf_counter() - began)
             await send(message)
 
         await app(scope, receive, send_and_count)

@@ -28,7 +28,7 @@ def ids_of(traceparent: str | None, given: str | None) -> tuple[str, str]:
     """The trace id, the caller's own or a new one, and the request id, the caller's own or the trace id."""
     trace = TRACEPARENT.match(traceparent) if traceparent else None
     # A new one has to be unique, not secret.
-    trace_id = trace[1] if trace and trace[1] != "0" * 32 else f"{getrandbits(128):032x}"
+    trace_id = trace[1] if trace and trace[1] != "0" * 32 else getrandbits(128).to_bytes(16).hex()
     return trace_id, given if given and REQUEST_ID.match(given) else trace_id
 
 

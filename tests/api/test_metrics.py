@@ -28,7 +28,7 @@ def test_prometheus_reads_what_its_own_counters_would_have_said() -> None:
     Counter("sutler_ready_answers_total", "Answers that were ready in this process's memory", registry=theirs).inc(3)
     for path in ("/v1/products", "unmatched"):
         for status, seconds in TIMES:
-            answers.count("GET", path, status, seconds)
+            answers.tally("GET", path, status).count(seconds)
             requests.labels("GET", path, status).inc()
             durations.labels("GET", path).observe(seconds)
     expected = [line for line in generate_latest(theirs).splitlines() if b"_created" not in line]

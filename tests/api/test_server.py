@@ -1,12 +1,14 @@
 """What the server itself keeps away from the application, and what it tells browsers."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 
 from domain.customers import Role
@@ -300,3 +302,15 @@ async def test_a_browser_asks_before_it_sends(server: Server, api: httpx.AsyncCl
     assert "POST" in welcome.headers["access-control-allow-methods"]
     assert "authorization" in welcome.headers["access-control-allow-headers"]
     assert not [name for answer in (stranger, unnamed) for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux schedules like that")
+async def test_threads_of_the_server_do_not_interrupt_each_other(server: Server) -> None:
+    [worker] = {
+        each.pid
+        for each in psutil.net_connections("tcp")
+        if each.pid and each.laddr and each.laddr.port == server.port and each.status == psutil.CONN_LISTEN
+    }
+    threads = psutil.Process(worker).threads()
+    assert len(threads) >= 3
+    assert {os.sched_getscheduler(thread.id) for thread in threads} == {os.SCHED_BATCH}
