@@ -27,10 +27,10 @@ class Row:
 
     @property
     def middle(self) -> tuple[Series, Series]:
-        return _middle(self.ours), _middle(self.floor)
+        return middle(self.ours), middle(self.floor)
 
 
-def _middle(rounds: list[Series]) -> Series:
+def middle(rounds: list[Series]) -> Series:
     return sorted(rounds, key=lambda series: series.per_second)[len(rounds) // 2]
 
 

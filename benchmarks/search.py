@@ -75,10 +75,14 @@ def beginnings(names: list[str], count: int) -> Iterator[dict[str, str]]:
             yield {"q": typed}
 
 
+def settings_of(stack: embedded.Running, name: str) -> Settings:
+    return Settings(database=Database.model_validate({"url": stack.database_url, "shop_schema": name}))
+
+
 async def filled(stack: embedded.Running, name: str, count: int | None) -> list[str]:
     """Make the shop, and say what its products are called."""
     await asyncio.to_thread(migrated, stack.database.model_copy(update={"shop_schema": name}))
-    settings = Settings(database=Database.model_validate({"url": stack.database_url, "shop_schema": name}))
+    settings = settings_of(stack, name)
     await import_demo(settings, count, if_empty=False, console=Console(quiet=True))
     async with connected(settings) as engine, engine.connect() as connection:
         analysing = await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -90,6 +94,7 @@ async def filled(stack: embedded.Running, name: str, count: int | None) -> list[
 class Served:
     http: aiohttp.ClientSession
     process: psutil.Process
+    port: int
 
 
 @asynccontextmanager
@@ -107,7 +112,7 @@ async def serving(stack: embedded.Running, name: str, directory: Path, **setting
     async with part("cli", "api", environment={**shop.environment(), **own}, log=directory) as process:
         await answering(f"{shop.api_url}/health")
         async with aiohttp.ClientSession(shop.api_url) as http:
-            yield Served(http, process)
+            yield Served(http, process, shop.api_port)
 
 
 async def took(http: aiohttp.ClientSession, path: str, params: dict[str, str]) -> float:
