@@ -60,20 +60,25 @@ def _groups(query: ProductQuery, read: Understood, asked: Conditions) -> CTE:
     Tags are chosen one on top of the other, so they are counted among the products that have those chosen so far.
     """
     own = {name: condition for name, condition in asked.items() if name in query.facets and name != Facet.TAG}
-    columns = {name: ListedProduct.__table__.c[name] for name in dict.fromkeys(map(_column_of, query.facets))}
+    columns = dict.fromkeys(map(_column_of, query.facets))
+    hits = select(
+        *(ListedProduct.__table__.c[name] for name in columns),
+        *(condition.label(f"fits_{name}") for name, condition in own.items()),
+    ).where(*(condition for name, condition in asked.items() if name not in own))
+    if read:
+        hits = hits.where(read.is_found)
+    found = hits.offset(0).subquery("found")  # which Postgres asks once of each product whether it fits
     groups = select(
-        *columns.values(),
-        *(func.grouping(column).label(f"is_not_by_{name}") for name, column in columns.items()),
+        *(found.c[name] for name in columns),
+        *(func.grouping(found.c[name]).label(f"is_not_by_{name}") for name in columns),
         *(
             func.count()
-            .filter(and_(true(), *(fits for name, fits in own.items() if name != facet)))
+            .filter(and_(true(), *(found.c[f"fits_{name}"] for name in own if name != facet)))
             .label(f"n_{facet}")
             for facet in query.facets
         ),
-    ).where(*(condition for name, condition in asked.items() if name not in own))
-    if read:
-        groups = groups.where(read.is_found)
-    return groups.group_by(func.grouping_sets(*(tuple_(column) for column in columns.values()))).cte("groups")
+    )
+    return groups.group_by(func.grouping_sets(*(tuple_(found.c[name]) for name in columns))).cte("groups")
 
 
 def _group_of(groups: CTE, facet: str) -> Any:

@@ -23,7 +23,8 @@ from db.catalog_query import (
     Statement,
     can_be_sold,
     conditions,
-    lowest_price,
+    is_in_range,
+    lowest_price_from,
 )
 from db.catalog_views import PRODUCT, ProductView, with_variants
 from db.catalog_words import Understood, understood
@@ -91,9 +92,10 @@ def _in_order(query: ProductQuery, read: Understood, asked: Conditions) -> tuple
             statement = statement.where(can_be_sold(hits.c.product_id, is_wanted=query.in_stock))
     else:
         statement = select(ListedProduct.product_id, key.label("sort_key"), row_id.label("sort_id"))
-        statement = statement.where(*asked.values())
         if query.sort in BY_PRICE:
-            statement = _by_lowest_price(statement, query.currency)
+            statement = _by_price(statement, query).where(*(asked[name] for name in asked if name != Facet.PRICE))
+        else:
+            statement = statement.where(*asked.values())
     parts = [row_id] if key is row_id else [key, row_id]
     if query.after is not None:
         here, edge = tuple_(*parts), tuple_(*query.after[-len(parts) :])
@@ -121,7 +123,7 @@ def _hits(query: ProductQuery, read: Understood, asked: Conditions) -> CTE:
     words and prices, or words and names, go together in ways that Postgres does not know.
     """
     product_id = ListedProduct.product_id.expression
-    key = lowest_price(query.currency) if query.sort in BY_PRICE else _order(query.sort)[0]
+    key = lowest_price_from(query.min_price, query.currency) if query.sort in BY_PRICE else _order(query.sort)[0]
     hits = select(product_id, key.label("sort_key"), product_id.label("sort_id"))
     hits = hits.where(read.is_found, key.is_not(None), *_of_the_row(asked))
     return hits.cte("hits").prefix_with("MATERIALIZED")
@@ -132,8 +134,8 @@ def _of_the_row(asked: Conditions) -> list[ColumnElement[bool]]:
     return [condition for name, condition in asked.items() if name != STOCK]
 
 
-def _by_lowest_price(statement: Statement, currency: str) -> Statement:
-    """One row a product, that of its cheapest variant: the index on prices gives them in order."""
+def _by_price(statement: Statement, query: ProductQuery) -> Statement:
+    """One row a product, that of its cheapest variant in the range: the index on prices gives them in order."""
     cheaper_variant, cheaper_price = aliased(Variant), aliased(Price)
     has_cheaper = (
         select(1)
@@ -141,7 +143,7 @@ def _by_lowest_price(statement: Statement, currency: str) -> Statement:
         .join(cheaper_price, cheaper_price.variant_id == cheaper_variant.id)
         .where(
             cheaper_variant.product_id == ListedProduct.product_id,
-            cheaper_price.currency == currency,
+            *is_in_range(cheaper_price, query.min_price, None, query.currency),
             tuple_(cheaper_price.amount, cheaper_price.variant_id) < tuple_(Price.amount, Price.variant_id),
         )
         .exists()
@@ -149,7 +151,7 @@ def _by_lowest_price(statement: Statement, currency: str) -> Statement:
     return (
         statement.join(Variant, Variant.product_id == ListedProduct.product_id)
         .join(Price, Price.variant_id == Variant.id)
-        .where(Price.currency == currency, ~has_cheaper)
+        .where(*is_in_range(Price, query.min_price, query.max_price, query.currency), ~has_cheaper)
     )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, and_, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -71,8 +71,8 @@ STOCK = "stock"
 async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     """What the query asks of a product, besides its words.
 
-    Words find the products first, and then prices are compared in the rows that were found. Without words Postgres may
-    come from the index on prices.
+    Words find the products first, and then prices are compared in the rows that were found, and facets look at all rows
+    anyway. Else Postgres may come from the index on prices.
     """
     asked: dict[str, ColumnElement[bool]] = {"time": is_published()}
     if query.category is not None:
@@ -82,7 +82,7 @@ async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     if query.brand is not None:
         asked[Facet.BRAND] = ListedProduct.brand == query.brand
     if query.min_price is not None or query.max_price is not None:
-        is_between = _spans_between if query.words else _is_priced_between
+        is_between = _spans_between if query.words or query.facets else _is_priced_between
         asked[Facet.PRICE] = is_between(query.min_price, query.max_price, query.currency)
     if query.tags:
         asked[Facet.TAG] = ListedProduct.labels.contains([f"tag:{tag}" for tag in query.tags])
@@ -107,14 +107,21 @@ def _subtree(id_or_slug: str) -> Statement:
     return select(subtree.c.id)
 
 
+def is_in_range(price: Any, lowest: int | None, highest: int | None, currency: str) -> list[ColumnElement[bool]]:
+    """Of a row of prices."""
+    bounds = [price.currency == currency]
+    if lowest is not None:
+        bounds.append(price.amount >= lowest)
+    if highest is not None:
+        bounds.append(price.amount <= highest)
+    return bounds
+
+
 def _is_priced_between(lowest: int | None, highest: int | None, currency: str) -> ColumnElement[bool]:
     """Is one of the product's variants in the range?"""
     variant, price = aliased(Variant), aliased(Price)
-    priced = select(variant.product_id).join(price, price.variant_id == variant.id).where(price.currency == currency)
-    if lowest is not None:
-        priced = priced.where(price.amount >= lowest)
-    if highest is not None:
-        priced = priced.where(price.amount <= highest)
+    priced = select(variant.product_id).join(price, price.variant_id == variant.id)
+    priced = priced.where(*is_in_range(price, lowest, highest, currency))
     return priced.where(variant.product_id == ListedProduct.product_id).exists()
 
 
@@ -132,6 +139,19 @@ def _spans_between(lowest: int | None, highest: int | None, currency: str) -> Co
 def lowest_price(currency: str) -> ColumnElement[int]:
     """Of the listed product's cheapest variant; null when it has no price in this currency."""
     return _price_in(ListedProduct.lowest_prices, currency)
+
+
+def lowest_price_from(lowest: int | None, currency: str) -> ColumnElement[int]:
+    """Of its cheapest variant that costs at least so much."""
+    cheapest = lowest_price(currency)
+    if lowest is None:
+        return cheapest
+    variant, price = aliased(Variant), aliased(Price)
+    of_others = select(func.min(price.amount)).select_from(variant).join(price, price.variant_id == variant.id)
+    of_others = of_others.where(
+        variant.product_id == ListedProduct.product_id, *is_in_range(price, lowest, None, currency)
+    )
+    return case((cheapest >= lowest, cheapest), else_=of_others.scalar_subquery())
 
 
 def _price_in(prices: Any, currency: str) -> ColumnElement[int]:

@@ -192,6 +192,28 @@ class TestConditions:
         other = await a_product(resources.sessions, name=f"other {word}", variants=sizes)
         assert await found(api, word, min_price="1.01", max_price="8.99") == [other.name]
 
+    @pytest.mark.parametrize("by", ["words", "brand"])
+    async def test_on_the_price_choose_the_variant_that_a_product_is_sorted_by(
+        self, api: httpx.AsyncClient, resources: Resources, by: str
+    ) -> None:
+        word = a_word()
+        for prices in (("1.00", "15.00"), ("10.00",), ("30.00", "12.00", "8.00"), ("8.99",)):
+            variants = [VariantWanted(price=price) for price in prices]
+            await a_product(resources.sessions, name=f"{word} {'/'.join(prices)}", brand=word, variants=variants)
+        wish = {"q": word} if by == "words" else {"brand": word}
+
+        async def sorted_by(sort: str, **span: str) -> list[str]:
+            pages = await all_pages(api, sort=sort, limit=1, **wish, **span)
+            return [item["name"].partition(" ")[2] for item in pages]
+
+        middle = {"min_price": "9.00", "max_price": "20.00"}
+        in_order = ["10.00", "30.00/12.00/8.00", "1.00/15.00"]
+        assert await sorted_by("price", **middle) == in_order
+        assert await sorted_by("-price", **middle) == in_order[::-1]
+        assert await sorted_by("price", min_price="11.00") == ["30.00/12.00/8.00", "1.00/15.00"]
+        assert await sorted_by("price", max_price="9.00") == ["1.00/15.00", "30.00/12.00/8.00", "8.99"]
+        assert await sorted_by("price") == ["1.00/15.00", "30.00/12.00/8.00", "8.99", "10.00"]
+
     @pytest.mark.parametrize("sort", ["relevance", "newest", "name", "price", "-price"])
     async def test_on_stock_leave_the_order_as_it_is(
         self, api: httpx.AsyncClient, resources: Resources, sort: str
