@@ -78,8 +78,8 @@ def processor_seconds(port: int) -> float:
     """What the server at this port has used since it started."""
     [server] = [
         process
-        for process in psutil.process_iter()
-        if process.name() == "postgres" and f"--port={port}" in process.cmdline()
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "postgres" and f"--port={port}" in (process.info["cmdline"] or ())
     ]
     return sum(sum(member.cpu_times()[:2]) for member in [server, *server.children()])
 
