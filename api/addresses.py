@@ -8,7 +8,7 @@ from litestar import Controller, delete, get, post, put
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import ShippingAddress
+from api.cart_schemas import ShippingAddress
 from api.credentials import NOT_STORED
 from api.errors import refuses
 from api.paging import Cursor, Limit, cursor_behind, id_in_cursor

@@ -7,7 +7,8 @@ from litestar.serialization import encode_json
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import TAG, CartOut, cart_in
+from api.cart_access import TAG, cart_in
+from api.cart_schemas import CartOut
 from api.conditional import KEEP_NOTHING, answer, tagged
 from api.errors import refuses
 from api.schemas import Input, Output

@@ -8,7 +8,8 @@ from litestar.params import Parameter
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import CHANGES, TAG, CartOut, editable, shown
+from api.cart_access import CHANGES, TAG, editable, shown
+from api.cart_schemas import CartOut
 from api.conditional import IfMatch
 from api.credentials import MailedToken
 from api.errors import refuses

@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from pydantic import Field
 
 from api.auth import Caller
-from api.carts import usable
+from api.cart_access import usable
 from api.errors import PROBLEMS, problem, problem_body, refuses
 from api.idempotency import REPLAYED, Key, caller_key, fingerprint, media_type_of, with_people, without_people
 from api.intake import held_until_the_engine_is_back, to_start

@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar import Response, put
 
 from api.auth import Caller
-from api.carts import ShippingAddress
+from api.cart_schemas import ShippingAddress
 from api.conditional import IfMatch, named_versions, tagged
 from api.errors import refuses
 from api.orders import GuestsCart, OrderOut, visible_order

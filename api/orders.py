@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import Caller
-from api.carts import CartItemOut, TaxOut, TotalsOut, taxes_out
+from api.cart_schemas import CartItemOut, TaxOut, TotalsOut, taxes_out
 from api.conditional import IfMatch, expected_versions, named_versions, tag_of, tagged
 from api.errors import refuses
 from api.following import Follower, Followers

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from domain.catalog_files import why_not_storable
 from domain.credit import LONGEST_CODE
-from domain.money import Money
+from domain.errors import unacceptable
+from domain.money import Money, minor_digits
 
 
 def acceptable_email(email: str) -> str:
@@ -45,6 +46,13 @@ class VersionedOutput(Output):
 
 
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["USD"])]
+
+
+def check_currency(currency: str, *, pointer: str = "/currency") -> None:
+    try:
+        minor_digits(currency)
+    except ValueError:
+        raise unacceptable(pointer, "is not a currency of ISO 4217") from None
 
 
 CardCode = Annotated[

@@ -8,12 +8,11 @@ from litestar.serialization import encode_json
 from pydantic import Field, model_validator
 
 from api.auth import Caller
-from api.carts import check_currency
 from api.catalog_schemas import LocationCode, Name, Position, SellingPrice, Text
 from api.conditional import KEEP_NOTHING, IfMatch, answer, expected_versions
 from api.errors import refuses
 from api.operators import DENIED
-from api.schemas import CurrencyCode, Input, Output, amount
+from api.schemas import CurrencyCode, Input, Output, amount, check_currency
 from db import audit_log, shipping_rates
 from db.shipping_rates import Area, Offer, Prices
 from domain.catalog import HEAVIEST

@@ -16,7 +16,7 @@ from litestar.routes import HTTPRoute
 from pydantic import TypeAdapter, ValidationError
 
 from api.app import create_app
-from api.carts import NewCart, NewItem
+from api.cart_schemas import NewCart, NewItem
 from api.checkouts import NewCheckout
 from api.paging import decode_cursor, uuid_in_cursor
 from domain.errors import Refusal

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from api.carts import cart_in
+from api.cart_access import cart_in
 from db import baskets
 from runtime.resources import Resources
 from tests.api.test_carts import a_new_cart, put_in, shown
