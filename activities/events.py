@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from time import time_ns
 from typing import Any
 
@@ -20,7 +21,7 @@ from temporalio import activity
 
 from activities.heartbeats import heard_of
 from db import outbox
-from db.engine import Sessions
+from db.engine import Sessions, bit_by_bit
 from db.listening import Listening
 from db.waiting import ended
 from domain.events import CarryEvents, Destination, EventsCarried, Published, as_bytes, cursor_of
@@ -123,10 +124,7 @@ class EventActivities:
 
     async def _forget(self) -> None:
         """Events that were carried so long ago that nobody asks for them again."""
-        removed = True
-        while removed:
-            async with self._sessions.begin() as session:
-                removed = bool(await outbox.forget(session, self._cursor, kept=self._kept, most=BUNDLE))
+        await bit_by_bit(self._sessions, partial(outbox.forget, name=self._cursor, kept=self._kept, most=BUNDLE))
 
     async def _sleep(self, woken: asyncio.Event) -> None:
         """Until an event wakes us. What was committed before we asked to be woken is seen first."""

@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -19,7 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.heartbeats import heard_of
 from db import webhook_deliveries, webhooks
-from db.engine import Sessions
+from db.engine import Sessions, bit_by_bit
 from db.webhook_deliveries import Head, LaneId, Noted
 from domain.webhooks import (
     MOST_UNDERWAY,
@@ -92,10 +93,7 @@ class WebhookActivities:
             paused = await webhooks.paused(session)
         for endpoint_id in paused:
             await self._begin_to_probe(endpoint_id)
-        gone = BUNDLE
-        while gone == BUNDLE:
-            async with self._sessions.begin() as session:
-                gone = await webhook_deliveries.forget(session, kept=self._kept, most=BUNDLE)
+        await bit_by_bit(self._sessions, partial(webhook_deliveries.forget, kept=self._kept, most=BUNDLE))
 
     async def _begin_to_probe(self, endpoint_id: UUID) -> None:
         """Content when somebody does already. Where this fails, the next shift sees to it."""

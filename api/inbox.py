@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 
 from api.stories import Stories
 from db import payments, tracking
+from db.engine import bit_by_bit
 from domain.errors import Refusal
 from domain.payments import Notice
 from domain.shipping import MoveParcel, ShipmentState
@@ -86,15 +87,11 @@ async def forget_the_old(resources: Resources) -> None:
 async def forget(resources: Resources) -> None:
     """What was told so long ago that nobody tells it again."""
     settings = resources.settings
-    inboxes = (
+    for forget_some in (
         partial(payments.forget_events, kept=settings.payments.events_kept),
         partial(tracking.forget, kept=settings.carriers.messages_kept),
-    )
-    for forget_some in inboxes:
-        forgotten = FORGOTTEN_AT_A_TIME
-        while forgotten == FORGOTTEN_AT_A_TIME:
-            async with resources.sessions.begin() as session:
-                forgotten = await forget_some(session, most=FORGOTTEN_AT_A_TIME)
+    ):
+        await bit_by_bit(resources.sessions, partial(forget_some, most=FORGOTTEN_AT_A_TIME))
 
 
 async def _follow_parcels(session: AsyncSession, resources: Resources, stories: Stories) -> int:

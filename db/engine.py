@@ -1,6 +1,6 @@
 """The way into Postgres."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -94,3 +94,11 @@ def sessions_of(engine: AsyncEngine) -> Sessions:
 def autocommitting(engine: AsyncEngine) -> Sessions:
     """Sessions whose statements each stand for themselves, which saves two round trips where there is just one."""
     return async_sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
+
+
+async def bit_by_bit(sessions: Sessions, some: Callable[[AsyncSession], Awaitable[int]]) -> None:
+    """Do some of it until there is none left, each in a transaction of its own: nobody waits long for its locks."""
+    done = True
+    while done:
+        async with sessions.begin() as session:
+            done = bool(await some(session))

@@ -4,9 +4,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import tracking
 from db.base import new_id
+from db.engine import bit_by_bit
 from runtime.resources import Resources
 
 TOLD = text("""
@@ -33,3 +35,21 @@ async def test_only_messages_of_long_ago_are_forgotten(resources: Resources) -> 
 
     assert (forgotten, again) == (1, 0)
     assert left.all() == [recent]
+
+
+async def test_many_are_forgotten_bit_by_bit_each_in_a_transaction_of_its_own(resources: Resources) -> None:
+    async with resources.sessions.begin() as session:
+        for _ in range(3):
+            await session.execute(TOLD, {"ago": timedelta(days=900), "id": None})
+    forgotten: list[int] = []
+    transactions: set[str] = set()
+
+    async def forget_two(session: AsyncSession) -> int:
+        transactions.add((await session.execute(text("SELECT pg_current_xact_id()::text"))).scalar_one())
+        forgotten.append(await tracking.forget(session, kept=timedelta(days=899), most=2))
+        return forgotten[-1]
+
+    await bit_by_bit(resources.sessions, forget_two)
+
+    assert forgotten == [2, 1, 0]
+    assert len(transactions) == 3
