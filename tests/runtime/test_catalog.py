@@ -58,7 +58,7 @@ async def test_a_clean_import_succeeds(environment: dict[str, str], tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("argv", "problem"),
-    [(["/no/such/file"], "does not exist"), (["cli.py", "--currency", "XXQ"], "not a valid Currency")],
+    [(["/no/such/file"], "does not exist"), (["pyproject.toml", "--currency", "XXQ"], "not a valid Currency")],
 )
 async def test_a_wrong_call_is_explained(environment: dict[str, str], argv: list[str], problem: str) -> None:
     done = await asyncio.to_thread(sutler, "import", *argv, environment=environment)
