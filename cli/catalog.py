@@ -1,4 +1,4 @@
-"""Products: brought in, watched on their way, and written to files."""
+"""Products: brought in, watched on their way, written to files, and asked for before shoppers do."""
 
 from pathlib import Path
 from typing import Annotated
@@ -91,6 +91,27 @@ def catalog_export(
 
         return run_export(file, currency=currency)
     raise typer.BadParameter("say where to write it: FILE, or --to FILE to have the running shop write it")
+
+
+@app.command("warm")
+def catalog_warm(
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[URL]...", help="Of API processes, such as http://10.0.0.7:8080; or the shop's own."),
+    ] = None,
+    products: Annotated[int | None, typer.Option(min=1, help="How many of the newest; or all.")] = None,
+    currency: Annotated[str | None, typer.Option(help="As in ?currency=; by default nothing is said.")] = None,
+    language: Annotated[str | None, typer.Option(help="As in Accept-Language; by default nothing is said.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many questions at the same time.")] = 8,
+) -> int:
+    """Ask running API processes for the catalogue, so that shoppers find it in their memory.
+
+    Each process has a memory of its own, which is empty when it starts: name each by its own address. Whoever is told
+    to wait waits. The exit code is 1 if a process could not be warmed.
+    """
+    from deploy.catalog_warm import Wish, warm
+
+    return warm(urls or [], Wish(products=products, currency=currency, language=language, at_once=at_once))
 
 
 @app.command("demo")

@@ -33,10 +33,15 @@ def interruptible(look: Look, token: str | None, farewell: Callable[[], str]) ->
         return INTERRUPTED
 
 
+def bar(console: Console) -> Progress:
+    """How far something is, on a terminal only, and gone when it is over."""
+    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
 async def ended(operator: Visitor, console: Console, path: str, made: Json, step_of: Callable[[Json], Step]) -> Json:
     """Watch it until it is over."""
-    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with bar(console) as progress:
         task = progress.add_task("Waiting", total=None)
         while made["status"] in ("waiting", "running"):
             step = step_of(made)

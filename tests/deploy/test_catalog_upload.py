@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from sqlalchemy import text
 from runtime.catalog_export import export_file
 from runtime.resources import Resources
 from tests.support.files import EXPORTS, HEADER, IMPORTS, Importer, a_mark, a_waiting_export, csv_of
+from tests.support.terminal import begun, told_by
 
 
 @pytest.fixture
@@ -23,15 +22,8 @@ def theirs(environment: dict[str, str], operator: dict[str, str]) -> dict[str, s
     return {"PATH": "", "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **environment, "SUTLER_TOKEN": token}
 
 
-def begun(*argv: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    program = [sys.executable, "-m", "cli", "catalog", *argv]
-    return subprocess.Popen(program, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 async def sutler(*argv: str, environment: Mapping[str, str]) -> tuple[int, str]:
-    program = begun(*argv, environment=environment)
-    told, _ = await asyncio.to_thread(program.communicate, timeout=60)
-    return program.returncode, told
+    return await told_by(begun("catalog", *argv, environment=environment))
 
 
 def files_in(directory: Path) -> list[str]:
@@ -64,13 +56,13 @@ async def test_ctrl_c_leaves_the_import_running_and_says_how_to_look_at_it_again
     file.write_text(csv_of(a_mark(), 12_000))
     desk = Importer(api, operator)
 
-    program = begun("upload", str(file), environment=theirs)
+    program = begun("catalog", "upload", str(file), environment=theirs)
     assert program.stdout is not None
     _, import_id, *_ = (await asyncio.to_thread(program.stdout.readline)).split()
     program.send_signal(signal.SIGINT)
-    told, _ = await asyncio.to_thread(program.communicate, timeout=60)
+    code, told = await told_by(program)
 
-    assert program.returncode == 130, told
+    assert code == 130, told
     assert told.strip() == f"The import goes on. Look at it again: sutler catalog follow {import_id}"
     assert (await desk.ended(import_id))["rows"] == 12_000
     code, told = await sutler("follow", import_id, environment=theirs)
@@ -83,12 +75,12 @@ async def test_ctrl_c_leaves_an_export_running_whose_file_can_be_had_later(
     file, exact = tmp_path / "all.jsonl", tmp_path / "exact.jsonl"
     async with resources.sessions() as standing_in_the_way:
         await standing_in_the_way.execute(NOBODY_WRITES)
-        program = begun("export", "--to", str(file), environment=theirs)
+        program = begun("catalog", "export", "--to", str(file), environment=theirs)
         assert program.stdout is not None
         _, export_id, *_ = (await asyncio.to_thread(program.stdout.readline)).split()
         program.send_signal(signal.SIGINT)
-        told, _ = await asyncio.to_thread(program.communicate, timeout=60)
-    assert program.returncode == 130, told
+        code, told = await told_by(program)
+    assert code == 130, told
     assert told.strip() == f"The export goes on. Have its file: sutler catalog export --to {file} --id {export_id}"
 
     code, told = await sutler("export", "--to", str(file), "--id", export_id, environment=theirs)

@@ -16,6 +16,8 @@ class Gate:
         self._target = target
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        """So many were made to it so far."""
         self._is_passable = asyncio.Event()
         self._is_passable.set()
 
@@ -34,6 +36,7 @@ class Gate:
             writer.transport.abort()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         await self._is_passable.wait()
         there, back = await asyncio.open_connection(self._host, self._target)
         self._passing |= {writer, back}
