@@ -97,7 +97,7 @@ def catalog_export(
 def catalog_warm(
     urls: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[URL]...", help="Of API processes, such as http://10.0.0.7:8080; or the shop's own."),
+        typer.Argument(metavar="URL", help="Of API processes, such as http://10.0.0.7:8080; or the shop's own."),
     ] = None,
     products: Annotated[int | None, typer.Option(min=1, help="How many of the newest; or all.")] = None,
     currency: Annotated[str | None, typer.Option(help="As in ?currency=; by default nothing is said.")] = None,
@@ -106,8 +106,8 @@ def catalog_warm(
 ) -> int:
     """Ask running API processes for the catalogue, so that shoppers find it in their memory.
 
-    Each process has a memory of its own, which is empty when it starts: name each by its own address. Whoever is told
-    to wait waits. The exit code is 1 if a process could not be warmed.
+    Each process has a memory of its own, which is empty when it starts: name each by its own address. When a process
+    says that it is asked too often, it is asked later. The exit code is 1 if one could not be warmed.
     """
     from deploy.catalog_warm import Wish, warm
 

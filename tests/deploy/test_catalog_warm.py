@@ -136,13 +136,13 @@ async def test_afterwards_each_page_and_product_is_a_ready_answer_and_nothing_is
 
 async def test_of_all_products_the_newest_are_warmed_and_exactly_as_many_as_wanted(shop: Shop) -> None:
     async with shop.an_api() as api:
+        newest = [product["id"] for product in (await api.get("/v1/products?limit=6"))["items"]]
         shown, listed = await api.counted(SHOWN), await api.counted(LISTED)
 
         code, told = await api.warm("--products", "5")
 
         assert (code, row(told, api.url)) == (0, (5, 1, False)), told
         assert (await api.counted(SHOWN), await api.counted(LISTED)) == (shown + 5, listed + 1)
-        newest = [product["id"] for product in (await api.get("/v1/products?limit=6"))["items"]]
         read, ready = await api.counted(FROM_POSTGRES), await api.counted(READY)
         for product_id in newest[:5]:
             await api.get(f"/v1/products/{product_id}")
