@@ -459,15 +459,25 @@ class CatalogCache:
     def _keep_body(
         self, product_id: UUID, edition: Edition, version: int, language: str, body: bytes, watch: _Watch
     ) -> KeptProduct:
+        """What is kept already stays as it is, if it says the same: ready answers are made of it."""
+        is_fresh = self.is_told and not watch.has_seen(product_id)
+        known = self._products.get((product_id, edition))
+        if (
+            is_fresh
+            and known is not None
+            and known.is_good(time.monotonic())
+            and (known.version, known.language, known.body) == (version, language, body)
+        ):
+            return known
         kept = KeptProduct(
             body,
             self._until(),
-            is_fresh=self.is_told and not watch.has_seen(product_id),
+            is_fresh=is_fresh,
             product_id=product_id,
             version=version,
             language=language,
         )
-        if kept.is_fresh:
+        if is_fresh:
             self._editions.add(edition)
             self._products.put((product_id, edition), kept)
         return kept

@@ -76,6 +76,25 @@ async def test_a_product_is_read_once(resources: Resources) -> None:
         assert len(statements) == 2
 
 
+async def test_a_list_leaves_products_as_they_are_that_it_shows_unchanged(resources: Resources) -> None:
+    brand = unique("Brand")
+    one, other = [await a_product(resources.sessions, brand=brand, price="5.00") for _ in range(2)]
+    async with a_cache(resources) as cache:
+        kept = [await cache.product(str(product.product_id), "USD") for product in (one, other)]
+        _, [_, *shown] = await cache.page(ProductQuery(currency="USD", limit=20, brand=brand, sort=Sort.PRICE))
+        assert {id(part) for part in shown} == {id(product) for product in kept}
+        assert all(part.is_fresh for part in shown)
+
+        await set_price(resources, one, 600)
+
+        async def is_changed() -> bool:
+            return await price_of(cache, one) == "6.00"
+
+        await eventually(is_changed)
+        _, [_, *shown] = await cache.page(ProductQuery(currency="USD", limit=20, brand=brand, sort=Sort.NAME))
+        assert [id(part) in {id(product) for product in kept} for part in shown].count(True) == 1
+
+
 async def test_a_hundred_misses_at_once_are_one_read(resources: Resources) -> None:
     product = await a_product(resources.sessions, price="5.00")
     async with a_cache(resources) as cache:
