@@ -98,8 +98,8 @@ async def opened(stack: embedded.Running, name: str, products: int | None, direc
 
 async def asked_for_what_is_new(shops: dict[str, Shopper], count: int) -> dict[str, dict[str, Series]]:
     times: dict[str, dict[str, list[float]]] = {what: {name: [] for name in shops} for what in COLD}
-    for number in range(WARM_UP + count):
-        for what, ask in COLD.items():
+    for what, ask in COLD.items():  # one after the other: whoever turns all pages has seen all products of a small shop
+        for number in range(WARM_UP + count):
             for name, shopper in shops.items():
                 began = time.perf_counter()
                 await ask(shopper)
