@@ -94,8 +94,8 @@ class ProductController(Controller):
         that begin so, then the others; short names before long ones, new products before old ones. A word that the
         shop does not have is read as the most similar ones, which `corrected` tells. `category` is an id or slug and
         includes the categories below. A price range matches a product when one of its variants is in it. `sort=price`
-        goes by the cheapest variant and leaves out what is not sold in the currency. `facets=category,brand,price`
-        adds how many products there would be with each value chosen.
+        goes by the cheapest variant, with a range by the cheapest within it, and leaves out what is not sold in the
+        currency. `facets=category,brand,price` adds how many products there would be with each value chosen.
 
         `tag=sale` finds products with the tag, several times with all of them; `attribute.colour=red` those of which
         the attribute says so, several times any of them. `facets=tag,attribute.colour` counts them.
