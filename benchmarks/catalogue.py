@@ -14,8 +14,8 @@ from benchmarks.report import Row
 from benchmarks.shop import Shop, answering, part
 from deploy.ports import free_ports
 
-ROUNDS = 3
-SECONDS = 2.0
+ROUNDS = 7
+SECONDS = 1.0
 CONNECTIONS = (50, 400)
 SUBJECTS = (
     "catalogue list, 20 products",
