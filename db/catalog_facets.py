@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from db.catalog import Category, ListedProduct
-from db.catalog_query import ATTRIBUTE, Conditions, Facet, ProductQuery, Statement
+from db.catalog_query import ATTRIBUTE, Conditions, Facet, ProductQuery, Statement, spans_between
 from db.catalog_words import Understood
 
 MOST_VALUES = 100
@@ -60,6 +60,8 @@ def _groups(query: ProductQuery, read: Understood, asked: Conditions) -> CTE:
     Tags are chosen one on top of the other, so they are counted among the products that have those chosen so far.
     """
     own = {name: condition for name, condition in asked.items() if name in query.facets and name != Facet.TAG}
+    if Facet.PRICE in own:
+        own[Facet.PRICE] = spans_between(query.min_price, query.max_price, query.currency)
     columns = dict.fromkeys(map(_column_of, query.facets))
     hits = select(
         *(ListedProduct.__table__.c[name] for name in columns),

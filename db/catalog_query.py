@@ -71,8 +71,8 @@ STOCK = "stock"
 async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     """What the query asks of a product, besides its words.
 
-    Words find the products first, and then prices are compared in the rows that were found, and facets look at all rows
-    anyway. Else Postgres may come from the index on prices.
+    Words find the products first, and then prices are compared in the rows that were found. Without words Postgres may
+    come from the index on prices.
     """
     asked: dict[str, ColumnElement[bool]] = {"time": is_published()}
     if query.category is not None:
@@ -82,7 +82,7 @@ async def conditions(session: AsyncSession, query: ProductQuery) -> Conditions:
     if query.brand is not None:
         asked[Facet.BRAND] = ListedProduct.brand == query.brand
     if query.min_price is not None or query.max_price is not None:
-        is_between = _spans_between if query.words or query.facets else _is_priced_between
+        is_between = spans_between if query.words else _is_priced_between
         asked[Facet.PRICE] = is_between(query.min_price, query.max_price, query.currency)
     if query.tags:
         asked[Facet.TAG] = ListedProduct.labels.contains([f"tag:{tag}" for tag in query.tags])
@@ -125,8 +125,11 @@ def _is_priced_between(lowest: int | None, highest: int | None, currency: str) -
     return priced.where(variant.product_id == ListedProduct.product_id).exists()
 
 
-def _spans_between(lowest: int | None, highest: int | None, currency: str) -> ColumnElement[bool]:
-    """The same. Only where the range lies between its cheapest and its dearest variant all of them are looked at."""
+def spans_between(lowest: int | None, highest: int | None, currency: str) -> ColumnElement[bool]:
+    """The same, for whoever looks at the product anyway.
+
+    Only where the range lies between its cheapest and its dearest variant all of them are looked at.
+    """
     cheapest, dearest = lowest_price(currency), _price_in(ListedProduct.highest_prices, currency)
     if lowest is None:
         return cheapest <= highest
